@@ -1,0 +1,33 @@
+"""Outcome-conditioned, multi-token generative retrieval in JAX (PinRec).
+
+A causal transformer reads a user's history and generates unit-norm item
+embeddings, one per wanted outcome and step; a budget splits the candidates
+over the outcomes and an index finds the items (arXiv 2504.10507).
+
+The package is built in floors; an import points only downwards:
+
+  6 main · 5 train, serve · 4 evals · 3 losses, decode, index · 2 model ·
+  1 data · 0 config, sharding, this file
+
+Notation, the paper's symbol on the left:
+
+  H(u, t)    history       a user's events, oldest first
+  i, a, s, t item, actions, surface, time of an event (time in unix seconds)
+  h_{u,t}    state         what the backbone says at a history position
+  c_1..c_k   condition     outcome, surface and offset the next item should have
+  e_delta    offset        a learned vector for a bucket of time ahead
+  O(h, c)    head          state and condition to a query
+  i^         query         a predicted unit vector in the item space
+  lambda     1 / temperature
+  Q(i)       log_expected  log of how often an item is among the negatives
+  B          budget        share of the candidates for each outcome
+
+Axis letters in every shape annotation:
+
+  b batch · l history position · s cache slot · d width · h heads ·
+  k head width · f features in · n items scored (positives and negatives) ·
+  m time offsets · o outcomes · t decode steps · q queries of one request ·
+  v rows of a table · c candidates · a actions · x hash tables · p periods
+"""
+
+__version__ = "0.1.0"

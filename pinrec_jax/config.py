@@ -1,0 +1,111 @@
+"""The typed configuration of a run, and what makes one valid."""
+
+import dataclasses
+import typing
+
+
+@dataclasses.dataclass(slots=True)
+class Data:
+  """Which log is read and how histories are cut from it."""
+
+  name: str = "kuairand/mini"  # TFDS name: builder/config
+  source: str = ""  # folder of the raw files; empty: the embedded excerpt
+  prepared: str = "~/.cache/pinrec_jax"  # where prepared data sets are kept
+  inputs: str = "engagements"  # or "exposures": shown-only events are read too
+  length: int = 64  # events in a row of a batch, and in the longest history
+  workers: int = 0  # Grain processes; 0 reads in threads
+
+
+@dataclasses.dataclass(slots=True, unsafe_hash=True)
+class Model:
+  """Sizes and switches of the network."""
+
+  width: int = 64  # of the backbone
+  layers: int = 2
+  heads: int = 2
+  dim: int = 64  # of the item space
+  dropout: float = 0.2
+  hashes: int = 2  # hash functions, each into a table of its own
+  rows: int = 8192  # per table
+  content: bool = True  # read the items' features beside their ids
+  actions: bool = True  # read what the user did, not only with which item
+  conditioned: bool = True  # False: PinRec-UC, no outcome, surface or offset
+  offsets: tuple[int, ...] = (60, 3600, 86400)  # bucket edges, seconds
+  dtype: str = "float32"  # of activations; "bfloat16" on accelerators
+
+
+@dataclasses.dataclass(slots=True, unsafe_hash=True)
+class Loss:
+  """The sampled softmax and how conditions are shown to the model."""
+
+  in_batch: int = 2048  # negatives drawn from the batch's own targets
+  uniform: int = 1024  # negatives drawn from the whole catalogue
+  temperature: float = 0.05  # initial value when learned
+  learned_temperature: bool = True
+  condition_drop: float = 0.2  # how often a condition is left unspecified
+  rare_outcomes: float = 0.5  # 0: uniform over a target's actions; 1: 1/share
+  chunk: int = 512  # queries scored at once
+
+
+@dataclasses.dataclass(slots=True)
+class Train:
+  """The optimisation and its bookkeeping."""
+
+  seed: int = 0
+  steps: int = 1000
+  batch: int = 64  # rows, over all processes
+  learning_rate: float = 2e-3
+  warmup: int = 50  # steps
+  weight_decay: float = 0.01
+  clip: float = 1.0  # global gradient norm
+  model_axis: int = 1  # devices along the mesh's model axis
+  eval_every: int = 200  # steps between validations and checkpoints
+  eval_users: int = 2000  # users in a validation; 0: all
+  log_every: int = 20
+
+
+@dataclasses.dataclass(slots=True)
+class Decode:
+  """How many vectors are generated, and what they may spend."""
+
+  budget: str = ""  # "click:0.7,like:0.3"; empty: the training shares
+  steps: int = 1
+  step_decay: float = 0.5  # budget of a step relative to the one before
+  feedback: str = "largest"  # or "sample": which outcome's vector is fed back
+  surface: str = ""  # condition; empty: unspecified
+  offset: int = -1  # seconds ahead, condition; -1: unspecified
+  merge_above: float = 0.9  # cosine above which two vectors become one
+  truncate: bool = False  # keep only the latest events of a long history
+
+
+@dataclasses.dataclass(slots=True)
+class Index:
+  """The nearest-neighbour look-up."""
+
+  kind: str = "auto"  # "scann", "exact"; auto: ScaNN where it is installed
+  fetch: float = 2.0  # candidates fetched per candidate wanted
+  drop_seen: bool = True  # leave out what the user engaged with before
+
+
+@dataclasses.dataclass(slots=True)
+class Evals:
+  """What is reported."""
+
+  cutoffs: tuple[int, ...] = (10, 50, 100)
+  batch: int = 256  # users generated for at once
+  twin: bool = True  # train and report the unconditioned twin as well
+  sweep: tuple[str, ...] = ("is_click", "long_view", "is_like")
+  examples: int = 3  # users whose history and candidates are printed
+
+
+@dataclasses.dataclass(slots=True)
+class Config:
+  """Everything a run depends on, apart from the data itself."""
+
+  data: Data = dataclasses.field(default_factory=Data)
+  model: Model = dataclasses.field(default_factory=Model)
+  loss: Loss = dataclasses.field(default_factory=Loss)
+  train: Train = dataclasses.field(default_factory=Train)
+  decode: Decode = dataclasses.field(default_factory=Decode)
+  index: Index = dataclasses.field(default_factory=Index)
+  evals: Evals = dataclasses.field(default_factory=Evals)

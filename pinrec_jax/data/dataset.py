@@ -1,0 +1,114 @@
+"""A prepared log, opened for reading."""
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import pathlib
+
+import numpy as np
+import pandas as pd
+import tensorflow_datasets as tfds
+import tqdm
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import records, schema
+
+BUILDERS = {"kuairand": "pinrec_jax.data.kuairand:Kuairand"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """The vocabulary, the items and every user's events."""
+
+  name: str
+  vocabulary: schema.Vocabulary
+  items: schema.Items
+  users: tuple[str, ...]
+  events: tuple[schema.Events, ...]
+
+  @functools.cached_property
+  def row_of(self) -> dict[str, int]:
+    """Maps an item's id, as a string, to its row."""
+    return {str(key): row for row, key in enumerate(self.items.ids) if row}
+
+  @functools.cached_property
+  def user_of(self) -> dict[str, int]:
+    """Maps a user's id to its place in `events`."""
+    return {user: place for place, user in enumerate(self.users)}
+
+
+def _fingerprint(folder: pathlib.Path) -> str:
+  """Names a folder's contents by its files' names, sizes and times."""
+  files = sorted(p for p in folder.iterdir() if p.is_file())
+  told = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+  return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
+
+
+def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
+  """Returns the log's builder, writing the prepared form if it is absent.
+
+  Raises:
+    FileNotFoundError: if a raw file is missing.
+    ValueError: if the name is unknown or a raw file is corrupt.
+  """
+  name, _, variant = config.name.partition("/")
+  if name not in BUILDERS:
+    raise ValueError(
+      f"data.name {config.name!r} is unknown; choose from {list(BUILDERS)}"
+    )
+  module, _, class_name = BUILDERS[name].partition(":")
+  builder_class = getattr(importlib.import_module(module), class_name)
+  if variant not in builder_class.builder_configs:
+    raise ValueError(
+      f"data.name {config.name!r} is unknown; choose from "
+      f"{[f'{name}/{v}' for v in builder_class.builder_configs]}"
+    )
+  root = pathlib.Path(config.prepared).expanduser()
+  if config.source:
+    source = pathlib.Path(config.source).expanduser()
+    if not source.is_dir():
+      raise FileNotFoundError(
+        f"data.source {config.source!r} is not a folder; point it at the raw "
+        f"files of {config.name}"
+      )
+    root /= _fingerprint(source)
+  builder = builder_class(
+    source=config.source, config=variant, data_dir=str(root)
+  )
+  builder.download_and_prepare()
+  return builder
+
+
+def _items(path: pathlib.Path) -> schema.Items:
+  frame = pd.read_parquet(path)
+
+  def columns(prefix: str, dtype: type) -> np.ndarray:
+    found = [c for c in frame if c.startswith(prefix)]
+    rows = frame[found].to_numpy(dtype)
+    return np.concatenate([np.zeros((1, len(found)), dtype), rows])
+
+  return schema.Items(
+    ids=np.concatenate([frame["item"].to_numpy()[:1] * 0, frame["item"]]),
+    categorical=columns("cat.", np.int32),
+    dense=columns("dense.", np.float32),
+    candidate=np.concatenate([[False], frame["candidate"]]),
+  )
+
+
+def load(config: config_lib.Data) -> Dataset:
+  """Prepares a log if need be and reads it."""
+  builder = prepare(config)
+  source = builder.as_data_source("users")
+  read = [
+    (example["user"].decode(), records.events(example))
+    for example in tqdm.tqdm(source, desc="reading users", unit="user")
+  ]
+  read.sort(key=lambda user: user[0])
+  return Dataset(
+    name=config.name,
+    vocabulary=schema.Vocabulary.of(builder.info.metadata["vocabulary"]),
+    items=_items(pathlib.Path(builder.data_dir) / records.ITEMS),
+    users=tuple(user for user, _ in read),
+    events=tuple(events for _, events in read),
+  )

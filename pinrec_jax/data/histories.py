@@ -1,0 +1,134 @@
+"""A user's events as the arrays the model reads."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pinrec_jax.data import schema
+
+
+class Tokens(NamedTuple):
+  """What the model reads at each history position; arrays are [b l ...].
+
+  A user's first token has no item: it is where a prediction from nothing
+  is made.
+  """
+
+  item: np.ndarray  # row of the item table
+  actions: np.ndarray  # multi-hot
+  surface: np.ndarray
+  time: np.ndarray  # unix seconds, or UNKNOWN_TIME; uint32
+  gap: np.ndarray  # seconds since the token before; -1 is unknown
+  position: np.ndarray  # place in the user's history
+  segment: np.ndarray  # which user of the row; 0 is padding
+
+
+class Targets(NamedTuple):
+  """What each position should predict; item 0 is no target."""
+
+  item: np.ndarray
+  outcomes: np.ndarray  # multi-hot
+  surface: np.ndarray
+  gap: np.ndarray  # seconds from the token to its target; -1 is unknown
+
+
+class Batch(NamedTuple):
+  """Rows of packed histories and their targets."""
+
+  tokens: Tokens
+  targets: Targets
+
+
+def _gaps(later: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+  known = (later != schema.UNKNOWN_TIME) & (earlier != schema.UNKNOWN_TIME)
+  gap = np.minimum(later - earlier, np.iinfo(np.int32).max)
+  return np.where(known, gap, -1).astype(np.int32)
+
+
+def tokens(events: schema.Events) -> Tokens:
+  """Returns a start token and one token an event, as a single segment."""
+  first = events.where(slice(0, 1))
+  time = np.concatenate([[schema.UNKNOWN_TIME], events.time])
+  size = len(events) + 1
+
+  def after_start(column: np.ndarray) -> np.ndarray:
+    start = np.zeros((1, *column.shape[1:]), np.int32)
+    return np.concatenate([start, column]).astype(np.int32)
+
+  del first
+  return Tokens(
+    item=after_start(events.item),
+    actions=after_start(events.actions).astype(np.uint8),
+    surface=after_start(events.surface),
+    time=time.astype(np.uint32),
+    gap=np.concatenate([[-1], _gaps(time[1:], time[:-1])]).astype(np.int32),
+    position=np.arange(size, dtype=np.int32),
+    segment=np.ones(size, np.int32),
+  )
+
+
+def training(
+  events: schema.Events, *, until: int, inputs: str, outcomes: int
+) -> Batch | None:
+  """Returns a user's history before a time, each position with its target.
+
+  The target is the next engagement; nothing at or after `until` is seen.
+  Returns None where there is no target at all.
+
+  Args:
+    events: all of the user's events.
+    until: unix seconds; later events are left out.
+    inputs: "engagements", or "exposures" to read shown-only events too.
+    outcomes: how many of the actions can be aimed at.
+  """
+  events = visible(events, until=until, inputs=inputs)
+  engaged = np.flatnonzero(events.engaged)
+  if not engaged.size:
+    return None
+  read = tokens(events.where(slice(0, int(engaged[-1]))))
+  following = engaged[np.searchsorted(engaged, read.position)]
+  target = events.where(following)
+  targets = Targets(
+    item=target.item.astype(np.int32),
+    outcomes=target.actions[:, :outcomes],
+    surface=target.surface.astype(np.int32),
+    gap=_gaps(target.time, read.time.astype(np.int64)),
+  )
+  return Batch(read, targets)
+
+
+def visible(
+  events: schema.Events, *, until: int, inputs: str
+) -> schema.Events:
+  """Returns the events before a time that the model may read."""
+  keep = events.time < until
+  if inputs == "engagements":
+    keep = keep & events.engaged
+  return events.where(keep)
+
+
+def serving(histories: list[schema.Events], length: int) -> Tokens:
+  """Returns histories as rows [b length], padded on the left.
+
+  Raises:
+    ValueError: if a history does not fit.
+  """
+  rows = []
+  for place, events in enumerate(histories):
+    row = tokens(events)
+    pad = length - row.item.size
+    if pad < 0:
+      raise ValueError(
+        f"history {place} has {len(events)} events, more than the "
+        f"{length - 1} that fit; pass the latest {length - 1}, or set "
+        "decode.truncate"
+      )
+    rows.append(Tokens(*(
+      np.concatenate([np.zeros((pad, *c.shape[1:]), c.dtype), c]) for c in row
+    )))
+  return Tokens(*(np.stack(column) for column in zip(*rows, strict=True)))
+
+
+def latest(events: schema.Events, length: int) -> schema.Events:
+  """Returns the most recent events that fit beside the start token."""
+  return events.where(slice(max(0, len(events) - (length - 1)), None))

@@ -1,0 +1,178 @@
+"""KuaiRand as a TFDS data set: the embedded excerpt, or KuaiRand-Pure.
+
+Gao et al., CIKM 2022, doi:10.1145/3511808.3557624, CC BY-SA 4.0.
+"""
+
+import hashlib
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow_datasets as tfds
+
+from pinrec_jax.data import records, schema
+
+EMBEDDED = pathlib.Path(__file__).parent / "kuairand_mini"
+
+OUTCOMES = (
+  "is_click", "long_view", "is_like", "is_follow", "is_comment", "is_forward",
+  "is_profile_enter",
+)  # fmt: skip
+# A dislike is no engagement; the earlier exposures carry the provider's own
+# long-watch label, which is not the official long_view.
+ACTIONS = (*OUTCOMES, "is_hate", "long_watch")
+MINI_BITS = (*OUTCOMES[:6], "is_hate", "is_profile_enter")
+SURFACES = ("unknown", *(f"tab_{n}" for n in range(15)))
+
+TEST_FROM = 1651334400  # 2022-05-01 00:00 UTC+8
+VALIDATION_FROM = TEST_FROM - 86400
+TAG_SLOTS = 3
+
+
+def _read(path: pathlib.Path, reader: Callable[[Any], pd.DataFrame]):
+  """Returns a table, or says which file is missing or broken."""
+  sums = path.with_name("SHA256SUMS")
+  if not path.is_file():
+    raise FileNotFoundError(
+      f"data file {path} is missing; point data.source at a folder that has it"
+    )
+  if sums.is_file():
+    expected = dict(line.split()[::-1] for line in sums.read_text().splitlines())
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if expected.get(path.name, found) != found:
+      raise ValueError(
+        f"data file {path} is corrupt: its sha256 is {found}, {sums} says "
+        f"{expected[path.name]}; copy it again"
+      )
+  try:
+    return reader(path)
+  except (OSError, ValueError, EOFError) as error:
+    raise ValueError(
+      f"data file {path} is corrupt: {error}; copy it again"
+    ) from error
+
+
+def _excerpt(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+  """Returns the log and the items of the embedded layout."""
+  log = _read(source / "events.parquet", pd.read_parquet)
+  past = _read(source / "history.parquet", pd.read_parquet)
+  bits = log["actions"].to_numpy()
+  dated = pd.DataFrame({
+    "user": log["user_id"],
+    "item": log["video_id"],
+    "time": log["time_s"],
+    "surface": log["tab"] + 1,
+    **{name: bits >> bit & 1 for bit, name in enumerate(MINI_BITS)},
+  })
+  flags = past["flags"].to_numpy()
+  undated = pd.DataFrame({
+    "user": past["user_id"],
+    "item": past["video_id"],
+    "long_watch": flags & 1,
+    "is_like": flags >> 1 & 1,
+  })
+  items = _read(source / "items.csv.gz", pd.read_csv)
+  return pd.concat([undated, dated], ignore_index=True), items
+
+
+def _pure(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+  """Returns the log and the items of the KuaiRand-Pure layout."""
+  log = _read(
+    source / "log_standard_4_25_to_5_08_pure.parquet", pd.read_parquet
+  ).drop_duplicates()
+  past = _read(
+    source / "user_history_4_09_to_4_24_last50.parquet", pd.read_parquet
+  )
+  dated = pd.DataFrame({
+    "user": log["user_id"],
+    "item": log["video_id"],
+    "time": log["time_ms"] // 1000,
+    "surface": log["tab"] + 1,
+    **{name: log[name] for name in MINI_BITS},
+  })
+  undated = pd.DataFrame({
+    "user": past["user_id"].repeat(past["watch_seq"].map(len)),
+    "item": np.concatenate(past["watch_seq"].to_numpy()),
+  })
+  for label, name in (("long_watch", "long_watch"), ("like", "is_like")):
+    flags = [
+      np.isin(seen, labelled)
+      for seen, labelled in zip(
+        past["watch_seq"], past[f"{label}_seq"], strict=True
+      )
+    ]
+    undated[name] = np.concatenate(flags)
+  items = _read(source / "video_features_basic_pure.csv", pd.read_csv)
+  return pd.concat([undated, dated], ignore_index=True), items
+
+
+LAYOUTS = {"mini": _excerpt, "pure": _pure}
+
+
+def _features(items: pd.DataFrame) -> pd.DataFrame:
+  """Returns the columns an item is described by; statistics are left out."""
+  tags = items["tag"].astype("string").str.split(",", expand=True)
+  duration = np.log1p(items["video_duration"] / 1000)
+  standard = (duration - duration.mean()) / duration.std()
+  return pd.DataFrame({
+    "item": items["video_id"],
+    "author": items["author_id"],
+    "upload_type": items["upload_type"],
+    "music": items["music_id"],
+    "music_type": items["music_type"],
+    **{f"tag.{n}": tags[n] for n in tags.columns[:TAG_SLOTS]},
+    "item_type": items["video_type"],
+    "dense.log_seconds": standard.fillna(0.0),
+    "dense.length_known": duration.notna().astype("float32"),
+  })
+
+
+class Kuairand(tfds.core.GeneratorBasedBuilder):
+  """KuaiRand: one example a user, all of the user's events in order."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  BUILDER_CONFIGS = [
+    tfds.core.BuilderConfig(name="mini", description="The embedded excerpt."),
+    tfds.core.BuilderConfig(name="pure", description="KuaiRand-Pure."),
+  ]
+
+  def __init__(self, *, source: str = "", **kwargs: Any):
+    self._source = pathlib.Path(source).expanduser() if source else EMBEDDED
+    super().__init__(file_format="array_record", **kwargs)
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return self.dataset_info_from_configs(
+      features=records.features(len(ACTIONS)),
+      homepage="https://kuairand.com",
+      citation=(EMBEDDED / "CITATION.bib").read_text(),
+      license="CC BY-SA 4.0",
+      metadata=tfds.core.MetadataDict(),
+    )
+
+  def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
+    del dl_manager  # the files are local
+    log, items = LAYOUTS[self.builder_config.name](self._source)
+    log["engaged"] = log[[*OUTCOMES, "long_watch"]].fillna(0).any(axis=1)
+    # All videos the log shows in the training and test period.
+    candidates = log.loc[log["time"].notna(), "item"].unique()
+    table = records.item_table(_features(items), candidates)
+    vocabulary = schema.Vocabulary(
+      actions=ACTIONS,
+      outcomes=len(OUTCOMES),
+      surfaces=SURFACES,
+      validation_from=VALIDATION_FROM,
+      test_from=TEST_FROM,
+      **table.vocabulary,
+    )
+    self.info.metadata["vocabulary"] = vocabulary.as_json()
+    return {"users": self._generate_examples(log, table, vocabulary)}
+
+  def _generate_examples(
+    self,
+    log: pd.DataFrame,
+    table: records.ItemTable,
+    vocabulary: schema.Vocabulary,
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from records.write(log, table, vocabulary, self.data_path)

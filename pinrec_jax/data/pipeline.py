@@ -1,0 +1,129 @@
+"""Batches for training: packed, shuffled, and a function of (seed, step)."""
+
+import collections
+from collections.abc import Iterator, Sequence
+
+import grain
+import jax
+import numpy as np
+
+from pinrec_jax.data import histories
+
+
+def chunks(history: histories.Batch, length: int) -> list[histories.Batch]:
+  """Cuts a history longer than a row into pieces that fit."""
+  size = history.tokens.item.size
+  return [
+    jax.tree.map(lambda c: c[start : start + length], history)  # noqa: B023
+    for start in range(0, size, length)
+  ]
+
+
+def pack(lengths: Sequence[int], capacity: int, seed: int) -> list[list[int]]:
+  """Groups pieces into rows, best fit in random order.
+
+  Returns:
+    the places of each row's pieces; their lengths sum to at most `capacity`.
+  """
+  order = np.random.default_rng(seed).permutation(len(lengths))
+  rows: list[list[int]] = []
+  by_room: dict[int, list[int]] = collections.defaultdict(list)
+  for piece in order.tolist():
+    need = lengths[piece]
+    room = next((r for r in range(need, capacity) if by_room[r]), capacity)
+    if room == capacity:
+      rows.append([])
+      row = len(rows) - 1
+    else:
+      row = by_room[room].pop()
+    rows[row].append(piece)
+    by_room[room - need].append(row)
+  return rows
+
+
+class PackedRows:
+  """A random-access source of rows [length], each of several histories."""
+
+  def __init__(
+    self, pieces: Sequence[histories.Batch], length: int, seed: int
+  ) -> None:
+    self._pieces = pieces
+    self._length = length
+    self._rows = pack([p.tokens.item.size for p in pieces], length, seed)
+
+  def __len__(self) -> int:
+    return len(self._rows)
+
+  def __getitem__(self, row: int) -> histories.Batch:
+    pieces = [self._pieces[place] for place in self._rows[row]]
+    pieces = [
+      piece._replace(
+        tokens=piece.tokens._replace(segment=piece.tokens.segment * (n + 1))
+      )
+      for n, piece in enumerate(pieces)
+    ]
+
+    def join(*columns: np.ndarray) -> np.ndarray:
+      joined = np.concatenate(columns)
+      pad = self._length - len(joined)
+      return np.pad(joined, [(0, pad)] + [(0, 0)] * (joined.ndim - 1))
+
+    return jax.tree.map(join, *pieces)
+
+  @property
+  def filled(self) -> float:
+    """The share of positions that hold an event."""
+    held = sum(p.tokens.item.size for p in self._pieces)
+    return held / (len(self._rows) * self._length)
+
+
+class _OwnRows(grain.MapDataset):
+  """The rows of every global batch that belong to one process."""
+
+  def __init__(
+    self, parent: grain.MapDataset, batch: int, process: int, processes: int
+  ) -> None:
+    super().__init__(parent)
+    self._batch, self._own = batch, batch // processes
+    self._first = process * self._own
+
+  def __len__(self) -> int:
+    return len(self._parent) // self._batch * self._own
+
+  def __getitem__(self, index: int) -> histories.Batch:
+    step, place = divmod(index, self._own)
+    return self._parent[step * self._batch + self._first + place]
+
+
+def batches(
+  rows: PackedRows,
+  *,
+  batch: int,
+  seed: int,
+  process: int = 0,
+  processes: int = 1,
+  workers: int = 0,
+) -> Iterator[histories.Batch]:
+  """Returns this process's share of an endless stream of batches.
+
+  Together the processes see the same rows in the same order, however many
+  they are. The iterator's `get_state` and `set_state` resume it exactly.
+
+  Args:
+    rows: what to shuffle; every epoch shows each row once.
+    batch: rows of the global batch.
+    seed: of the shuffle.
+    process: this process's index.
+    processes: how many share the batch; divides `batch`.
+    workers: Grain worker processes; 0 reads in threads.
+  """
+  data = grain.MapDataset.source(rows).seed(seed).shuffle().repeat()
+  own = _OwnRows(data, batch, process, processes)
+  stream = own.batch(batch // processes).to_iter_dataset(
+    grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
+  )
+  if workers:
+    stream = stream.mp_prefetch(
+      grain.multiprocessing.MultiprocessingOptions(num_workers=workers)
+    )
+  return iter(stream)

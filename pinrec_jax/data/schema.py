@@ -1,0 +1,109 @@
+"""What a prepared log says: its vocabulary, items and users' events."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+UNKNOWN_TIME = 0  # seconds; an event whose place in the order is all we know
+NO_ITEM = 0  # row of the item table that stands for no item
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+  """A categorical item feature; several slots share one vocabulary."""
+
+  name: str
+  size: int  # values, the missing one (0) included
+  slots: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+  """The names behind every small integer of a log.
+
+  The first `outcomes` actions can be aimed at; the others (a dislike, a label
+  of another provider) are only read.
+  """
+
+  actions: tuple[str, ...]
+  outcomes: int
+  surfaces: tuple[str, ...]  # the first one means unknown
+  item_types: tuple[str, ...]
+  features: tuple[Feature, ...]
+  validation_from: int  # unix seconds
+  test_from: int  # unix seconds
+
+  @classmethod
+  def of(cls, fields: Mapping[str, Any]) -> "Vocabulary":
+    """Rebuilds a vocabulary from the JSON that `as_json` wrote."""
+    return cls(**{
+      **fields,
+      "actions": tuple(fields["actions"]),
+      "surfaces": tuple(fields["surfaces"]),
+      "item_types": tuple(fields["item_types"]),
+      "features": tuple(Feature(**f) for f in fields["features"]),
+    })
+
+  def as_json(self) -> dict[str, Any]:
+    """Returns plain values for a JSON file."""
+    return dataclasses.asdict(self)
+
+  @property
+  def outcome_names(self) -> tuple[str, ...]:
+    """The actions that can be aimed at."""
+    return self.actions[: self.outcomes]
+
+  @property
+  def slots(self) -> int:
+    """Columns of an item's categorical features."""
+    return sum(f.slots for f in self.features)
+
+  def outcome(self, name: str) -> int:
+    """Returns an outcome's index; the error lists the known names."""
+    if name not in self.outcome_names:
+      raise ValueError(
+        f"unknown outcome {name!r}; this data set has "
+        f"{', '.join(self.outcome_names)}"
+      )
+    return self.outcome_names.index(name)
+
+  def surface(self, name: str) -> int:
+    """Returns a surface's index; the error lists the known names."""
+    if name not in self.surfaces:
+      raise ValueError(
+        f"unknown surface {name!r}; this data set has "
+        f"{', '.join(self.surfaces)}"
+      )
+    return self.surfaces.index(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Events:
+  """One user's events, oldest first; every array has one entry an event."""
+
+  item: np.ndarray  # row of the item table
+  actions: np.ndarray  # multi-hot, [events, actions]
+  surface: np.ndarray
+  item_type: np.ndarray
+  time: np.ndarray  # unix seconds, or UNKNOWN_TIME
+  engaged: np.ndarray  # False: only shown
+
+  def where(self, keep: np.ndarray | slice) -> "Events":
+    """Returns the events that a mask or slice selects."""
+    return Events(**{
+      f.name: getattr(self, f.name)[keep] for f in dataclasses.fields(self)
+    })
+
+  def __len__(self) -> int:
+    return len(self.item)
+
+
+class Items(NamedTuple):
+  """The item table; row 0 stands for no item."""
+
+  ids: np.ndarray  # as the log's owner wrote them
+  categorical: np.ndarray  # [items, slots], 0 is missing
+  dense: np.ndarray  # [items, dense], float32
+  candidate: np.ndarray  # may be recommended

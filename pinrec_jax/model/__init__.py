@@ -1,0 +1,1 @@
+"""The network, from item features and events to predicted item vectors."""

@@ -1,0 +1,50 @@
+"""From a state and the wanted condition to a query."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pinrec_jax.model import items
+
+
+class Condition(NamedTuple):
+  """What the next item should be like; 0 leaves a part unspecified."""
+
+  outcome: Int[Array, "*b"]  # 1 + the outcome
+  surface: Int[Array, "*b"]  # the surface, whose 0 is unknown
+  offset: Int[Array, "*b"]  # 1 + the bucket of time ahead
+
+
+class OutcomeHead(nn.Module):
+  """Where the next item should lie, per wanted outcome, surface and offset.
+
+  One MLP serves every condition, so many queries cost one backbone pass
+  (arXiv 2504.10507, outcome-conditioned generation).
+  """
+
+  dim: int
+  outcomes: int
+  surfaces: int
+  offsets: int
+  conditioned: bool
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, h: Float[Array, "*b d"], condition: Condition
+  ) -> Float[Array, "*b d"]:
+    width = h.shape[-1]
+    if self.conditioned:
+      sizes = (self.outcomes + 1, self.surfaces, self.offsets + 1)
+      named = zip(Condition._fields, sizes, condition, strict=True)
+      asked = sum(
+        nn.Embed(size, width, dtype=self.dtype, name=name)(index)
+        for name, size, index in named
+      )
+      h = jnp.concatenate(
+        [h, jnp.broadcast_to(asked, (*h.shape[:-1], width))], -1
+      )
+    h = nn.Dense(2 * width, dtype=self.dtype, name="hidden")(h)
+    return items.unit(nn.Dense(self.dim, dtype=self.dtype)(nn.gelu(h)))

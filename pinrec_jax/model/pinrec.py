@@ -1,0 +1,113 @@
+"""PinRec: histories in, predicted item vectors out."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import histories, schema
+from pinrec_jax.model import attention, head, items, times, transformer
+
+
+class PinRec(nn.Module):
+  """The one public model (arXiv 2504.10507).
+
+  `embed` gives the vectors of items, `states` reads a history (a whole row,
+  or the next tokens of a cache), `queries` predicts from a state under a
+  condition.
+  """
+
+  config: config_lib.Model
+  vocabulary: schema.Vocabulary
+  positions: int  # the longest history and what is generated after it
+  temperature: float = 0.05  # initial value
+
+  def setup(self) -> None:
+    """Declares the parts."""
+    config, vocabulary = self.config, self.vocabulary
+    dtype = jnp.dtype(config.dtype)
+    small = nn.initializers.normal(0.02)
+    self.item_embedder = items.ItemEmbedder(
+      config.dim,
+      config.hashes,
+      config.rows,
+      vocabulary.features,
+      config.content,
+      dtype=dtype,
+    )
+    self.time_encoding = times.TimeEncoding()
+    self.projection = nn.Dense(config.width, dtype=dtype)
+    self.start = self.param("start", small, (config.dim,))
+    self.surface = nn.Embed(len(vocabulary.surfaces), config.width)
+    self.position = self.param("position", small, (self.positions, config.width))
+    if config.actions:
+      self.action = nn.Dense(config.width, use_bias=False)
+    self.backbone = transformer.Transformer(
+      config.layers, config.heads, config.dropout, dtype
+    )
+    self.head = head.OutcomeHead(
+      config.dim,
+      vocabulary.outcomes,
+      len(vocabulary.surfaces),
+      len(config.offsets) + 1,
+      config.conditioned,
+      dtype,
+    )
+    self.log_temperature = self.param(
+      "log_temperature",
+      nn.initializers.constant(jnp.log(self.temperature)),
+      (),
+    )
+
+  def embed(self, features: items.ItemFeatures) -> Float[Array, "*n d"]:
+    """Returns the unit vectors of items."""
+    return self.item_embedder(features)
+
+  def states(
+    self,
+    vectors: Float[Array, "b l d"],
+    tokens: histories.Tokens,
+    cache: attention.Cache | None = None,
+    *,
+    train: bool = False,
+  ) -> tuple[Float[Array, "b l d"], attention.Cache | None]:
+    """Reads tokens and returns a state for each.
+
+    Args:
+      vectors: the tokens' item vectors, or generated vectors fed back.
+      tokens: everything else about them; `item` only tells the start token.
+      cache: what was read before; the tokens extend it.
+      train: whether dropout is on.
+    """
+    starts = (tokens.position == 0)[..., None]
+    vectors = jnp.where(starts, self.start, vectors)
+    when = self.time_encoding(tokens.time, tokens.gap)
+    x = self.projection(jnp.concatenate([vectors, when], -1))
+    x = x + self.surface(tokens.surface) + self.position[tokens.position]
+    if self.config.actions:
+      x = x + self.action(tokens.actions.astype(x.dtype))
+    return self.backbone(x, tokens.segment, cache, train=train)
+
+  def queries(
+    self, states: Float[Array, "*b w"], condition: head.Condition
+  ) -> Float[Array, "*b d"]:
+    """Returns unit vectors near the items that should come next."""
+    return self.head(states, condition)
+
+  def bucket(self, gap: Int[Array, "*b"]) -> Int[Array, "*b"]:
+    """Returns the offset condition for a time ahead; unknown (-1) is 0."""
+    edges = jnp.array(self.config.offsets, jnp.int32)
+    return jnp.where(gap < 0, 0, 1 + jnp.searchsorted(edges, gap, side="right"))
+
+  def temperatures(self) -> Float[Array, ""]:
+    """Returns the learned softmax temperature, at least 0.01."""
+    return jnp.maximum(jnp.exp(self.log_temperature), 0.01)
+
+  def __call__(
+    self, features: items.ItemFeatures, tokens: histories.Tokens
+  ) -> Float[Array, "b l d"]:
+    """Touches every parameter; for initialisation."""
+    states, _ = self.states(self.embed(features.take(tokens.item)), tokens)
+    none = jax.tree.map(jnp.zeros_like, head.Condition(*3 * [tokens.item]))
+    return self.queries(states, none)

@@ -1,0 +1,50 @@
+"""Encodings of when an event happened and how long after the one before."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt
+
+from pinrec_jax.data import schema
+
+HOUR, DAY = 3600, 86400
+# Absolute periods and the span of the relative ones follow PinnerFormer
+# (arXiv 2205.04507, time features), seconds.
+PERIODS = (
+  HOUR // 4, HOUR // 2, 3 * HOUR // 4, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR,
+  16 * HOUR, DAY, 7 * DAY, 28 * DAY, 365 * DAY,
+)  # fmt: skip
+GAP_PERIODS = np.geomspace(1, 28 * DAY, 32)
+
+
+class TimeEncoding(nn.Module):
+  """Sines of the absolute time and of the gap, phases learned.
+
+  An unknown time or gap is encoded as such: all sines zero, and a flag.
+  """
+
+  @nn.compact
+  def __call__(
+    self, time: UInt[Array, "b l"], gap: Int[Array, "b l"]
+  ) -> Float[Array, "b l f"]:
+    # The remainder is taken on integers: float32 has too few digits for
+    # today's unix time.
+    periods = np.array(PERIODS, np.uint32)
+    cycle = (time[..., None] % periods).astype(jnp.float32) / periods
+    elapsed = jnp.maximum(gap, 0).astype(jnp.float32)[..., None]
+    absolute = self._waves("absolute", cycle)
+    relative = self._waves("relative", elapsed / GAP_PERIODS)
+    relative = jnp.concatenate([relative, jnp.log1p(elapsed) / 10], -1)
+    dated = (time != schema.UNKNOWN_TIME)[..., None].astype(jnp.float32)
+    spaced = (gap >= 0)[..., None].astype(jnp.float32)
+    return jnp.concatenate(
+      [absolute * dated, relative * spaced, dated, spaced], -1
+    )
+
+  def _waves(
+    self, name: str, cycles: Float[Array, "b l p"]
+  ) -> Float[Array, "b l f"]:
+    shape = (cycles.shape[-1],)
+    phase = self.param(f"{name}_phase", nn.initializers.zeros, shape)
+    angle = 2 * jnp.pi * (cycles % 1.0) + phase
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
