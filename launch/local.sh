@@ -5,9 +5,9 @@
 #   launch/local.sh --config=configs/demo.py --workdir=runs/demo
 #
 # The first run makes the environment and installs into it; later runs start
-# at once, until setup.cfg, pyproject.toml or the lock changes. --dry-run
-# prints the commands instead. Relative paths count from the repository root,
-# wherever this is called from. PYTHON, VENV and EXTRAS: see launch/setup.sh.
+# at once, until setup.cfg or the lock changes. --dry-run prints the commands
+# and runs none. Relative paths count from the repository root, wherever this
+# is called from. PYTHON, VENV and EXTRAS: see launch/setup.sh.
 
 # shellcheck source=launch/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"

@@ -91,7 +91,7 @@ prepare() {
   extras=$(printf '%s\n' "$@" ${EXTRAS//,/ } | sort -u | paste -s -d ' ' -)
   choose_python
   # The root counts because an editable install points at it.
-  sum=$({ echo "$found $PWD"; cat setup.cfg pyproject.toml "$LOCK"; } | cksum)
+  sum=$({ echo "$found $PWD"; cat setup.cfg "$LOCK"; } | cksum)
   if [[ $(version "$VENV/bin/python") == "$found" && -f $STAMP ]]; then
     { read -r stamped && read -r have; } <"$STAMP" || true
   fi
@@ -103,7 +103,7 @@ prepare() {
   ensure_venv
   if [[ ! $dry ]]; then
     rm -f "$STAMP"
-    echo "Installing into $VENV, once: about 1.2 GB, some minutes." >&2
+    echo "Installing into $VENV; the first time: 1.2 GB, some minutes." >&2
   fi
   run "$VENV/bin/python" -m pip --disable-pip-version-check install --quiet \
     -c "$LOCK" -e ".${extras:+[${extras// /,}]}"

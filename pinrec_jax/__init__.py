@@ -6,7 +6,7 @@ over the outcomes and an index finds the items (arXiv 2504.10507).
 
 The package is built in floors; an import points only downwards:
 
-  6 main · 5 train, serve · 4 evals · 3 losses, decode, index · 2 model ·
+  7 main · 6 train · 5 evals · 4 serve · 3 losses, decode, index · 2 model ·
   1 data · 0 config, sharding, this file
 
 Notation, the paper's symbol on the left:

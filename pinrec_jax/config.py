@@ -76,6 +76,7 @@ class Decode:
   offset: int = -1  # seconds ahead, condition; -1: unspecified
   merge_above: float = 0.9  # cosine above which two vectors become one
   truncate: bool = False  # keep only the latest events of a long history
+  candidates: int = 100  # in a response
 
 
 @dataclasses.dataclass(slots=True)
@@ -83,7 +84,6 @@ class Index:
   """The nearest-neighbour look-up."""
 
   kind: str = "auto"  # "scann", "exact"; auto: ScaNN where it is installed
-  fetch: float = 2.0  # candidates fetched per candidate wanted
   drop_seen: bool = True  # leave out what the user engaged with before
 
 
@@ -109,3 +109,65 @@ class Config:
   decode: Decode = dataclasses.field(default_factory=Decode)
   index: Index = dataclasses.field(default_factory=Index)
   evals: Evals = dataclasses.field(default_factory=Evals)
+
+
+def _require(condition: bool, field: str, value: object, remedy: str) -> None:
+  if not condition:
+    raise ValueError(f"config.{field} is {value!r}; {remedy}")
+
+
+def validate(config: Config) -> None:
+  """Raises ValueError naming the first field that cannot be."""
+  data, model, loss, train = config.data, config.model, config.loss, config.train
+  positive = {
+    "model": ("width", "layers", "heads", "dim", "hashes", "rows"),
+    "loss": ("temperature", "chunk"),
+    "train": ("steps", "batch", "learning_rate", "clip", "model_axis",
+              "eval_every", "log_every"),
+    "decode": ("steps", "step_decay", "candidates"),
+    "evals": ("batch",),
+  }  # fmt: skip
+  for section, names in positive.items():
+    for name in names:
+      value = getattr(getattr(config, section), name)
+      _require(value > 0, f"{section}.{name}", value, "use a number above 0")
+  choices = {
+    "data.inputs": (data.inputs, ("engagements", "exposures")),
+    "model.dtype": (model.dtype, ("float32", "bfloat16")),
+    "decode.feedback": (config.decode.feedback, ("largest", "sample")),
+    "index.kind": (config.index.kind, ("auto", "scann", "exact")),
+  }
+  for field, (value, known) in choices.items():
+    _require(value in known, field, value, f"choose from {', '.join(known)}")
+  for section, name in (("model", "dropout"), ("loss", "condition_drop")):
+    value = getattr(getattr(config, section), name)
+    _require(0 <= value < 1, f"{section}.{name}", value, "use 0 up to below 1")
+  _require(
+    model.width % model.heads == 0, "model.width", model.width,
+    f"use a multiple of model.heads ({model.heads})",
+  )  # fmt: skip
+  _require(
+    model.dim % model.hashes == 0, "model.dim", model.dim,
+    f"use a multiple of model.hashes ({model.hashes})",
+  )  # fmt: skip
+  _require(
+    sorted(set(model.offsets)) == list(model.offsets), "model.offsets",
+    model.offsets, "list increasing numbers of seconds",
+  )  # fmt: skip
+  _require(
+    loss.in_batch + loss.uniform > 0, "loss.uniform", loss.uniform,
+    "draw at least one negative, here or by loss.in_batch",
+  )  # fmt: skip
+  _require(
+    data.length > config.decode.steps, "data.length", data.length,
+    f"use more than decode.steps ({config.decode.steps})",
+  )  # fmt: skip
+  _require(
+    train.warmup < train.steps, "train.warmup", train.warmup,
+    f"use fewer than train.steps ({train.steps})",
+  )  # fmt: skip
+  _require(
+    bool(config.evals.cutoffs)
+    and list(config.evals.cutoffs) == sorted(config.evals.cutoffs),
+    "evals.cutoffs", config.evals.cutoffs, "list increasing list sizes",
+  )  # fmt: skip

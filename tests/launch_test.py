@@ -44,7 +44,6 @@ class Checkout:
     for name in (*SCRIPTS, LOCK, "launch/setup.sh", "setup.cfg"):
       (self.root / name).parent.mkdir(parents=True, exist_ok=True)
       shutil.copy(ROOT / name, self.root / name)
-    shutil.copy(ROOT / "pyproject.toml", self.root)
     self.path = folder / "bin"
     self.path.mkdir()
     for tool in TOOLS + TOOLS_OF_THE_FAKE:

@@ -1,17 +1,15 @@
 """A prepared log, opened for reading."""
 
 import dataclasses
-import functools
 import hashlib
 import importlib
 import pathlib
 
-import numpy as np
-import pandas as pd
 import tensorflow_datasets as tfds
 import tqdm
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.data import catalogue as catalogue_lib
 from pinrec_jax.data import records, schema
 
 BUILDERS = {"kuairand": "pinrec_jax.data.kuairand:Kuairand"}
@@ -19,23 +17,22 @@ BUILDERS = {"kuairand": "pinrec_jax.data.kuairand:Kuairand"}
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """The vocabulary, the items and every user's events."""
+  """The catalogue and every user's events."""
 
   name: str
-  vocabulary: schema.Vocabulary
-  items: schema.Items
+  catalogue: catalogue_lib.Catalogue
   users: tuple[str, ...]
   events: tuple[schema.Events, ...]
 
-  @functools.cached_property
-  def row_of(self) -> dict[str, int]:
-    """Maps an item's id, as a string, to its row."""
-    return {str(key): row for row, key in enumerate(self.items.ids) if row}
+  @property
+  def vocabulary(self) -> schema.Vocabulary:
+    """The names of the log's integers."""
+    return self.catalogue.vocabulary
 
-  @functools.cached_property
-  def user_of(self) -> dict[str, int]:
-    """Maps a user's id to its place in `events`."""
-    return {user: place for place, user in enumerate(self.users)}
+  @property
+  def items(self) -> schema.Items:
+    """The item table."""
+    return self.catalogue.items
 
 
 def _fingerprint(folder: pathlib.Path) -> str:
@@ -80,22 +77,6 @@ def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
   return builder
 
 
-def _items(path: pathlib.Path) -> schema.Items:
-  frame = pd.read_parquet(path)
-
-  def columns(prefix: str, dtype: type) -> np.ndarray:
-    found = [c for c in frame if c.startswith(prefix)]
-    rows = frame[found].to_numpy(dtype)
-    return np.concatenate([np.zeros((1, len(found)), dtype), rows])
-
-  return schema.Items(
-    ids=np.concatenate([frame["item"].to_numpy()[:1] * 0, frame["item"]]),
-    categorical=columns("cat.", np.int32),
-    dense=columns("dense.", np.float32),
-    candidate=np.concatenate([[False], frame["candidate"]]),
-  )
-
-
 def load(config: config_lib.Data) -> Dataset:
   """Prepares a log if need be and reads it."""
   builder = prepare(config)
@@ -107,8 +88,7 @@ def load(config: config_lib.Data) -> Dataset:
   read.sort(key=lambda user: user[0])
   return Dataset(
     name=config.name,
-    vocabulary=schema.Vocabulary.of(builder.info.metadata["vocabulary"]),
-    items=_items(pathlib.Path(builder.data_dir) / records.ITEMS),
+    catalogue=catalogue_lib.load(pathlib.Path(builder.data_dir)),
     users=tuple(user for user, _ in read),
     events=tuple(events for _, events in read),
   )

@@ -47,7 +47,6 @@ def _gaps(later: np.ndarray, earlier: np.ndarray) -> np.ndarray:
 
 def tokens(events: schema.Events) -> Tokens:
   """Returns a start token and one token an event, as a single segment."""
-  first = events.where(slice(0, 1))
   time = np.concatenate([[schema.UNKNOWN_TIME], events.time])
   size = len(events) + 1
 
@@ -55,7 +54,6 @@ def tokens(events: schema.Events) -> Tokens:
     start = np.zeros((1, *column.shape[1:]), np.int32)
     return np.concatenate([start, column]).astype(np.int32)
 
-  del first
   return Tokens(
     item=after_start(events.item),
     actions=after_start(events.actions).astype(np.uint8),
@@ -68,33 +66,37 @@ def tokens(events: schema.Events) -> Tokens:
 
 
 def training(
-  events: schema.Events, *, until: int, inputs: str, outcomes: int
-) -> Batch | None:
+  events: schema.Events, *, until: int, inputs: str, outcomes: int, length: int
+) -> list[Batch]:
   """Returns a user's history before a time, each position with its target.
 
-  The target is the next engagement; nothing at or after `until` is seen.
-  Returns None where there is no target at all.
+  The target is the next engagement; nothing at or after `until` is seen. A
+  history longer than a row becomes several, each with a start of its own. A
+  user without a target gives none.
 
   Args:
     events: all of the user's events.
     until: unix seconds; later events are left out.
     inputs: "engagements", or "exposures" to read shown-only events too.
     outcomes: how many of the actions can be aimed at.
+    length: positions in a row.
   """
   events = visible(events, until=until, inputs=inputs)
   engaged = np.flatnonzero(events.engaged)
-  if not engaged.size:
-    return None
-  read = tokens(events.where(slice(0, int(engaged[-1]))))
-  following = engaged[np.searchsorted(engaged, read.position)]
-  target = events.where(following)
-  targets = Targets(
-    item=target.item.astype(np.int32),
-    outcomes=target.actions[:, :outcomes],
-    surface=target.surface.astype(np.int32),
-    gap=_gaps(target.time, read.time.astype(np.int64)),
-  )
-  return Batch(read, targets)
+  pieces = []
+  for first in range(0, int(engaged[-1]) + 1 if engaged.size else 0, length):
+    last = min(first + length - 1, int(engaged[-1]))
+    read = tokens(events.where(slice(first, last)))
+    following = engaged[np.searchsorted(engaged, first + read.position)]
+    target = events.where(following)
+    targets = Targets(
+      item=target.item.astype(np.int32),
+      outcomes=target.actions[:, :outcomes],
+      surface=target.surface.astype(np.int32),
+      gap=_gaps(target.time, read.time.astype(np.int64)),
+    )
+    pieces.append(Batch(read, targets))
+  return pieces
 
 
 def visible(

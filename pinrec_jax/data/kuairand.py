@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import records, schema
+from pinrec_jax.data import catalogue, records
 
 EMBEDDED = pathlib.Path(__file__).parent / "kuairand_mini"
 
@@ -148,7 +148,6 @@ class Kuairand(tfds.core.GeneratorBasedBuilder):
       homepage="https://kuairand.com",
       citation=(EMBEDDED / "CITATION.bib").read_text(),
       license="CC BY-SA 4.0",
-      metadata=tfds.core.MetadataDict(),
     )
 
   def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
@@ -157,22 +156,19 @@ class Kuairand(tfds.core.GeneratorBasedBuilder):
     log["engaged"] = log[[*OUTCOMES, "long_watch"]].fillna(0).any(axis=1)
     # All videos the log shows in the training and test period.
     candidates = log.loc[log["time"].notna(), "item"].unique()
-    table = records.item_table(_features(items), candidates)
-    vocabulary = schema.Vocabulary(
+    known = catalogue.encode(
+      _features(items),
+      candidates,
       actions=ACTIONS,
       outcomes=len(OUTCOMES),
       surfaces=SURFACES,
       validation_from=VALIDATION_FROM,
       test_from=TEST_FROM,
-      **table.vocabulary,
     )
-    self.info.metadata["vocabulary"] = vocabulary.as_json()
-    return {"users": self._generate_examples(log, table, vocabulary)}
+    known.save(pathlib.Path(self.data_path))
+    return {"users": self._generate_examples(log, known)}
 
   def _generate_examples(
-    self,
-    log: pd.DataFrame,
-    table: records.ItemTable,
-    vocabulary: schema.Vocabulary,
+    self, log: pd.DataFrame, known: catalogue.Catalogue
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from records.write(log, table, vocabulary, self.data_path)
+    yield from records.examples(log, known)

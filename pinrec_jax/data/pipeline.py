@@ -10,15 +10,6 @@ import numpy as np
 from pinrec_jax.data import histories
 
 
-def chunks(history: histories.Batch, length: int) -> list[histories.Batch]:
-  """Cuts a history longer than a row into pieces that fit."""
-  size = history.tokens.item.size
-  return [
-    jax.tree.map(lambda c: c[start : start + length], history)  # noqa: B023
-    for start in range(0, size, length)
-  ]
-
-
 def pack(lengths: Sequence[int], capacity: int, seed: int) -> list[list[int]]:
   """Groups pieces into rows, best fit in random order.
 

@@ -1,7 +1,5 @@
 """The prepared form of a log: one record a user, beside an item table."""
 
-import dataclasses
-import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,10 +7,7 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import schema
-
-ITEMS = "items.parquet"
-
+from pinrec_jax.data import catalogue, schema
 
 def features(actions: int) -> tfds.features.FeaturesDict:
   """Returns what a user's record holds.
@@ -39,86 +34,33 @@ def features(actions: int) -> tfds.features.FeaturesDict:
   })
 
 
-@dataclasses.dataclass(frozen=True)
-class ItemTable:
-  """The items of a log, and the vocabulary their features need."""
-
-  frame: pd.DataFrame
-  vocabulary: Mapping[str, Any]
-
-
-def item_table(items: pd.DataFrame, candidates: np.ndarray) -> ItemTable:
-  """Encodes the items' features as small integers.
-
-  Args:
-    items: one row an item: `item`, `item_type`, categorical columns (several
-      slots of one feature are named feature.0, feature.1, ...) and numbers
-      named dense.*.
-    candidates: the ids that may be recommended.
-  """
-  if items["item"].duplicated().any():
-    twice = items.loc[items["item"].duplicated(), "item"].iloc[0]
-    raise ValueError(f"item {twice!r} is listed twice; keep one row an item")
-  described = [
-    c for c in items if c not in ("item", "item_type") and c[:6] != "dense."
-  ]
-  groups: dict[str, list[str]] = {}
-  for column in described:
-    groups.setdefault(column.split(".")[0], []).append(column)
-  encoded = {
-    "item": items["item"],
-    "candidate": items["item"].isin(candidates),
-  }
-  kinds, types = pd.factorize(items["item_type"], sort=True)
-  encoded["item_type"] = kinds.astype(np.int32)
-  vocabulary = []
-  for name, columns in groups.items():
-    values = pd.Index(pd.unique(items[columns].to_numpy().ravel())).dropna()
-    for column in columns:
-      codes = values.get_indexer(pd.Index(items[column])) + 1
-      encoded[f"cat.{column}"] = codes.astype(np.int32)
-    vocabulary.append(schema.Feature(name, len(values) + 1, len(columns)))
-  for column in items:
-    if column.startswith("dense."):
-      encoded[column] = items[column].astype(np.float32)
-  return ItemTable(
-    pd.DataFrame(encoded),
-    {"item_types": tuple(map(str, types)), "features": tuple(vocabulary)},
-  )
-
-
-def write(
-  log: pd.DataFrame,
-  items: ItemTable,
-  vocabulary: schema.Vocabulary,
-  folder: pathlib.Path,
+def examples(
+  log: pd.DataFrame, known: catalogue.Catalogue
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-  """Writes the item table and yields (key, example), one a user.
+  """Yields (key, example), one a user.
 
   Args:
     log: one row an event, oldest first where times are equal or missing:
       `user`, `item`, `time` (unix seconds, missing: before every dated
       event), `surface` (missing: unknown), `engaged`, a column an action.
-    items: every item of the log.
-    vocabulary: its actions name the columns.
-    folder: where the item table goes.
+    known: every item of the log, and the actions that name its columns.
+
+  Raises:
+    ValueError: if an item of the log is not known.
   """
-  folder.mkdir(parents=True, exist_ok=True)
-  items.frame.to_parquet(folder / ITEMS, index=False)
-  rows = pd.Index(items.frame["item"])
-  item = rows.get_indexer(pd.Index(log["item"]))
-  if (item < 0).any():
-    lost = log["item"][item < 0].iloc[0]
+  item = pd.Index(known.items.ids[1:]).get_indexer(pd.Index(log["item"])) + 1
+  if (item == schema.NO_ITEM).any():
+    lost = log["item"][item == schema.NO_ITEM].iloc[0]
     raise ValueError(f"item {lost!r} of the log is not in the item table")
   log = log.assign(
-    item=item + 1,
-    item_type=items.frame["item_type"].to_numpy()[item],
+    item=item,
+    item_type=known.items.item_type[item],
     time=log["time"].fillna(schema.UNKNOWN_TIME).astype(np.int64),
     surface=log["surface"].fillna(0).astype(np.int32),
   )
   log = log.sort_values(["user", "time"], kind="stable")
   actions = (
-    log[list(vocabulary.actions)].fillna(0).to_numpy().astype(np.uint8)
+    log[list(known.vocabulary.actions)].fillna(0).to_numpy().astype(np.uint8)
   )
   columns = {
     name: log[name].to_numpy().astype(np.int32)

@@ -32,6 +32,7 @@ class Vocabulary:
   surfaces: tuple[str, ...]  # the first one means unknown
   item_types: tuple[str, ...]
   features: tuple[Feature, ...]
+  dense: int  # numbers in an item's dense features
   validation_from: int  # unix seconds
   test_from: int  # unix seconds
 
@@ -55,28 +56,25 @@ class Vocabulary:
     """The actions that can be aimed at."""
     return self.actions[: self.outcomes]
 
-  @property
-  def slots(self) -> int:
-    """Columns of an item's categorical features."""
-    return sum(f.slots for f in self.features)
-
   def outcome(self, name: str) -> int:
     """Returns an outcome's index; the error lists the known names."""
-    if name not in self.outcome_names:
-      raise ValueError(
-        f"unknown outcome {name!r}; this data set has "
-        f"{', '.join(self.outcome_names)}"
-      )
-    return self.outcome_names.index(name)
+    return _index(name, self.outcome_names, "outcome")
+
+  def action(self, name: str) -> int:
+    """Returns an action's index; the error lists the known names."""
+    return _index(name, self.actions, "action")
 
   def surface(self, name: str) -> int:
     """Returns a surface's index; the error lists the known names."""
-    if name not in self.surfaces:
-      raise ValueError(
-        f"unknown surface {name!r}; this data set has "
-        f"{', '.join(self.surfaces)}"
-      )
-    return self.surfaces.index(name)
+    return _index(name, self.surfaces, "surface")
+
+
+def _index(name: str, known: tuple[str, ...], what: str) -> int:
+  if name not in known:
+    raise ValueError(
+      f"unknown {what} {name!r}; this data set has {', '.join(known)}"
+    )
+  return known.index(name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +102,7 @@ class Items(NamedTuple):
   """The item table; row 0 stands for no item."""
 
   ids: np.ndarray  # as the log's owner wrote them
+  item_type: np.ndarray
   categorical: np.ndarray  # [items, slots], 0 is missing
   dense: np.ndarray  # [items, dense], float32
   candidate: np.ndarray  # may be recommended

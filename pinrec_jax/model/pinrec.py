@@ -111,3 +111,15 @@ class PinRec(nn.Module):
     states, _ = self.states(self.embed(features.take(tokens.item)), tokens)
     none = jax.tree.map(jnp.zeros_like, head.Condition(*3 * [tokens.item]))
     return self.queries(states, none)
+
+
+def of_config(
+  config: config_lib.Config, vocabulary: schema.Vocabulary
+) -> PinRec:
+  """Returns the model of a configuration, for one log."""
+  return PinRec(
+    config.model,
+    vocabulary,
+    positions=config.data.length,
+    temperature=config.loss.temperature,
+  )

@@ -1,0 +1,11 @@
+"""PinRec-OC and its unconditioned twin on the embedded KuaiRand excerpt.
+
+  bash launch/local.sh --config=configs/demo.py --workdir=runs/demo
+"""
+
+from pinrec_jax import config as config_lib
+
+
+def get_config() -> config_lib.Config:
+  """Returns the configuration of the demo."""
+  return config_lib.Config()

@@ -1,0 +1,1 @@
+"""From a history to vectors, each with its share of the budget."""

@@ -1,0 +1,39 @@
+"""Merging vectors that would retrieve the same items."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def compress(
+  query: Float[Array, "b q d"], share: Float[Array, "b q"], *, above: float
+) -> Float[Array, "b q"]:
+  """Moves the budget of near-duplicate vectors to the earlier one.
+
+  In order, a vector whose cosine with an earlier kept one is above the
+  threshold gives its share to the nearest such (arXiv 2504.10507, embedding
+  compression).
+
+  Args:
+    query: unit vectors in the order they were generated.
+    share: the budget of each; one of share 0 neither merges nor is kept.
+    above: the threshold; 1 or more merges nothing.
+
+  Returns:
+    The new shares, which sum to the old; 0 for a merged vector.
+  """
+
+  def of_one(query: Float[Array, "q d"], share: Float[Array, "q"]):
+    cosine = query @ query.T
+    place = jnp.arange(share.size)
+
+    def visit(share: Float[Array, "q"], own: Array):
+      kept = (place < own) & (share > 0)
+      near = jnp.where(kept, cosine[own], -jnp.inf)
+      into = jnp.where(jnp.max(near) > above, jnp.argmax(near), own)
+      spent = share[own]
+      return share.at[own].add(-spent).at[into].add(spent), None
+
+    return jax.lax.scan(visit, share, place)[0]
+
+  return jax.vmap(of_one)(query, share)

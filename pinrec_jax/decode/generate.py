@@ -1,0 +1,108 @@
+"""The generation loop: one prefill, then vectors fed back for more."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from pinrec_jax.data import histories, schema
+from pinrec_jax.model import attention, head, items, pinrec
+
+
+class Wanted(NamedTuple):
+  """What a batch of requests asks for."""
+
+  outcome: Int[Array, "o"]  # 1 + the outcome; 0 is unspecified
+  feedback: Float[Array, "o"]  # odds that an outcome's vector is fed back
+  surface: Int[Array, "b"]  # 0 is unspecified
+  offset: Int[Array, ""]  # seconds ahead of each step; -1 is unspecified
+
+
+@functools.partial(jax.jit, static_argnames=("model", "steps"))
+def generate(
+  model: pinrec.PinRec,
+  params: dict,
+  features: items.ItemFeatures,
+  tokens: histories.Tokens,
+  wanted: Wanted,
+  key: PRNGKeyArray,
+  *,
+  steps: int,
+) -> Float[Array, "b t o d"]:
+  """Returns the vectors of every step and outcome.
+
+  What is fed back is a generated vector itself, never a retrieved item
+  (arXiv 2504.10507, inference): that of one outcome, drawn by `feedback`.
+
+  Args:
+    model: hashable, so it is static.
+    params: of the model.
+    features: of the tokens' items, gathered: leading axes [b l].
+    tokens: histories that end at the last position, padded on the left.
+    wanted: the conditions.
+    key: of the feedback draws.
+    steps: vectors generated after one another per outcome.
+  """
+  batch, length = tokens.item.shape
+  config, bound = model.config, model.bind({"params": params})
+  cache = attention.empty_cache(
+    batch, length + steps - 1, config.layers, config.heads, config.width,
+    jnp.dtype(config.dtype),
+  )  # fmt: skip
+  states, cache = bound.states(bound.embed(features), tokens, cache)
+
+  def queries(state: Float[Array, "b w"]) -> Float[Array, "b o d"]:
+    condition = head.Condition(
+      wanted.outcome,
+      wanted.surface[:, None],
+      bound.bucket(wanted.offset),
+    )
+    state = jnp.broadcast_to(
+      state[:, None], (batch, wanted.outcome.size, state.shape[-1])
+    )
+    return bound.queries(state, condition)
+
+  def step(carry: tuple, step_key: PRNGKeyArray):
+    query, last, cache = carry
+    drawn = jax.random.categorical(
+      step_key, jnp.log(wanted.feedback), shape=(batch,)
+    )
+    vector = query[jnp.arange(batch), drawn]
+    last = following(last, wanted, wanted.outcome[drawn])
+    states, cache = bound.states(vector[:, None], last, cache)
+    query = queries(states[:, -1])
+    return (query, last, cache), query
+
+  first = queries(states[:, -1])
+  last = jax.tree.map(lambda column: column[:, -1:], tokens)
+  keys = jax.random.split(key, steps - 1) if steps > 1 else key[None][:0]
+  _, more = jax.lax.scan(step, (first, last, cache), keys)
+  return jnp.concatenate([first[:, None], jnp.moveaxis(more, 0, 1)], 1)
+
+
+def following(
+  last: histories.Tokens, wanted: Wanted, outcome: Int[Array, "b"]
+) -> histories.Tokens:
+  """Returns the token of the event a fed-back vector stands for.
+
+  It has the outcome it was generated for, the request's surface (or else the
+  surface of the event before) and, where the request names an offset and the
+  last time is known, a time.
+  """
+  dated = (wanted.offset >= 0) & (last.time != schema.UNKNOWN_TIME)
+  ahead = jnp.maximum(wanted.offset, 0)
+  actions = jax.nn.one_hot(
+    outcome - 1, last.actions.shape[-1], dtype=last.actions.dtype
+  )
+  surface = wanted.surface[:, None]
+  return histories.Tokens(
+    item=jnp.zeros_like(last.item),
+    actions=actions[:, None],
+    surface=jnp.where(surface > 0, surface, last.surface),
+    time=jnp.where(dated, last.time + ahead.astype(last.time.dtype), 0),
+    gap=jnp.where(dated, ahead, -1).astype(last.gap.dtype),
+    position=last.position + 1,
+    segment=last.segment,
+  )

@@ -1,0 +1,101 @@
+"""Retrieval metrics over whole catalogues; none of them samples."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from pinrec_jax.data import splits
+
+
+def found(
+  lists: Int[np.ndarray, "b c"], cases: Sequence[splits.Case], k: int
+) -> list[Bool[np.ndarray, "n"]]:
+  """Returns, for each user, which targets are among the first k."""
+  return [
+    np.isin(case.targets.item, row[:k])
+    for row, case in zip(lists, cases, strict=True)
+  ]
+
+
+def recall(
+  hits: Sequence[Bool[np.ndarray, "n"]],
+  cases: Sequence[splits.Case],
+  outcome: int | None = None,
+) -> float:
+  """Returns the share of all users' targets that were found.
+
+  Args:
+    hits: which targets of each user were.
+    cases: the users.
+    outcome: count only the targets with this action.
+  """
+  hit = np.concatenate(hits)
+  if outcome is None:
+    return float(hit.mean())
+  with_it = np.concatenate([c.targets.actions[:, outcome] for c in cases]) > 0
+  return float(hit[with_it].mean()) if with_it.any() else float("nan")
+
+
+def ndcg(
+  lists: Int[np.ndarray, "b c"],
+  cases: Sequence[splits.Case],
+  k: int,
+  outcome: int | None = None,
+) -> float:
+  """Returns the mean over users of NDCG@k, a target's gain being 1.
+
+  Users without a target (of the outcome) are left out.
+  """
+  discount = 1 / np.log2(np.arange(2, k + 2))
+  values = []
+  for row, case in zip(lists, cases, strict=True):
+    targets = case.targets.item
+    if outcome is not None:
+      targets = targets[case.targets.actions[:, outcome] > 0]
+    wanted = np.unique(targets)
+    if wanted.size:
+      gain = np.isin(row[:k], wanted) @ discount[: row[:k].size]
+      values.append(gain / discount[: wanted.size].sum())
+  return float(np.mean(values)) if values else float("nan")
+
+
+def unordered(
+  neighbours: Int[np.ndarray, "b q k"], cases: Sequence[splits.Case]
+) -> list[Bool[np.ndarray, "n"]]:
+  """Returns which targets any vector has among its k nearest.
+
+  To be compared at an equal number of vectors only (arXiv 2504.10507,
+  unordered recall).
+  """
+  return found(neighbours.reshape(len(cases), -1), cases, k=10**9)
+
+
+def action_rate(
+  lists: Int[np.ndarray, "b c"], cases: Sequence[splits.Case], action: int
+) -> float:
+  """Returns the share of candidates the log shows the user act on so."""
+  acted = [
+    np.isin(row, case.targets.item[case.targets.actions[:, action] > 0]).sum()
+    for row, case in zip(lists, cases, strict=True)
+  ]
+  return float(np.sum(acted) / lists.size)
+
+
+def diversity(lists: Int[np.ndarray, "b c"]) -> float:
+  """Returns the share of unique items among all retrieved, all users'."""
+  return np.unique(lists).size / lists.size
+
+
+def coverage(lists: Int[np.ndarray, "b c"], catalogue: int) -> float:
+  """Returns the share of the catalogue that some user is shown."""
+  return np.unique(lists).size / catalogue
+
+
+def overlap(
+  row: Int[np.ndarray, "b k"], truth: Int[np.ndarray, "b k"]
+) -> Float[np.ndarray, "b"]:
+  """Returns how much of each exact neighbourhood an index found."""
+  return np.array([
+    np.isin(t, r).mean() for r, t in zip(row, truth, strict=True)
+  ])

@@ -1,0 +1,95 @@
+"""What people would rather look at than read."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+
+def _finish(axes: plt.Axes, path: pathlib.Path) -> None:
+  axes.spines[["top", "right"]].set_visible(False)
+  axes.grid(axis="y", alpha=0.3)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  axes.figure.tight_layout()
+  axes.figure.savefig(path, dpi=120)
+  plt.close(axes.figure)
+
+
+def budget_sweep(rows: Sequence[Mapping[str, float]], path: pathlib.Path):
+  """Plots each action's rate, relative to its lowest, along the sweep."""
+  names = [key[7:] for key in rows[0] if key.startswith("budget/")]
+  _, axes = plt.subplots(figsize=(8, 4))
+  for name in names:
+    rates = [100 * row[f"rate/{name}"] for row in rows]
+    lowest = min(rates) or 1.0
+    axes.plot(
+      [rate / lowest for rate in rates],
+      marker="o",
+      label=f"{name} ({min(rates):.3f} to {max(rates):.3f} %)",
+    )
+  ticks = [
+    "\n".join(
+      f"{100 * row[f'budget/{name}']:.0f} % {name}"
+      for name in names
+      if row[f"budget/{name}"]
+    )
+    for row in rows
+  ]
+  axes.set_xticks(range(len(rows)), ticks, fontsize=7)
+  axes.set_xlabel("budget")
+  axes.set_ylabel("rate of the action among the candidates,\nover its lowest")
+  axes.legend(title="acted on so in the test log")
+  _finish(axes, path)
+
+
+def recalls(
+  report: Mapping[str, float],
+  models: Mapping[str, str],
+  outcomes: Sequence[str],
+  k: int,
+  path: pathlib.Path,
+) -> None:
+  """Plots recall@k of several models side by side, overall and per outcome.
+
+  Args:
+    report: flat figures.
+    models: the label of each prefix of the report's keys.
+    outcomes: which outcomes to show.
+    k: the cutoff.
+    path: of the image.
+  """
+  _, axes = plt.subplots(figsize=(8, 4))
+  groups = ["", *(f"/{name}" for name in outcomes)]
+  width = 0.8 / len(models)
+  for n, (prefix, label) in enumerate(models.items()):
+    heights = [report[f"{prefix}recall@{k}{group}"] for group in groups]
+    places = [place + width * n for place in range(len(groups))]
+    axes.bar(places, heights, width, label=label)
+  middle = width * (len(models) - 1) / 2
+  axes.set_xticks(
+    [place + middle for place in range(len(groups))],
+    ["all", *outcomes],
+    fontsize=8,
+  )
+  axes.set_ylabel(f"recall@{k} of one list of {k}")
+  axes.legend()
+  _finish(axes, path)
+
+
+def training(rows: Sequence[Mapping[str, float]], path: pathlib.Path) -> None:
+  """Plots the loss and the validation recall of a run over its steps."""
+  _, axes = plt.subplots(figsize=(8, 4))
+  losses = [(row["step"], row["loss"]) for row in rows if "loss" in row]
+  axes.plot(*zip(*losses, strict=True), color="tab:blue")
+  axes.set_xlabel("step")
+  axes.set_ylabel("training loss (nats)", color="tab:blue")
+  name = "validation/recall@10"
+  found = [(row["step"], row[name]) for row in rows if name in row]
+  if found:
+    right = axes.twinx()
+    right.plot(*zip(*found, strict=True), color="tab:orange", marker="o")
+    right.set_ylabel(name, color="tab:orange")
+  _finish(axes, path)

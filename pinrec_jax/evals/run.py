@@ -1,0 +1,254 @@
+"""Evaluates a retriever on users at a cut."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import jax
+import numpy as np
+import tqdm
+from jaxtyping import Int
+
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import histories, schema, splits
+from pinrec_jax.evals import metrics
+from pinrec_jax.index import exact
+from pinrec_jax.serve import retriever as retriever_lib
+
+UNORDERED_K = 10  # neighbours a vector may claim
+SCANN_K = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Lists:
+  """What was retrieved for a set of users."""
+
+  items: Int[np.ndarray, "b c"]
+  outcome: Int[np.ndarray, "b c"]
+  neighbours: Int[np.ndarray, "b q k"]  # of every vector, nothing left out
+  vectors: int  # generated a user, before merging
+  kept: float  # vectors a user after merging, on average
+
+
+def _seen(case: splits.Case, drop: bool) -> Int[np.ndarray, "s"]:
+  return case.past.item[case.past.engaged] if drop else case.past.item[:0]
+
+
+def _batches(
+  retriever: retriever_lib.Retriever, cases: Sequence[splits.Case], size: int
+) -> Iterator[tuple[Sequence[splits.Case], histories.Tokens]]:
+  """Yields users and their histories in batches of one shape."""
+  inputs, longest = retriever.config.data.inputs, retriever.longest
+  for start in range(0, len(cases), size):
+    part = cases[start : start + size]
+    padded = [*part, *[part[0]] * (size - len(part))]
+    read = [
+      histories.latest(
+        histories.visible(case.past, until=2**32, inputs=inputs), longest
+      )
+      for case in padded
+    ]
+    yield part, histories.serving(read, longest)
+
+
+def retrieve(
+  retriever: retriever_lib.Retriever,
+  cases: Sequence[splits.Case],
+  *,
+  size: int,
+  budget: Mapping[str, float],
+  quiet: bool = False,
+) -> Lists:
+  """Returns `size` candidates for each user.
+
+  Histories are the latest events before the cut; engaged items are left out
+  where the configuration says so.
+  """
+  config = retriever.config
+  found: list[retriever_lib.Candidates] = []
+  near, kept = [], []
+  key = jax.random.key(config.train.seed)
+  whole = np.ones(())
+  batches = _batches(retriever, cases, config.evals.batch)
+  total = -(-len(cases) // config.evals.batch)
+  for n, (part, tokens) in enumerate(
+    tqdm.tqdm(batches, total=total, desc="retrieving", disable=quiet)
+  ):
+    vectors = retriever.vectors(
+      tokens,
+      retriever.features.take(tokens.item),
+      budget,
+      jax.random.fold_in(key, n),
+    )
+    vectors = vectors._replace(
+      query=vectors.query[: len(part)], share=vectors.share[: len(part)]
+    )
+    seen = [_seen(case, config.index.drop_seen) for case in part]
+    found.append(retriever.candidates(vectors, seen, size))
+    every = vectors._replace(share=np.broadcast_to(whole, vectors.share.shape))
+    near.append(retriever.catalogue[retriever.search(every, UNORDERED_K)[0]])
+    kept.append((vectors.share > 0).sum(-1))
+  return Lists(
+    items=np.concatenate([f.item for f in found]),
+    outcome=np.concatenate([f.outcome for f in found]),
+    neighbours=np.concatenate(near),
+    vectors=near[0].shape[1],
+    kept=float(np.concatenate(kept).mean()),
+  )
+
+
+def popularity(
+  dataset: dataset_lib.Dataset,
+  cases: Sequence[splits.Case],
+  *,
+  split: str,
+  size: int,
+  drop_seen: bool,
+) -> Int[np.ndarray, "b c"]:
+  """Returns the items engaged with most before the cut, for each user.
+
+  Only dated engagements count; ties go to the lower row.
+  """
+  start, _ = splits.period(dataset.vocabulary, split)
+  counts = np.zeros(len(dataset.items.ids))
+  for events in dataset.events:
+    dated = (events.time != schema.UNKNOWN_TIME) & (events.time < start)
+    np.add.at(counts, events.item[dated & events.engaged], 1)
+  counts[~dataset.items.candidate] = -1
+  seen = [_seen(case, drop_seen) for case in cases]
+  ranked = np.argsort(-counts, kind="stable")
+  ranked = ranked[: size + max(map(len, seen), default=0)]
+  return np.stack([ranked[~np.isin(ranked, own)][:size] for own in seen])
+
+
+def of_lists(
+  lists: Int[np.ndarray, "b c"],
+  cases: Sequence[splits.Case],
+  vocabulary: schema.Vocabulary,
+  cutoffs: Sequence[int],
+  prefix: str = "",
+) -> dict[str, float]:
+  """Returns recall and NDCG at every cutoff, overall and per outcome."""
+  report = {}
+  for k in cutoffs:
+    hits = metrics.found(lists, cases, k)
+    report[f"{prefix}recall@{k}"] = metrics.recall(hits, cases)
+    report[f"{prefix}ndcg@{k}"] = metrics.ndcg(lists, cases, k)
+    for n, name in enumerate(vocabulary.outcome_names):
+      report[f"{prefix}recall@{k}/{name}"] = metrics.recall(hits, cases, n)
+      report[f"{prefix}ndcg@{k}/{name}"] = metrics.ndcg(lists, cases, k, n)
+  return report
+
+
+def evaluate(
+  retriever: retriever_lib.Retriever,
+  cases: Sequence[splits.Case],
+  *,
+  prefix: str = "",
+  quiet: bool = False,
+) -> dict[str, float]:
+  """Returns the flat report of one retriever under its default budget."""
+  config, vocabulary = retriever.config.evals, retriever.vocabulary
+  lists = retrieve(
+    retriever,
+    cases,
+    size=max(config.cutoffs),
+    budget=retriever.budget(),
+    quiet=quiet,
+  )
+  report = of_lists(lists.items, cases, vocabulary, config.cutoffs, prefix)
+  hits = metrics.unordered(lists.neighbours, cases)
+  name = f"{prefix}unordered_recall@{UNORDERED_K}"
+  report[name] = metrics.recall(hits, cases)
+  for n, outcome in enumerate(vocabulary.outcome_names):
+    report[f"{name}/{outcome}"] = metrics.recall(hits, cases, n)
+  report[f"{prefix}vectors"] = lists.vectors
+  report[f"{prefix}vectors_kept"] = lists.kept
+  top = lists.items[:, : config.cutoffs[0]]
+  report[f"{prefix}diversity"] = metrics.diversity(lists.items)
+  report[f"{prefix}coverage"] = metrics.coverage(
+    top, len(retriever.catalogue)
+  )
+  return report
+
+
+def unordered(
+  retriever: retriever_lib.Retriever,
+  cases: Sequence[splits.Case],
+  *,
+  vectors: int,
+  prefix: str,
+) -> dict[str, float]:
+  """Returns an unconditioned model's unordered recall at so many vectors.
+
+  It has one vector a step, so it takes as many steps.
+  """
+  config = retriever.config
+  longer = dataclasses.replace(config.decode, steps=vectors)
+  retriever = dataclasses.replace(
+    retriever, config=dataclasses.replace(config, decode=longer)
+  )
+  lists = retrieve(
+    retriever, cases, size=1, budget=retriever.budget(), quiet=True
+  )
+  hits = metrics.unordered(lists.neighbours, cases)
+  return {
+    f"{prefix}unordered_recall@{UNORDERED_K}": metrics.recall(hits, cases),
+    f"{prefix}vectors": lists.vectors,
+  }
+
+
+def index_recall(
+  retriever: retriever_lib.Retriever, cases: Sequence[splits.Case]
+) -> float:
+  """Returns recall@100 of the retriever's index against the exact one."""
+  tokens = next(_batches(retriever, cases, retriever.config.evals.batch))[1]
+  vectors = retriever.vectors(
+    tokens,
+    retriever.features.take(tokens.item),
+    retriever.budget(),
+    jax.random.key(0),
+  )
+  query = vectors.query.reshape(-1, vectors.query.shape[-1])
+  k = min(SCANN_K, len(retriever.catalogue))
+  truth, _ = exact.Exact(retriever.embedded).search(query, k)
+  row, _ = retriever.index.search(query, k)
+  return float(metrics.overlap(row, truth).mean())
+
+
+def sweep(
+  retriever: retriever_lib.Retriever,
+  cases: Sequence[splits.Case],
+  *,
+  points: int = 5,
+) -> list[dict[str, float]]:
+  """Turns the budget from one outcome to the next along `evals.sweep`.
+
+  Returns:
+    one row a point: the budget of each outcome as budget/NAME, and as
+    rate/NAME the share of all candidates the log shows with that action.
+  """
+  config, vocabulary = retriever.config.evals, retriever.vocabulary
+  names = config.sweep
+  budgets = []
+  for here, there in zip(names, names[1:], strict=False):
+    for share in np.linspace(0, 1, points)[bool(budgets) :]:
+      budgets.append({here: 1 - float(share), there: float(share)})
+  rows = []
+  for budget in tqdm.tqdm(budgets, desc="turning the budget"):
+    lists = retrieve(
+      retriever,
+      cases,
+      size=max(config.cutoffs),
+      budget={name: share for name, share in budget.items() if share},
+      quiet=True,
+    )
+    row = {f"budget/{name}": budget.get(name, 0.0) for name in names}
+    for name in names:
+      row[f"rate/{name}"] = metrics.action_rate(
+        lists.items, cases, vocabulary.outcome(name)
+      )
+    row["recall"] = metrics.recall(
+      metrics.found(lists.items, cases, max(config.cutoffs)), cases
+    )
+    rows.append(row)
+  return rows

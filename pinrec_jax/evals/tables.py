@@ -1,0 +1,104 @@
+"""Reports as text, for the terminal."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pinrec_jax.data import catalogue, splits
+from pinrec_jax.evals import run
+from pinrec_jax.serve import retriever as retriever_lib
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  """Returns a Markdown table whose columns line up."""
+  widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+  rule = ["-" * width for width in widths]
+  return "\n".join(
+    "| " + " | ".join(map(str.ljust, row, widths)) + " |"
+    for row in [head, rule, *rows]
+  )
+
+
+def recalls(
+  report: Mapping[str, float],
+  models: Mapping[str, str],
+  outcomes: Sequence[str],
+  cutoffs: Sequence[int],
+) -> str:
+  """Returns recall and NDCG of several models; see `plots.recalls`."""
+  head = ["one list of k", *models.values()]
+  rows = []
+  for k in cutoffs:
+    for metric in ("recall", "ndcg"):
+      for group in ["", *(f"/{name}" for name in outcomes)]:
+        key = f"{metric}@{k}{group}"
+        rows.append([key, *(f"{report[p + key]:.4f}" for p in models)])
+  for key in (f"unordered_recall@{run.UNORDERED_K}", "vectors"):
+    values = [report.get(prefix + key) for prefix in models]
+    rows.append([key, *("" if v is None else f"{v:.4g}" for v in values)])
+  return _table(head, rows)
+
+
+def sweep(rows: Sequence[Mapping[str, float]], size: int) -> str:
+  """Returns what each budget retrieves, a row a budget."""
+  names = [key[7:] for key in rows[0] if key.startswith("budget/")]
+  head = [
+    *(f"budget {name}" for name in names),
+    *(f"acted on: {name}" for name in names),
+    f"recall@{size}",
+  ]
+  lines = [
+    [
+      *(f"{100 * row[f'budget/{name}']:.0f} %" for name in names),
+      *(f"{100 * row[f'rate/{name}']:.3f} %" for name in names),
+      f"{row['recall']:.4f}",
+    ]
+    for row in rows
+  ]
+  return f"turning the budget, {size} candidates a user\n" + _table(head, lines)
+
+
+def flat(rows: Sequence[Mapping[str, float]], name: str) -> dict[str, float]:
+  """Returns a list of rows as flat keys of a report."""
+  return {
+    f"{name}/{n}/{key}": value
+    for n, row in enumerate(rows)
+    for key, value in row.items()
+  }
+
+
+def examples(
+  retriever: retriever_lib.Retriever,
+  known: catalogue.Catalogue,
+  cases: Sequence[splits.Case],
+  users: int,
+  *,
+  size: int = 5,
+) -> str:
+  """Returns a few users' histories and what every outcome retrieves."""
+  chosen = [cases[n] for n in range(0, len(cases), -(-len(cases) // users))]
+  chosen = chosen[:users]
+  names = retriever.config.evals.sweep
+  budgets = [{name: 1.0} for name in names]
+  if not retriever.config.model.conditioned:
+    names, budgets = ("any outcome",), [{}]
+  found = [
+    run.retrieve(retriever, chosen, size=size, budget=budget, quiet=True)
+    for budget in budgets
+  ]
+
+  def told(rows: np.ndarray) -> str:
+    return " ".join(str(key) for key in known.items.ids[rows])
+
+  lines = []
+  for n, case in enumerate(chosen):
+    past = case.past.item[case.past.engaged]
+    lines.append(
+      f"user {case.user}: engaged with {told(past[-size:])} (last of "
+      f"{len(past)}); then with {told(case.targets.item[:size])}"
+    )
+    lines += [
+      f"  for {name}: {told(lists.items[n])}"
+      for name, lists in zip(names, found, strict=True)
+    ]
+  return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Finding the items near a vector, and making one list of many."""

@@ -1,0 +1,63 @@
+"""One list of candidates out of the neighbours of several vectors."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+class Merged(NamedTuple):
+  """The candidates in order; item -1 where nothing was left."""
+
+  item: Int[Array, "b c"]
+  query: Int[Array, "b c"]  # which vector found it
+  score: Float[Array, "b c"]
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def merge(
+  item: Int[Array, "b q k"],
+  score: Float[Array, "b q k"],
+  share: Float[Array, "b q"],
+  seen: Int[Array, "b s"],
+  *,
+  size: int,
+) -> Merged:
+  """Interleaves the vectors' neighbours in proportion to their budgets.
+
+  Each place goes to the vector furthest behind its share, and there to its
+  nearest item that is neither seen nor taken. So the list holds no item
+  twice, every prefix keeps the budget as nearly as whole items can, and a
+  longer list begins with the shorter one.
+
+  Args:
+    item: each vector's neighbours, nearest first; -1 is none.
+    score: their inner products.
+    share: the budget of each vector; the sum is 1.
+    seen: items to leave out; -1 pads.
+    size: candidates wanted.
+  """
+
+  def of_one(item: Array, score: Array, share: Array, seen: Array) -> Merged:
+    queries, fetched = item.shape
+    known = jnp.any(item[..., None] == seen, -1)
+    free = (item >= 0) & ~known & (share > 0)[:, None]
+
+    def place(carry: tuple[Array, Array], rank: Array):
+      free, filled = carry
+      lag = share * (rank + 1) - filled
+      lag = jnp.where(jnp.any(free, -1), lag, -jnp.inf)
+      query = jnp.argmax(lag)
+      nth = jnp.argmax(free[query])
+      found = lag[query] > -jnp.inf
+      chosen = jnp.where(found, item[query, nth], -1)
+      filled = filled.at[query].add(1)
+      carry = (free & (item != chosen), filled)
+      return carry, Merged(chosen, query, score[query, nth])
+
+    filled = jnp.zeros((queries,), share.dtype)
+    return jax.lax.scan(place, (free, filled), jnp.arange(size))[1]
+
+  return jax.vmap(of_one)(item, score, share, seen)

@@ -1,0 +1,87 @@
+"""A retriever's index on disk, built once and loaded by every server."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import catalogue
+from pinrec_jax.index import approximate, exact
+from pinrec_jax.model import items, pinrec
+from pinrec_jax.serve import retriever as retriever_lib
+
+
+def save(
+  retriever: retriever_lib.Retriever,
+  known: catalogue.Catalogue,
+  folder: pathlib.Path,
+  *,
+  step: int,
+) -> None:
+  """Writes the index, its vectors and the catalogue.
+
+  Args:
+    retriever: whose index it is.
+    known: its catalogue.
+    folder: what is already there is replaced.
+    step: of the checkpoint the vectors come from.
+  """
+  known.save(folder)
+  np.save(folder / "vectors.npy", retriever.embedded)
+  scann = isinstance(retriever.index, approximate.Scann)
+  if scann:
+    retriever.index.save(folder / "scann")
+  # Written last: without it the folder is no index.
+  (folder / "index.json").write_text(
+    json.dumps({
+      "step": step,
+      "kind": "scann" if scann else "exact",
+      "outcome_share": [float(x) for x in retriever.outcome_share],
+    })
+  )
+
+
+def read(folder: pathlib.Path) -> tuple[catalogue.Catalogue, int]:
+  """Returns the catalogue of an index and the checkpoint step it is of.
+
+  Raises:
+    FileNotFoundError: if there is no index.
+  """
+  if not (folder / "index.json").is_file():
+    raise FileNotFoundError(
+      f"no index in {folder}; run --mode=index first, with the same --workdir"
+    )
+  return catalogue.load(folder), _told(folder)["step"]
+
+
+def _told(folder: pathlib.Path) -> dict:
+  return json.loads((folder / "index.json").read_text())
+
+
+def load(
+  folder: pathlib.Path,
+  config: config_lib.Config,
+  model: pinrec.PinRec,
+  params: Mapping,
+  known: catalogue.Catalogue,
+) -> retriever_lib.Retriever:
+  """Returns the retriever whose index `save` wrote."""
+  told = _told(folder)
+  embedded: Float[np.ndarray, "c d"] = np.load(folder / "vectors.npy")
+  if told["kind"] == "scann" and config.index.kind != "exact":
+    index = approximate.Scann.load(folder / "scann")
+  else:
+    index = exact.Exact(embedded)
+  return retriever_lib.Retriever(
+    config,
+    model,
+    params,
+    items.features(known.items, config.model.hashes, config.model.rows),
+    np.flatnonzero(known.items.candidate).astype(np.int32),
+    embedded,
+    index,
+    np.array(told["outcome_share"], np.float32),
+  )

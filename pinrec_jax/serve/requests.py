@@ -1,0 +1,167 @@
+"""Requests and responses as JSON lines, checked before any work."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pinrec_jax.data import catalogue, histories, schema
+from pinrec_jax.model import items as items_lib
+from pinrec_jax.serve import retriever as retriever_lib
+
+
+class Request(NamedTuple):
+  """One user's history, ready to be put into a batch."""
+
+  user: str
+  events: schema.Events
+  features: items_lib.ItemFeatures  # of the events' items
+  unknown: list[str]  # items that are read through hashing and content only
+
+
+def parse(
+  line: str,
+  number: int,
+  *,
+  known: catalogue.Catalogue,
+  retriever: retriever_lib.Retriever,
+) -> Request:
+  """Reads a line such as {"user": "u", "events": [{"item": 7, ...}]}.
+
+  An event has an item and, all optional, a list of actions, a surface, a time
+  in unix seconds and, for an item the catalogue lacks, its categorical
+  features, as {"features": {"tag": ["3"]}}.
+
+  Raises:
+    ValueError: naming the line, the user and the field at fault.
+  """
+  try:
+    given = json.loads(line)
+    user, told = str(given["user"]), list(given["events"])
+  except (ValueError, KeyError, TypeError) as error:
+    raise ValueError(
+      f"line {number} is no request ({error!r}); write "
+      '{"user": "u1", "events": [{"item": 7}]}'
+    ) from error
+  where = f"line {number}, user {user!r}"
+  if not told:
+    raise ValueError(f"{where}: the history is empty; give at least one event")
+  longest = retriever.longest - 1
+  if len(told) > longest:
+    if not retriever.config.decode.truncate:
+      raise ValueError(
+        f"{where}: the history has {len(told)} events, more than the "
+        f"{longest} that fit; give the latest {longest}, or set "
+        "--config.decode.truncate=True"
+      )
+    told = told[-longest:]
+  try:
+    events = _events(told, known)
+  except (ValueError, KeyError, TypeError) as error:
+    raise ValueError(f"{where}: {error}") from error
+  dated = events.time[events.time != schema.UNKNOWN_TIME]
+  if (np.diff(dated) < 0).any():
+    late = int(np.flatnonzero(np.diff(dated) < 0)[0]) + 1
+    raise ValueError(
+      f"{where}: event {late} is earlier than the one before; sort the "
+      "history by time, oldest first"
+    )
+  features, unknown = _features(told, events, known, retriever)
+  return Request(user, events, features, unknown)
+
+
+def _events(
+  told: list[Mapping[str, Any]], known: catalogue.Catalogue
+) -> schema.Events:
+  vocabulary = known.vocabulary
+  actions = np.zeros((len(told), len(vocabulary.actions)), np.uint8)
+  for n, event in enumerate(told):
+    if "item" not in event:
+      raise ValueError(f"event {n} has no item")
+    for name in event.get("actions", ()):
+      actions[n, vocabulary.action(name)] = 1
+  rows = [known.row_of.get(str(event["item"]), schema.NO_ITEM) for event in told]
+  surfaces = [
+    vocabulary.surface(event["surface"]) if "surface" in event else 0
+    for event in told
+  ]
+  return schema.Events(
+    item=np.array(rows, np.int32),
+    actions=actions,
+    surface=np.array(surfaces, np.int32),
+    item_type=np.zeros(len(told), np.int32),
+    time=np.array([
+      int(event.get("time", schema.UNKNOWN_TIME)) for event in told
+    ], np.int64),
+    engaged=np.ones(len(told), bool),
+  )
+
+
+def _features(
+  told: list[Mapping[str, Any]],
+  events: schema.Events,
+  known: catalogue.Catalogue,
+  retriever: retriever_lib.Retriever,
+) -> tuple[items_lib.ItemFeatures, list[str]]:
+  """Returns the events' item features, made afresh for unknown items."""
+  features = retriever.features.take(events.item)
+  model = retriever.config.model
+  lost = np.flatnonzero(events.item == schema.NO_ITEM)
+  unknown = [str(told[n]["item"]) for n in lost]
+  if unknown:
+    features.rows[lost] = items_lib.hashed_rows(
+      unknown, model.hashes, model.rows
+    )
+    for n in lost:
+      features.categorical[n] = known.encode(told[n].get("features", {}))
+  return features, unknown
+
+
+def rows(requests: list[Request], length: int) -> tuple[
+  histories.Tokens, items_lib.ItemFeatures
+]:
+  """Returns a batch of histories and their items' features, [b l ...]."""
+  tokens = histories.serving([r.events for r in requests], length)
+  padded = []
+  for request in requests:
+    before = length - len(request.events)
+    padded.append(items_lib.ItemFeatures(*(
+      np.pad(column, [(before, 0)] + [(0, 0)] * (column.ndim - 1))
+      for column in request.features
+    )))
+  return tokens, items_lib.ItemFeatures(*(
+    np.stack(column) for column in zip(*padded, strict=True)
+  ))
+
+
+def response(
+  request: Request,
+  found: retriever_lib.Candidates,
+  place: int,
+  known: catalogue.Catalogue,
+) -> str:
+  """Returns one user's candidates as a line of JSON."""
+  names = (*known.vocabulary.outcome_names, None)  # -1 is the last: unspecified
+  columns = zip(
+    found.item[place],
+    found.outcome[place],
+    found.step[place],
+    found.score[place],
+    strict=True,
+  )
+  answer: dict[str, Any] = {
+    "user": request.user,
+    "candidates": [
+      {
+        "item": known.items.ids[item].item(),
+        "outcome": names[outcome],
+        "step": int(step),
+        "score": round(float(score), 6),
+      }
+      for item, outcome, step, score in columns
+    ],
+  }
+  if request.unknown:
+    answer["unknown_items"] = request.unknown
+  return json.dumps(answer, ensure_ascii=False)

@@ -1,0 +1,232 @@
+"""Histories in, budgeted candidates out: the whole way, jitted in parts."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import catalogue as catalogue_lib
+from pinrec_jax.data import histories, schema
+from pinrec_jax.decode import budget as budget_lib
+from pinrec_jax.decode import compress, generate
+from pinrec_jax.index import approximate, exact, merge
+from pinrec_jax.model import items as model_items
+from pinrec_jax.model import pinrec
+
+
+class Index(Protocol):
+  """Anything that finds the nearest of the vectors it was built from."""
+
+  def search(
+    self, query: Float[np.ndarray, "q d"], k: int
+  ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
+    """Returns rows, nearest first (-1 is none), and inner products."""
+    ...
+
+
+class Vectors(NamedTuple):
+  """What was generated for a batch of users."""
+
+  query: Float[np.ndarray, "b q d"]  # in order of generation
+  share: Float[np.ndarray, "b q"]  # after merging near-duplicates
+  outcome: Int[np.ndarray, "q"]  # -1 is unspecified
+  step: Int[np.ndarray, "q"]
+
+
+class Candidates(NamedTuple):
+  """The lists of a batch of users, best first; all [b c]."""
+
+  item: Int[np.ndarray, "b c"]  # rows of the item table
+  score: Float[np.ndarray, "b c"]  # cosine with the vector that found it
+  outcome: Int[np.ndarray, "b c"]  # -1 is unspecified
+  step: Int[np.ndarray, "b c"]
+
+
+def build_index(kind: str, vectors: Float[np.ndarray, "v d"]) -> Index:
+  """Returns an index over item vectors.
+
+  Args:
+    kind: "scann", "exact", or "auto": ScaNN where it can be imported.
+    vectors: unit norm, one row an item.
+  """
+  if kind == "exact" or (kind == "auto" and not approximate.available()):
+    return exact.Exact(vectors)
+  return approximate.Scann(vectors)
+
+
+@dataclasses.dataclass(frozen=True)
+class Retriever:
+  """A trained model with its catalogue, ready for requests."""
+
+  config: config_lib.Config
+  model: pinrec.PinRec
+  params: Mapping
+  features: model_items.ItemFeatures  # on the host, one row an item
+  catalogue: Int[np.ndarray, "c"]  # item rows that may be recommended
+  embedded: Float[np.ndarray, "c d"]  # its vectors, unit norm
+  index: Index  # over them
+  outcome_share: Float[np.ndarray, "o"]  # of the training log
+
+  @property
+  def vocabulary(self) -> schema.Vocabulary:
+    """The names of outcomes and surfaces."""
+    return self.model.vocabulary
+
+  @property
+  def longest(self) -> int:
+    """Tokens a history may have, its start included; generated ones follow."""
+    return self.config.data.length - self.config.decode.steps + 1
+
+  def budget(self, text: str | None = None) -> dict[str, float]:
+    """Reads a budget; the default is the request's, then the log's own."""
+    text = self.config.decode.budget if text is None else text
+    if not self.config.model.conditioned:
+      if text:
+        raise ValueError(
+          f"budget {text!r} asks an unconditioned model for outcomes; train "
+          "with model.conditioned=True"
+        )
+      return {}
+    if text:
+      return budget_lib.parse(text, self.vocabulary)
+    return budget_lib.from_shares(self.outcome_share, self.vocabulary)
+
+  def vectors(
+    self,
+    tokens: histories.Tokens,
+    features: model_items.ItemFeatures,
+    budget: Mapping[str, float],
+    key: jax.Array,
+  ) -> Vectors:
+    """Generates the vectors of a batch and merges near-duplicates.
+
+    Args:
+      tokens: rows of histories, padded on the left.
+      features: of the tokens' items, [b l ...].
+      budget: from `Retriever.budget`; empty asks for no outcome.
+      key: of this batch's feedback draws.
+    """
+    decode, vocabulary = self.config.decode, self.vocabulary
+    outcomes = np.array([vocabulary.outcome(name) for name in budget] or [-1])
+    shares = np.array(list(budget.values()) or [1.0])
+    feedback = shares
+    if decode.feedback == "largest":
+      feedback = np.eye(len(shares))[np.argmax(shares)]
+    surface = vocabulary.surface(decode.surface) if decode.surface else 0
+    wanted = generate.Wanted(
+      outcome=(outcomes + 1).astype(np.int32),
+      feedback=feedback.astype(np.float32),
+      surface=np.full(len(tokens.item), surface, np.int32),
+      offset=np.int32(decode.offset),
+    )
+    query = generate.generate(
+      self.model, self.params, features, tokens, wanted, key, steps=decode.steps
+    )
+    batch, steps, kinds, dim = query.shape
+    query = query.reshape(batch, steps * kinds, dim)
+    share = budget_lib.over_steps(shares, steps, decode.step_decay).reshape(-1)
+    share = np.broadcast_to(share, (batch, share.size))
+    share = compress.compress(query, share, above=decode.merge_above)
+    return Vectors(
+      np.asarray(query),
+      np.asarray(share),
+      np.tile(outcomes, steps),
+      np.repeat(np.arange(steps), kinds),
+    )
+
+  def search(
+    self, vectors: Vectors, k: int
+  ) -> tuple[Int[np.ndarray, "b q k"], Float[np.ndarray, "b q k"]]:
+    """Returns the k nearest catalogue places of every vector with a share."""
+    kept = vectors.share > 0
+    row, score = self.index.search(vectors.query[kept], k)
+    rows = np.full((*kept.shape, k), -1, np.int32)
+    scores = np.full((*kept.shape, k), -np.inf, np.float32)
+    rows[kept], scores[kept] = row, score
+    return rows, scores
+
+  def candidates(
+    self, vectors: Vectors, seen: Sequence[np.ndarray], size: int
+  ) -> Candidates:
+    """Returns exactly `size` candidates a user.
+
+    So many neighbours are fetched that none seen, and none another vector
+    took, can leave a place empty.
+
+    Args:
+      vectors: of the users.
+      seen: the item rows to leave out, one array a user.
+      size: of each list.
+
+    Raises:
+      ValueError: if the catalogue, less what a user has seen, is too small.
+    """
+    place_of = np.full(len(self.features.rows), -1, np.int32)
+    place_of[self.catalogue] = np.arange(len(self.catalogue))
+    places = [np.unique(place_of[rows]) for rows in seen]
+    hidden = np.full((len(seen), 8 + max(map(len, places), default=0)), -1)
+    for user, own in enumerate(places):
+      hidden[user, : len(own)] = own
+    widest = int((hidden >= 0).sum(-1).max(initial=0))
+    if size + widest > len(self.catalogue):
+      raise ValueError(
+        f"{size} candidates are wanted of a catalogue of "
+        f"{len(self.catalogue)} items, {widest} of them seen; ask for at most "
+        f"{len(self.catalogue) - widest}"
+      )
+    # Rounded up, so that few sizes are ever compiled.
+    hidden = np.pad(
+      hidden, [(0, 0), (0, -hidden.shape[1] % 64)], constant_values=-1
+    )
+    k = min(size + -(-widest // 64) * 64, len(self.catalogue))
+    rows, scores = self.search(vectors, k)
+    merged = merge.merge(
+      rows, scores, vectors.share, hidden.astype(np.int32), size=size
+    )
+    item, query, score = (np.asarray(column) for column in merged)
+    return Candidates(
+      self.catalogue[item], score, vectors.outcome[query], vectors.step[query]
+    )
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _embed(
+  model: pinrec.PinRec, params: Mapping, features: model_items.ItemFeatures
+) -> Float[jax.Array, "n d"]:
+  return model.apply({"params": params}, features, method="embed")
+
+
+def of_params(
+  config: config_lib.Config,
+  model: pinrec.PinRec,
+  params: Mapping,
+  known: catalogue_lib.Catalogue,
+  outcome_share: Float[np.ndarray, "o"],
+  *,
+  chunk: int = 8192,
+) -> Retriever:
+  """Returns a retriever over a log's candidates, its index freshly built."""
+  features = model_items.features(
+    known.items, config.model.hashes, config.model.rows
+  )
+  catalogue = np.flatnonzero(known.items.candidate).astype(np.int32)
+  vectors = [
+    _embed(model, params, features.take(catalogue[start : start + chunk]))
+    for start in range(0, len(catalogue), chunk)
+  ]
+  embedded = np.concatenate(vectors)
+  return Retriever(
+    config,
+    model,
+    params,
+    features,
+    catalogue,
+    embedded,
+    build_index(config.index.kind, embedded),
+    outcome_share,
+  )

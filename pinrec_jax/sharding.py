@@ -1,0 +1,105 @@
+"""The device mesh, and where every array lies on it.
+
+The only file that names a mesh axis.
+"""
+
+import re
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+DATA, MODEL = "data", "model"
+
+# The first rule found in a parameter's path wins; what none names is
+# replicated. Optimizer moments carry their parameter's path, so they follow.
+RULES = (
+  (r"item_embedder/table_\d+", (MODEL, None)),
+  (r"mlp_in/kernel", (None, MODEL)),
+  (r"mlp_out/kernel", (MODEL, None)),
+)
+
+
+def device_mesh(model: int = 1) -> Mesh:
+  """Returns all devices as (data, model) axes.
+
+  Raises:
+    ValueError: if the devices do not divide.
+  """
+  devices = jax.device_count()
+  if devices % model:
+    raise ValueError(
+      f"train.model_axis {model} does not divide the {devices} devices; use a "
+      f"divisor of {devices}"
+    )
+  return jax.make_mesh(
+    (devices // model, model),
+    (DATA, MODEL),
+    axis_types=(jax.sharding.AxisType.Auto,) * 2,
+  )
+
+
+def check_batch(mesh: Mesh, batch: int) -> None:
+  """Raises ValueError unless a batch divides over the mesh's data axis."""
+  ways = int(np.lcm(mesh.shape[DATA], jax.process_count()))
+  if batch % ways:
+    raise ValueError(
+      f"train.batch {batch} does not divide over {ways} devices; use a "
+      f"multiple of {ways}"
+    )
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """Every device holds the whole."""
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def rows(mesh: Mesh) -> NamedSharding:
+  """The leading axis lies along the data axis."""
+  return NamedSharding(mesh, PartitionSpec(DATA))
+
+
+def of_tree(mesh: Mesh, tree: Any) -> Any:
+  """Returns the sharding of every array of a state, by the rules."""
+
+  def of(path: tuple, leaf: Any) -> NamedSharding:
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    axes = next((axes for rule, axes in RULES if re.search(rule, name)), ())
+    for size, axis in zip(leaf.shape, axes, strict=False):
+      if axis and size % mesh.shape[axis]:
+        raise ValueError(
+          f"{name} of shape {leaf.shape} does not divide over the "
+          f"{mesh.shape[axis]} devices of axis {axis!r}; make {size} a multiple"
+        )
+    return NamedSharding(mesh, PartitionSpec(*axes))
+
+  return jax.tree.map_with_path(of, tree)
+
+
+def from_rows(mesh: Mesh, local: Any) -> Any:
+  """Returns the global batch whose rows the processes hold."""
+  place = rows(mesh)
+  return jax.tree.map(
+    lambda x: jax.make_array_from_process_local_data(place, x), local
+  )
+
+
+def from_all(mesh: Mesh, whole: Any) -> Any:
+  """Returns arrays every process holds alike, replicated on the mesh."""
+  place = replicated(mesh)
+  return jax.tree.map(
+    lambda x: jax.make_array_from_process_local_data(place, np.asarray(x)),
+    whole,
+  )
+
+
+def on_host(tree: Any) -> Any:
+  """Returns global arrays whole, on the host of every process."""
+  if jax.process_count() == 1:
+    return jax.tree.map(np.asarray, tree)
+  from jax.experimental import multihost_utils
+
+  return jax.tree.map(
+    np.asarray, multihost_utils.process_allgather(tree, tiled=True)
+  )

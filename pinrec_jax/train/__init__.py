@@ -1,0 +1,1 @@
+"""The optimisation: state, step, checkpoints, logs and the loop."""

@@ -1,0 +1,292 @@
+"""The training loop; every side effect of training is here."""
+
+import contextlib
+import dataclasses
+import math
+import pathlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+
+from pinrec_jax import config as config_lib
+from pinrec_jax import sharding
+from pinrec_jax.data import catalogue, histories, pipeline, splits
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.evals import metrics as metrics_lib
+from pinrec_jax.evals import run as evals_run
+from pinrec_jax.losses import next_item
+from pinrec_jax.model import items, pinrec
+from pinrec_jax.serve import retriever as retriever_lib
+from pinrec_jax.train import checkpoint, logs
+from pinrec_jax.train import state as state_lib
+from pinrec_jax.train import step as step_lib
+
+
+class InterruptedRun(Exception):
+  """Training was asked to stop, saved its state, and can be resumed."""
+
+
+class DivergedRun(Exception):
+  """The loss is no longer a number; the last good checkpoint is kept."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """The best of what a run has saved."""
+
+  model: pinrec.PinRec
+  params: dict  # on the host
+  step: int
+  metrics: dict[str, float]  # of the validation
+
+
+def training_rows(
+  config: config_lib.Config, dataset: dataset_lib.Dataset
+) -> tuple[pipeline.PackedRows, next_item.Corpus]:
+  """Returns the packed training histories and what is counted over them."""
+  vocabulary = dataset.vocabulary
+  pieces = [
+    piece
+    for events in dataset.events
+    for piece in histories.training(
+      events,
+      until=vocabulary.validation_from,
+      inputs=config.data.inputs,
+      outcomes=vocabulary.outcomes,
+      length=config.data.length,
+    )
+  ]
+  if not pieces:
+    raise ValueError(f"{config.data.name} has no engagement to train on")
+  targets = np.concatenate([piece.targets.item for piece in pieces])
+  outcomes = sum(piece.targets.outcomes.sum(0) for piece in pieces)
+  counts = np.bincount(targets, minlength=len(dataset.items.ids))
+  corpus = next_item.Corpus(
+    features=items.features(
+      dataset.items, config.model.hashes, config.model.rows
+    ),
+    share=(counts / targets.size).astype(np.float32),
+    # An outcome never seen is never drawn; 1 keeps its weight finite.
+    outcome_share=np.maximum(outcomes / max(outcomes.sum(), 1), 1e-6).astype(
+      np.float32
+    ),
+  )
+  rows = pipeline.PackedRows(pieces, config.data.length, config.train.seed)
+  return rows, corpus
+
+
+def network(
+  config: config_lib.Config, known: catalogue.Catalogue
+) -> dict[str, Any]:
+  """Returns what a checkpoint must agree with to fit the model."""
+  return {
+    "data.name": config.data.name,
+    "data.length": config.data.length,
+    "data.inputs": config.data.inputs,
+    "items": len(known.items.ids),
+    **{
+      f"model.{key}": value
+      for key, value in dataclasses.asdict(config.model).items()
+    },
+  }
+
+
+@contextlib.contextmanager
+def _stop_requests(every: int) -> Iterator[Callable[[int], bool]]:
+  """Yields a function telling, per step, whether to save and leave.
+
+  One SIGTERM or Ctrl-C asks; a second Ctrl-C interrupts at once. Several
+  processes agree every few steps, so that all stop at the same one.
+  """
+  asked = False
+
+  def note(number: int, frame: object) -> None:
+    nonlocal asked
+    del number, frame
+    asked = True
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+  def agreed(step: int) -> bool:
+    if jax.process_count() == 1:
+      return asked
+    if step % every:
+      return False
+    from jax.experimental import multihost_utils
+
+    return bool(np.any(multihost_utils.process_allgather(np.array(asked))))
+
+  numbers = (signal.SIGTERM, signal.SIGINT)
+  before = {number: signal.signal(number, note) for number in numbers}
+  try:
+    yield agreed
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+def validate(
+  config: config_lib.Config,
+  model: pinrec.PinRec,
+  params: dict,
+  dataset: dataset_lib.Dataset,
+  cases: Sequence[splits.Case],
+) -> dict[str, float]:
+  """Returns recall@10 of the budgeted list on the validation users."""
+  exact = dataclasses.replace(config.index, kind="exact")
+  retriever = retriever_lib.of_params(
+    dataclasses.replace(config, index=exact),
+    model,
+    params,
+    dataset.catalogue,
+    splits.outcome_share(dataset),
+  )
+  lists = evals_run.retrieve(
+    retriever, cases, size=10, budget=retriever.budget(), quiet=True
+  )
+  hits = metrics_lib.found(lists.items, cases, 10)
+  return {checkpoint.METRIC: metrics_lib.recall(hits, cases)}
+
+
+def train(
+  config: config_lib.Config,
+  dataset: dataset_lib.Dataset,
+  workdir: pathlib.Path,
+) -> dict[str, float]:
+  """Trains, or goes on training, and returns how it went.
+
+  Raises:
+    InterruptedRun: after SIGTERM or Ctrl-C; the state is saved.
+    DivergedRun: on a loss that is no number.
+  """
+  train_config = config.train
+  mesh = sharding.device_mesh(train_config.model_axis)
+  sharding.check_batch(mesh, train_config.batch)
+  rows, corpus = training_rows(config, dataset)
+  cases = splits.cases(dataset, "validation", limit=train_config.eval_users)
+  data = pipeline.batches(
+    rows,
+    batch=train_config.batch,
+    seed=train_config.seed,
+    process=jax.process_index(),
+    processes=jax.process_count(),
+    workers=config.data.workers,
+  )
+  model = pinrec.of_config(config, dataset.vocabulary)
+  transform = state_lib.optimizer(train_config)
+  state = state_lib.initial(model, transform, mesh, train_config.seed)
+  corpus = sharding.from_all(mesh, corpus)
+  fits = network(config, dataset.catalogue)
+  checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
+  if checkpoints.last is not None:
+    state = checkpoints.restore(checkpoints.last, state, mesh, fits, data)
+    logging.info("resumed at step %d", checkpoints.last)
+  start = int(state.step)
+  if start == 0:
+    logging.info(
+      "%d parameters, %d rows a epoch, %.1f %% filled",
+      state_lib.parameters(state), len(rows), 100 * rows.filled,
+    )  # fmt: skip
+
+  pending: tuple[int, step_lib.Metrics] | None = None
+  seconds, tokens, mark = 0.0, 0, time.monotonic()
+
+  def settle() -> None:
+    """Waits for the step dispatched last, checks and logs it."""
+    nonlocal pending, tokens, seconds, mark
+    if pending is None:
+      return
+    number, pending_metrics = pending
+    pending = None
+    values = {k: float(v) for k, v in sharding.on_host(pending_metrics).items()}
+    now = time.monotonic()
+    # The first step of a process is spent compiling.
+    if number > start + 1:
+      seconds += now - mark
+      tokens += int(values["tokens"])
+      values["tokens_per_s"] = tokens / seconds
+    mark = now
+    if not math.isfinite(values["loss"]):
+      raise DivergedRun(
+        f"the loss is {values['loss']} at step {number}; the last good "
+        f"checkpoint is step {checkpoints.last}; lower train.learning_rate "
+        f"({train_config.learning_rate}) and resume"
+      )
+    log.advance()
+    if number % train_config.log_every == 0:
+      log.write(number, values)
+
+  with (
+    contextlib.closing(checkpoints),
+    logs.Logs(workdir, steps=train_config.steps, start=start) as log,
+    _stop_requests(train_config.log_every) as stop_asked,
+  ):
+    for number in range(start + 1, train_config.steps + 1):
+      batch = sharding.from_rows(mesh, next(data))
+      state, metrics = step_lib.train_step(
+        state,
+        batch,
+        corpus,
+        model=model,
+        transform=transform,
+        config=config.loss,
+        seed=train_config.seed,
+      )
+      settle()
+      pending = (number, metrics)
+      stopping = stop_asked(number)
+      evaluating = (
+        number % train_config.eval_every == 0 or number == train_config.steps
+      )
+      if not (stopping or evaluating):
+        continue
+      settle()
+      found = None
+      if evaluating:
+        params = sharding.on_host(state.params)
+        found = validate(config, model, params, dataset, cases)
+        log.write(number, {f"validation/{k}": v for k, v in found.items()})
+      checkpoints.save(number, state, data, found, fits)
+      if stopping:
+        checkpoints.wait()
+        raise InterruptedRun(
+          f"stopped at step {number} of {train_config.steps}; run the same "
+          "command again to go on"
+        )
+      mark = time.monotonic()
+    checkpoints.wait()
+  report = {"parameters": state_lib.parameters(state), "filled": rows.filled}
+  if seconds:
+    report |= {"train_tokens_per_s": tokens / seconds, "train_seconds": seconds}
+  return report
+
+
+def best(
+  config: config_lib.Config,
+  known: catalogue.Catalogue,
+  workdir: pathlib.Path,
+) -> Trained:
+  """Returns the parameters of a run's best validation.
+
+  Raises:
+    FileNotFoundError: if the run has no checkpoint.
+    ValueError: if the checkpoint is of another configuration.
+  """
+  checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", read_only=True)
+  step = checkpoints.best or checkpoints.last
+  if step is None:
+    raise FileNotFoundError(
+      f"no checkpoint in {workdir / 'checkpoints'}; train first, with the same "
+      "--workdir"
+    )
+  model = pinrec.of_config(config, known.vocabulary)
+  shapes = state_lib.shapes(model, state_lib.optimizer(config.train))
+  mesh = sharding.device_mesh(config.train.model_axis)
+  with contextlib.closing(checkpoints):
+    state = checkpoints.restore(step, shapes, mesh, network(config, known))
+    metrics = checkpoints.metrics(step)
+  return Trained(model, sharding.on_host(state.params), step, metrics)

@@ -1,0 +1,91 @@
+"""What a training step reads and writes."""
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from jaxtyping import Array, Int
+
+from pinrec_jax import config as config_lib
+from pinrec_jax import sharding
+from pinrec_jax.data import histories
+from pinrec_jax.model import items, pinrec
+
+
+@struct.dataclass
+class State:
+  """Everything that changes from step to step."""
+
+  step: Int[Array, ""]
+  params: dict
+  opt_state: optax.OptState
+
+
+def optimizer(config: config_lib.Train) -> optax.GradientTransformation:
+  """Returns AdamW with a clipped gradient, warm-up and cosine decay."""
+  rate = optax.warmup_cosine_decay_schedule(
+    0.0,
+    config.learning_rate,
+    config.warmup,
+    max(config.steps, config.warmup + 1),
+    0.02 * config.learning_rate,
+  )
+  return optax.chain(
+    optax.clip_by_global_norm(config.clip),
+    optax.adamw(
+      rate, b2=0.98, weight_decay=config.weight_decay, mask=_decayed
+    ),
+  )
+
+
+def _decayed(params: dict) -> dict:
+  """Only the kernels of dense layers decay; tables and biases do not."""
+  flat = flax.traverse_util.flatten_dict(params)
+  return flax.traverse_util.unflatten_dict({
+    path: path[-1] == "kernel" for path in flat
+  })
+
+
+def create(
+  model: pinrec.PinRec, transform: optax.GradientTransformation, seed: int
+) -> State:
+  """Returns a new state; its values depend on the seed alone."""
+  vocabulary, config = model.vocabulary, model.config
+  row = jnp.zeros((1, 1), jnp.int32)
+  slots = sum(feature.slots for feature in vocabulary.features)
+  features = items.ItemFeatures(
+    rows=jnp.zeros((1, config.hashes), jnp.int32),
+    categorical=jnp.zeros((1, slots), jnp.int32),
+    dense=jnp.zeros((1, vocabulary.dense)),
+  )
+  actions = jnp.zeros((1, 1, len(vocabulary.actions)), jnp.uint8)
+  tokens = histories.Tokens(row, actions, row, row.astype(jnp.uint32), *3 * [row])
+  params = model.init(jax.random.key(seed), features, tokens)["params"]
+  return State(jnp.zeros((), jnp.int32), params, transform.init(params))
+
+
+def shapes(
+  model: pinrec.PinRec, transform: optax.GradientTransformation
+) -> State:
+  """Returns a state's shapes in place of its arrays."""
+  return jax.eval_shape(lambda: create(model, transform, 0))
+
+
+def initial(
+  model: pinrec.PinRec,
+  transform: optax.GradientTransformation,
+  mesh: jax.sharding.Mesh,
+  seed: int,
+) -> State:
+  """Returns a new state, laid out on the mesh by the parameter rules."""
+  places = sharding.of_tree(mesh, shapes(model, transform))
+  return jax.jit(
+    lambda: create(model, transform, seed), out_shardings=places
+  )()
+
+
+def parameters(state: State) -> int:
+  """Returns how many numbers the model has."""
+  return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(state.params))

@@ -1,0 +1,50 @@
+"""The training step: pure, jitted, its state donated."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import histories
+from pinrec_jax.losses import next_item
+from pinrec_jax.model import pinrec
+from pinrec_jax.train import state as state_lib
+
+Metrics = dict[str, Float[Array, ""]]
+
+
+@functools.partial(
+  jax.jit,
+  static_argnames=("model", "transform", "config", "seed"),
+  donate_argnames="state",
+)
+def train_step(
+  state: state_lib.State,
+  batch: histories.Batch,
+  corpus: next_item.Corpus,
+  *,
+  model: pinrec.PinRec,
+  transform: optax.GradientTransformation,
+  config: config_lib.Loss,
+  seed: int,
+) -> tuple[state_lib.State, Metrics]:
+  """Returns the next state and this step's metrics.
+
+  All randomness is a function of the seed and the state's step.
+  """
+  key = jax.random.fold_in(jax.random.key(seed), state.step)
+
+  def loss(params: dict) -> tuple[Array, Metrics]:
+    return next_item.next_item(model, params, batch, corpus, key, config)
+
+  gradient, metrics = jax.grad(loss, has_aux=True)(state.params)
+  updates, opt_state = transform.update(
+    gradient, state.opt_state, state.params
+  )
+  params = optax.apply_updates(state.params, updates)
+  metrics["gradient_norm"] = optax.global_norm(gradient)
+  metrics["tokens"] = jnp.sum(batch.tokens.segment > 0)
+  return state_lib.State(state.step + 1, params, opt_state), metrics
