@@ -1,6 +1,6 @@
 """PinRec-OC and its unconditioned twin on the embedded KuaiRand excerpt.
 
-  bash launch/local.sh --config=configs/demo.py --workdir=runs/demo
+bash launch/local.sh --config=configs/demo.py --workdir=runs/demo
 """
 
 from pinrec_jax import config as config_lib

@@ -118,7 +118,12 @@ def _require(condition: bool, field: str, value: object, remedy: str) -> None:
 
 def validate(config: Config) -> None:
   """Raises ValueError naming the first field that cannot be."""
-  data, model, loss, train = config.data, config.model, config.loss, config.train
+  data, model, loss, train = (
+    config.data,
+    config.model,
+    config.loss,
+    config.train,
+  )
   positive = {
     "model": ("width", "layers", "heads", "dim", "hashes", "rows"),
     "loss": ("temperature", "chunk"),

@@ -50,10 +50,10 @@ def main(argv: list[str]) -> None:
       _retrieve(config, workdir)
     else:
       _run(config, workdir)
-  except (ValueError, FileNotFoundError, loop.DivergedRun) as error:
+  except (ValueError, FileNotFoundError, loop.RunDivergedError) as error:
     logging.debug("failed", exc_info=True)
     sys.exit(f"error: {error}")
-  except loop.InterruptedRun as stop:
+  except loop.RunStoppedError as stop:
     print(stop, file=sys.stderr)
 
 

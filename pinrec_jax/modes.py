@@ -28,7 +28,9 @@ def train(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
   return _fit(config, dataset_lib.load(config.data), workdir)
 
 
-def evaluate(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
+def evaluate(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> dict[str, Any]:
   """Evaluates the best checkpoint on the test users."""
   dataset = dataset_lib.load(config.data)
   return _measure(config, dataset, workdir)

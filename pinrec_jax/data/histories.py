@@ -99,9 +99,7 @@ def training(
   return pieces
 
 
-def visible(
-  events: schema.Events, *, until: int, inputs: str
-) -> schema.Events:
+def visible(events: schema.Events, *, until: int, inputs: str) -> schema.Events:
   """Returns the events before a time that the model may read."""
   keep = events.time < until
   if inputs == "engagements":
@@ -125,9 +123,14 @@ def serving(histories: list[schema.Events], length: int) -> Tokens:
         f"{length - 1} that fit; pass the latest {length - 1}, or set "
         "decode.truncate"
       )
-    rows.append(Tokens(*(
-      np.concatenate([np.zeros((pad, *c.shape[1:]), c.dtype), c]) for c in row
-    )))
+    rows.append(
+      Tokens(
+        *(
+          np.concatenate([np.zeros((pad, *c.shape[1:]), c.dtype), c])
+          for c in row
+        )
+      )
+    )
   return Tokens(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 

@@ -39,7 +39,9 @@ def _read(path: pathlib.Path, reader: Callable[[Any], pd.DataFrame]):
       f"data file {path} is missing; point data.source at a folder that has it"
     )
   if sums.is_file():
-    expected = dict(line.split()[::-1] for line in sums.read_text().splitlines())
+    expected = dict(
+      line.split()[::-1] for line in sums.read_text().splitlines()
+    )
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if expected.get(path.name, found) != found:
       raise ValueError(
@@ -59,20 +61,24 @@ def _excerpt(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
   log = _read(source / "events.parquet", pd.read_parquet)
   past = _read(source / "history.parquet", pd.read_parquet)
   bits = log["actions"].to_numpy()
-  dated = pd.DataFrame({
-    "user": log["user_id"],
-    "item": log["video_id"],
-    "time": log["time_s"],
-    "surface": log["tab"] + 1,
-    **{name: bits >> bit & 1 for bit, name in enumerate(MINI_BITS)},
-  })
+  dated = pd.DataFrame(
+    {
+      "user": log["user_id"],
+      "item": log["video_id"],
+      "time": log["time_s"],
+      "surface": log["tab"] + 1,
+      **{name: bits >> bit & 1 for bit, name in enumerate(MINI_BITS)},
+    }
+  )
   flags = past["flags"].to_numpy()
-  undated = pd.DataFrame({
-    "user": past["user_id"],
-    "item": past["video_id"],
-    "long_watch": flags & 1,
-    "is_like": flags >> 1 & 1,
-  })
+  undated = pd.DataFrame(
+    {
+      "user": past["user_id"],
+      "item": past["video_id"],
+      "long_watch": flags & 1,
+      "is_like": flags >> 1 & 1,
+    }
+  )
   items = _read(source / "items.csv.gz", pd.read_csv)
   return pd.concat([undated, dated], ignore_index=True), items
 
@@ -85,17 +91,21 @@ def _pure(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
   past = _read(
     source / "user_history_4_09_to_4_24_last50.parquet", pd.read_parquet
   )
-  dated = pd.DataFrame({
-    "user": log["user_id"],
-    "item": log["video_id"],
-    "time": log["time_ms"] // 1000,
-    "surface": log["tab"] + 1,
-    **{name: log[name] for name in MINI_BITS},
-  })
-  undated = pd.DataFrame({
-    "user": past["user_id"].repeat(past["watch_seq"].map(len)),
-    "item": np.concatenate(past["watch_seq"].to_numpy()),
-  })
+  dated = pd.DataFrame(
+    {
+      "user": log["user_id"],
+      "item": log["video_id"],
+      "time": log["time_ms"] // 1000,
+      "surface": log["tab"] + 1,
+      **{name: log[name] for name in MINI_BITS},
+    }
+  )
+  undated = pd.DataFrame(
+    {
+      "user": past["user_id"].repeat(past["watch_seq"].map(len)),
+      "item": np.concatenate(past["watch_seq"].to_numpy()),
+    }
+  )
   for label, name in (("long_watch", "long_watch"), ("like", "is_like")):
     flags = [
       np.isin(seen, labelled)
@@ -116,17 +126,19 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
   tags = items["tag"].astype("string").str.split(",", expand=True)
   duration = np.log1p(items["video_duration"] / 1000)
   standard = (duration - duration.mean()) / duration.std()
-  return pd.DataFrame({
-    "item": items["video_id"],
-    "author": items["author_id"],
-    "upload_type": items["upload_type"],
-    "music": items["music_id"],
-    "music_type": items["music_type"],
-    **{f"tag.{n}": tags[n] for n in tags.columns[:TAG_SLOTS]},
-    "item_type": items["video_type"],
-    "dense.log_seconds": standard.fillna(0.0),
-    "dense.length_known": duration.notna().astype("float32"),
-  })
+  return pd.DataFrame(
+    {
+      "item": items["video_id"],
+      "author": items["author_id"],
+      "upload_type": items["upload_type"],
+      "music": items["music_id"],
+      "music_type": items["music_type"],
+      **{f"tag.{n}": tags[n] for n in tags.columns[:TAG_SLOTS]},
+      "item_type": items["video_type"],
+      "dense.log_seconds": standard.fillna(0.0),
+      "dense.length_known": duration.notna().astype("float32"),
+    }
+  )
 
 
 class Kuairand(tfds.core.GeneratorBasedBuilder):

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from pinrec_jax.data import catalogue, schema
 
+
 def features(actions: int) -> tfds.features.FeaturesDict:
   """Returns what a user's record holds.
 
@@ -27,11 +28,13 @@ def features(actions: int) -> tfds.features.FeaturesDict:
     "item_type": column(np.int32),
     "time": column(np.int64),
   }
-  return tfds.features.FeaturesDict({
-    "user": tfds.features.Text(),
-    "engagements": events,
-    "impressions": dict(events),
-  })
+  return tfds.features.FeaturesDict(
+    {
+      "user": tfds.features.Text(),
+      "engagements": events,
+      "impressions": dict(events),
+    }
+  )
 
 
 def examples(

@@ -39,13 +39,15 @@ class Vocabulary:
   @classmethod
   def of(cls, fields: Mapping[str, Any]) -> "Vocabulary":
     """Rebuilds a vocabulary from the JSON that `as_json` wrote."""
-    return cls(**{
-      **fields,
-      "actions": tuple(fields["actions"]),
-      "surfaces": tuple(fields["surfaces"]),
-      "item_types": tuple(fields["item_types"]),
-      "features": tuple(Feature(**f) for f in fields["features"]),
-    })
+    return cls(
+      **{
+        **fields,
+        "actions": tuple(fields["actions"]),
+        "surfaces": tuple(fields["surfaces"]),
+        "item_types": tuple(fields["item_types"]),
+        "features": tuple(Feature(**f) for f in fields["features"]),
+      }
+    )
 
   def as_json(self) -> dict[str, Any]:
     """Returns plain values for a JSON file."""
@@ -90,9 +92,9 @@ class Events:
 
   def where(self, keep: np.ndarray | slice) -> "Events":
     """Returns the events that a mask or slice selects."""
-    return Events(**{
-      f.name: getattr(self, f.name)[keep] for f in dataclasses.fields(self)
-    })
+    return Events(
+      **{f.name: getattr(self, f.name)[keep] for f in dataclasses.fields(self)}
+    )
 
   def __len__(self) -> int:
     return len(self.item)

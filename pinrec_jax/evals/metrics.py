@@ -96,6 +96,6 @@ def overlap(
   row: Int[np.ndarray, "b k"], truth: Int[np.ndarray, "b k"]
 ) -> Float[np.ndarray, "b"]:
   """Returns how much of each exact neighbourhood an index found."""
-  return np.array([
-    np.isin(t, r).mean() for r, t in zip(row, truth, strict=True)
-  ])
+  return np.array(
+    [np.isin(t, r).mean() for r, t in zip(row, truth, strict=True)]
+  )

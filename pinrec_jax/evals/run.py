@@ -165,9 +165,7 @@ def evaluate(
   report[f"{prefix}vectors_kept"] = lists.kept
   top = lists.items[:, : config.cutoffs[0]]
   report[f"{prefix}diversity"] = metrics.diversity(lists.items)
-  report[f"{prefix}coverage"] = metrics.coverage(
-    top, len(retriever.catalogue)
-  )
+  report[f"{prefix}coverage"] = metrics.coverage(top, len(retriever.catalogue))
   return report
 
 

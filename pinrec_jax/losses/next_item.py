@@ -43,9 +43,9 @@ def conditions(
     for k in drop_keys
   ]
   full = head.Condition(outcome, targets.surface, bucket)
-  return head.Condition(*(
-    jnp.where(k, part, 0) for k, part in zip(keep, full, strict=True)
-  ))
+  return head.Condition(
+    *(jnp.where(k, part, 0) for k, part in zip(keep, full, strict=True))
+  )
 
 
 def next_item(

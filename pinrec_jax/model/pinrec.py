@@ -40,7 +40,9 @@ class PinRec(nn.Module):
     self.projection = nn.Dense(config.width, dtype=dtype)
     self.start = self.param("start", small, (config.dim,))
     self.surface = nn.Embed(len(vocabulary.surfaces), config.width)
-    self.position = self.param("position", small, (self.positions, config.width))
+    self.position = self.param(
+      "position", small, (self.positions, config.width)
+    )
     if config.actions:
       self.action = nn.Dense(config.width, use_bias=False)
     self.backbone = transformer.Transformer(

@@ -63,9 +63,9 @@ class Transformer(nn.Module):
     pasts = []
     for n in range(self.layers):
       past = None if cache is None else cache.layers[n]
-      x, past = Block(
-        self.heads, self.dropout, self.dtype, name=f"block_{n}"
-      )(x, mask, past, start, train)
+      x, past = Block(self.heads, self.dropout, self.dtype, name=f"block_{n}")(
+        x, mask, past, start, train
+      )
       pasts.append(past)
     x = nn.LayerNorm(dtype=self.dtype, name="norm")(x)
     if cache is not None:

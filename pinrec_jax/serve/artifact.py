@@ -36,11 +36,13 @@ def save(
     retriever.index.save(folder / "scann")
   # Written last: without it the folder is no index.
   (folder / "index.json").write_text(
-    json.dumps({
-      "step": step,
-      "kind": "scann" if scann else "exact",
-      "outcome_share": [float(x) for x in retriever.outcome_share],
-    })
+    json.dumps(
+      {
+        "step": step,
+        "kind": "scann" if scann else "exact",
+        "outcome_share": [float(x) for x in retriever.outcome_share],
+      }
+    )
   )
 
 

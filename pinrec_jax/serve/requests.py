@@ -81,7 +81,9 @@ def _events(
       raise ValueError(f"event {n} has no item")
     for name in event.get("actions", ()):
       actions[n, vocabulary.action(name)] = 1
-  rows = [known.row_of.get(str(event["item"]), schema.NO_ITEM) for event in told]
+  rows = [
+    known.row_of.get(str(event["item"]), schema.NO_ITEM) for event in told
+  ]
   surfaces = [
     vocabulary.surface(event["surface"]) if "surface" in event else 0
     for event in told
@@ -91,9 +93,9 @@ def _events(
     actions=actions,
     surface=np.array(surfaces, np.int32),
     item_type=np.zeros(len(told), np.int32),
-    time=np.array([
-      int(event.get("time", schema.UNKNOWN_TIME)) for event in told
-    ], np.int64),
+    time=np.array(
+      [int(event.get("time", schema.UNKNOWN_TIME)) for event in told], np.int64
+    ),
     engaged=np.ones(len(told), bool),
   )
 
@@ -118,21 +120,25 @@ def _features(
   return features, unknown
 
 
-def rows(requests: list[Request], length: int) -> tuple[
-  histories.Tokens, items_lib.ItemFeatures
-]:
+def rows(
+  requests: list[Request], length: int
+) -> tuple[histories.Tokens, items_lib.ItemFeatures]:
   """Returns a batch of histories and their items' features, [b l ...]."""
   tokens = histories.serving([r.events for r in requests], length)
   padded = []
   for request in requests:
     before = length - len(request.events)
-    padded.append(items_lib.ItemFeatures(*(
-      np.pad(column, [(before, 0)] + [(0, 0)] * (column.ndim - 1))
-      for column in request.features
-    )))
-  return tokens, items_lib.ItemFeatures(*(
-    np.stack(column) for column in zip(*padded, strict=True)
-  ))
+    padded.append(
+      items_lib.ItemFeatures(
+        *(
+          np.pad(column, [(before, 0)] + [(0, 0)] * (column.ndim - 1))
+          for column in request.features
+        )
+      )
+    )
+  return tokens, items_lib.ItemFeatures(
+    *(np.stack(column) for column in zip(*padded, strict=True))
+  )
 
 
 def response(

@@ -27,12 +27,14 @@ class Checkpoints:
       raise FileNotFoundError(
         f"no checkpoint in {folder}; train first, with the same --workdir"
       )
-    keep = policies.AnyPreservationPolicy([
-      policies.LatestN(n=1),
-      policies.BestN(
-        get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False
-      ),
-    ])
+    keep = policies.AnyPreservationPolicy(
+      [
+        policies.LatestN(n=1),
+        policies.BestN(
+          get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False
+        ),
+      ]
+    )
     self._manager = ocp.CheckpointManager(
       folder.absolute(),
       options=ocp.CheckpointManagerOptions(

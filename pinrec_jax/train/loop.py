@@ -27,11 +27,11 @@ from pinrec_jax.train import state as state_lib
 from pinrec_jax.train import step as step_lib
 
 
-class InterruptedRun(Exception):
+class RunStoppedError(Exception):
   """Training was asked to stop, saved its state, and can be resumed."""
 
 
-class DivergedRun(Exception):
+class RunDivergedError(Exception):
   """The loss is no longer a number; the last good checkpoint is kept."""
 
 
@@ -160,8 +160,8 @@ def train(
   """Trains, or goes on training, and returns how it went.
 
   Raises:
-    InterruptedRun: after SIGTERM or Ctrl-C; the state is saved.
-    DivergedRun: on a loss that is no number.
+    RunStoppedError: after SIGTERM or Ctrl-C; the state is saved.
+    RunDivergedError: on a loss that is no number.
   """
   train_config = config.train
   mesh = sharding.device_mesh(train_config.model_axis)
@@ -211,7 +211,7 @@ def train(
       values["tokens_per_s"] = tokens / seconds
     mark = now
     if not math.isfinite(values["loss"]):
-      raise DivergedRun(
+      raise RunDivergedError(
         f"the loss is {values['loss']} at step {number}; the last good "
         f"checkpoint is step {checkpoints.last}; lower train.learning_rate "
         f"({train_config.learning_rate}) and resume"
@@ -253,7 +253,7 @@ def train(
       checkpoints.save(number, state, data, found, fits)
       if stopping:
         checkpoints.wait()
-        raise InterruptedRun(
+        raise RunStoppedError(
           f"stopped at step {number} of {train_config.steps}; run the same "
           "command again to go on"
         )

@@ -34,18 +34,16 @@ def optimizer(config: config_lib.Train) -> optax.GradientTransformation:
   )
   return optax.chain(
     optax.clip_by_global_norm(config.clip),
-    optax.adamw(
-      rate, b2=0.98, weight_decay=config.weight_decay, mask=_decayed
-    ),
+    optax.adamw(rate, b2=0.98, weight_decay=config.weight_decay, mask=_decayed),
   )
 
 
 def _decayed(params: dict) -> dict:
   """Only the kernels of dense layers decay; tables and biases do not."""
   flat = flax.traverse_util.flatten_dict(params)
-  return flax.traverse_util.unflatten_dict({
-    path: path[-1] == "kernel" for path in flat
-  })
+  return flax.traverse_util.unflatten_dict(
+    {path: path[-1] == "kernel" for path in flat}
+  )
 
 
 def create(
@@ -61,7 +59,9 @@ def create(
     dense=jnp.zeros((1, vocabulary.dense)),
   )
   actions = jnp.zeros((1, 1, len(vocabulary.actions)), jnp.uint8)
-  tokens = histories.Tokens(row, actions, row, row.astype(jnp.uint32), *3 * [row])
+  tokens = histories.Tokens(
+    row, actions, row, row.astype(jnp.uint32), *3 * [row]
+  )
   params = model.init(jax.random.key(seed), features, tokens)["params"]
   return State(jnp.zeros((), jnp.int32), params, transform.init(params))
 
@@ -81,9 +81,7 @@ def initial(
 ) -> State:
   """Returns a new state, laid out on the mesh by the parameter rules."""
   places = sharding.of_tree(mesh, shapes(model, transform))
-  return jax.jit(
-    lambda: create(model, transform, seed), out_shardings=places
-  )()
+  return jax.jit(lambda: create(model, transform, seed), out_shardings=places)()
 
 
 def parameters(state: State) -> int:

@@ -41,9 +41,7 @@ def train_step(
     return next_item.next_item(model, params, batch, corpus, key, config)
 
   gradient, metrics = jax.grad(loss, has_aux=True)(state.params)
-  updates, opt_state = transform.update(
-    gradient, state.opt_state, state.params
-  )
+  updates, opt_state = transform.update(gradient, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   metrics["gradient_norm"] = optax.global_norm(gradient)
   metrics["tokens"] = jnp.sum(batch.tokens.segment > 0)
