@@ -7,7 +7,7 @@ over the outcomes and an index finds the items (arXiv 2504.10507).
 The package is built in floors; an import points only downwards:
 
   7 main · 6 train · 5 evals · 4 serve · 3 losses, decode, index · 2 model ·
-  1 data · 0 config, sharding, this file
+  1 data · 0 config, sharding, types, this file
 
 Notation, the paper's symbol on the left:
 
@@ -24,10 +24,12 @@ Notation, the paper's symbol on the left:
 
 Axis letters in every shape annotation:
 
-  b batch · l history position · s cache slot · d width · h heads ·
-  k head width · f features in · n items scored (positives and negatives) ·
-  m time offsets · o outcomes · t decode steps · q queries of one request ·
-  v rows of a table · c candidates · a actions · x hash tables · p periods
+  b batch · l history position · s cache slot, or items seen · d width of the
+  item space · w width of the backbone · h heads · k head width, or neighbours ·
+  f features in · g slots of categorical features · n items scored (positives
+  and negatives) · m time offsets · o outcomes · t decode steps · q queries of
+  one request · v rows of a table · c candidates · a actions · x hash tables ·
+  p periods
 """
 
 __version__ = "0.1.0"

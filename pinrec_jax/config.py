@@ -1,7 +1,6 @@
 """The typed configuration of a run, and what makes one valid."""
 
 import dataclasses
-import typing
 
 
 @dataclasses.dataclass(slots=True)
@@ -156,16 +155,17 @@ def validate(config: Config) -> None:
     f"use a multiple of model.hashes ({model.hashes})",
   )  # fmt: skip
   _require(
-    sorted(set(model.offsets)) == list(model.offsets), "model.offsets",
-    model.offsets, "list increasing numbers of seconds",
+    bool(model.offsets) and sorted(set(model.offsets)) == list(model.offsets),
+    "model.offsets", model.offsets,
+    "list at least one number of seconds, increasing",
   )  # fmt: skip
   _require(
     loss.in_batch + loss.uniform > 0, "loss.uniform", loss.uniform,
     "draw at least one negative, here or by loss.in_batch",
   )  # fmt: skip
   _require(
-    data.length > config.decode.steps, "data.length", data.length,
-    f"use more than decode.steps ({config.decode.steps})",
+    config.decode.steps < data.length, "decode.steps", config.decode.steps,
+    f"use a number above 0 and below data.length ({data.length})",
   )  # fmt: skip
   _require(
     train.warmup < train.steps, "train.warmup", train.warmup,

@@ -9,7 +9,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import modes
+from pinrec_jax import modes, sharding
 from pinrec_jax.train import loop
 
 MODES = {
@@ -46,6 +46,7 @@ def main(argv: list[str]) -> None:
   workdir = pathlib.Path(_WORKDIR.value).expanduser()
   try:
     config_lib.validate(config)
+    sharding.join_processes()
     if _MODE.value == "retrieve":
       _retrieve(config, workdir)
     else:
@@ -74,6 +75,7 @@ def _retrieve(config: config_lib.Config, workdir: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
+  logging.set_verbosity(logging.WARNING)
   flags.mark_flag_as_required("config")
   jax.config.config_with_absl()
   app.run(main)

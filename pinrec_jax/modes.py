@@ -19,7 +19,6 @@ from pinrec_jax.serve import artifact, requests
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.train import loop
 
-
 TWIN = "uc"  # the unconditioned twin's folder within a run's
 
 

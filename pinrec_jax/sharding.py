@@ -3,7 +3,9 @@
 The only file that names a mesh axis.
 """
 
+import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,22 +23,33 @@ RULES = (
 )
 
 
-def device_mesh(model: int = 1) -> Mesh:
-  """Returns all devices as (data, model) axes.
+def join_processes() -> None:
+  """Joins the run that JAX_COORDINATOR_ADDRESS names, where it is set.
+
+  JAX_NUM_PROCESSES and JAX_PROCESS_ID complete it, as jax.distributed reads
+  them.
+  """
+  if "JAX_COORDINATOR_ADDRESS" in os.environ:
+    jax.distributed.initialize()
+
+
+def device_mesh(model: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
+  """Returns devices, by default all, as (data, model) axes.
 
   Raises:
-    ValueError: if the devices do not divide.
+    ValueError: if they do not divide.
   """
-  devices = jax.device_count()
-  if devices % model:
+  devices = jax.devices() if devices is None else devices
+  if len(devices) % model:
     raise ValueError(
-      f"train.model_axis {model} does not divide the {devices} devices; use a "
-      f"divisor of {devices}"
+      f"train.model_axis {model} does not divide the {len(devices)} devices; "
+      f"use a divisor of {len(devices)}"
     )
   return jax.make_mesh(
-    (devices // model, model),
+    (len(devices) // model, model),
     (DATA, MODEL),
     axis_types=(jax.sharding.AxisType.Auto,) * 2,
+    devices=devices,
   )
 
 

@@ -1,8 +1,153 @@
 """Eight virtual devices, checked shapes, and one tiny log for every test."""
 
+import functools
 import os
 
 os.environ["XLA_FLAGS"] = (
   os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import hypothesis
+import numpy as np
+import pandas as pd
+import pytest
+
+# A busy machine misses deadlines; the same examples are tried everywhere.
+hypothesis.settings.register_profile(
+  "pinrec", deadline=None, database=None, derandomize=True
+)
+hypothesis.settings.load_profile("pinrec")
+
+# The package is imported inside the fixtures: the hook that checks shapes is
+# set only after this file is read.
+
+DAY = 86400
+VALIDATION_FROM = 20_000 * DAY
+TEST_FROM = VALIDATION_FROM + 2 * DAY
+
+
+@pytest.fixture(scope="session")
+def mini(tmp_path_factory):
+  """The embedded excerpt, prepared in a folder of its own."""
+  from pinrec_jax import config
+  from pinrec_jax.data import dataset
+
+  folder = tmp_path_factory.mktemp("prepared")
+  return dataset.load(config.Data(prepared=str(folder)))
+
+
+@pytest.fixture(scope="session")
+def world():
+  """Thirty items, forty users, three outcomes, and no file.
+
+  A user goes round the items of one group out of three, so what comes next
+  can be learned. Items 127 to 129 are only in undated events and are no
+  candidates. User u00 never engaged, u01 has one event, u02 two undated ones.
+  """
+  from pinrec_jax.data import catalogue, dataset, schema
+
+  rng = np.random.default_rng(0)
+  items = pd.DataFrame(
+    {
+      "item": np.arange(100, 130),
+      "item_type": ["AD" if n % 10 == 9 else "NORMAL" for n in range(30)],
+      "author": [f"a{n % 5}" for n in range(30)],
+      "tag.0": [f"t{n % 3}" for n in range(30)],
+      "tag.1": [f"t{n % 4}" if n % 2 else None for n in range(30)],
+      "dense.length": np.linspace(-1, 1, 30, dtype=np.float32),
+    }
+  )
+  known = catalogue.encode(
+    items,
+    np.arange(100, 127),
+    actions=("click", "save", "like", "hide"),
+    outcomes=3,
+    surfaces=("unknown", "feed", "search"),
+    validation_from=VALIDATION_FROM,
+    test_from=TEST_FROM,
+  )
+  users, histories = [], []
+  for user in range(40):
+    size = {0: 6, 1: 1, 2: 2}.get(user, 16 + user % 5)
+    place = np.arange(size)
+    actions = np.zeros((size, 4), np.uint8)
+    actions[:, 0] = rng.random(size) < 0.7
+    actions[:, 1] = rng.random(size) < 0.3
+    actions[:, 2] = rng.random(size) < 0.15
+    if user == 0:
+      actions[:] = [0, 0, 0, 1]
+    elif user <= 2:
+      actions[:] = [1, 0, 0, 0]
+    # Half a day apart, the last of them in the test period.
+    time = TEST_FROM + DAY + 60 * user - (size - 1 - place) * (DAY // 2)
+    if user == 1:
+      time -= 5 * DAY
+    undated = 2 if user >= 2 else 0
+    time[:undated] = schema.UNKNOWN_TIME
+    item = 1 + (3 * (place + user) + user % 3) % 27
+    item[:undated] = 28 + (user + place[:undated]) % 3
+    users.append(f"u{user:02d}")
+    histories.append(
+      schema.Events(
+        item=item.astype(np.int32),
+        actions=actions,
+        surface=np.where(time > 0, 1 + (place + user) % 2, 0).astype(np.int32),
+        item_type=known.items.item_type[item],
+        time=time.astype(np.int64),
+        engaged=actions[:, :3].any(-1),
+      )
+    )
+  return dataset.Dataset("world", known, tuple(users), tuple(histories))
+
+
+@pytest.fixture
+def small():
+  """A configuration that suits `world`, to be changed freely."""
+  from pinrec_jax import config
+
+  return config.Config(
+    data=config.Data(name="world", length=24),
+    model=config.Model(
+      width=16, layers=1, heads=2, dim=16, rows=64, offsets=(60, 86400)
+    ),
+    decode=config.Decode(steps=2, candidates=5),
+    evals=config.Evals(
+      cutoffs=(3, 6), batch=40, sweep=("click", "save", "like")
+    ),
+  )
+
+
+@pytest.fixture(scope="session")
+def untrained(world):
+  """Returns the function from a configuration to a retriever over `world`."""
+  import jax
+  import optax
+
+  from pinrec_jax.data import splits
+  from pinrec_jax.model import pinrec
+  from pinrec_jax.serve import retriever
+  from pinrec_jax.train import state
+
+  @functools.cache
+  def weights(model):
+    shapes = jax.eval_shape(
+      lambda: state.create(model, optax.identity(), seed=0).params
+    )
+    # Spread wide: items of a new model hardly differ.
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+      lambda x: rng.normal(size=x.shape, scale=0.5).astype(x.dtype), shapes
+    )
+
+  def of_config(config):
+    model = pinrec.of_config(config, world.vocabulary)
+    return retriever.of_params(
+      config,
+      model,
+      weights(model),
+      world.catalogue,
+      splits.outcome_share(world),
+    )
+
+  return of_config

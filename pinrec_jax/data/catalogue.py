@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int, Shaped
 
 from pinrec_jax.data import schema
 
@@ -29,7 +30,7 @@ class Catalogue:
     """Maps an item's id, as text, to its row."""
     return {str(key): row for row, key in enumerate(self.items.ids) if row}
 
-  def encode(self, features: Mapping[str, Any]) -> np.ndarray:
+  def encode(self, features: Mapping[str, Any]) -> Int[np.ndarray, "g"]:
     """Returns the codes of an item's categorical features.
 
     Args:
@@ -83,7 +84,7 @@ def load(folder: pathlib.Path) -> Catalogue:
   names = json.loads((folder / NAMES).read_text())
   frame = pd.read_parquet(folder / ITEMS)
 
-  def columns(prefix: str, dtype: type) -> np.ndarray:
+  def columns(prefix: str, dtype: type) -> Shaped[np.ndarray, "v f"]:
     found = [c for c in frame if c.startswith(prefix)]
     return _after_none(frame[found].to_numpy(dtype))
 
@@ -101,7 +102,7 @@ def load(folder: pathlib.Path) -> Catalogue:
 
 
 def encode(
-  items: pd.DataFrame, candidates: np.ndarray, **names: Any
+  items: pd.DataFrame, candidates: Shaped[np.ndarray, "c"], **names: Any
 ) -> Catalogue:
   """Encodes the items' features as small integers.
 
@@ -117,7 +118,7 @@ def encode(
   """
   if items["item"].duplicated().any():
     twice = items.loc[items["item"].duplicated(), "item"].iloc[0]
-    raise ValueError(f"item {twice!r} is listed twice; keep one row an item")
+    raise ValueError(f"item {twice} is listed twice; keep one row an item")
   groups: dict[str, list[str]] = {}
   for column in items:
     if column not in ("item", "item_type") and not column.startswith(NUMBER):
@@ -142,13 +143,15 @@ def encode(
       item_type=_after_none(kinds.astype(np.int32)),
       categorical=_after_none(np.stack(codes, -1).astype(np.int32)),
       dense=_after_none(items[numbers].to_numpy(np.float32)),
-      candidate=_after_none(items["item"].isin(candidates).to_numpy()),
+      candidate=_after_none(pd.Index(items["item"]).isin(candidates)),
     ),
     values,
   )
 
 
-def _after_none(column: np.ndarray) -> np.ndarray:
+def _after_none(
+  column: Shaped[np.ndarray, "_ ..."],
+) -> Shaped[np.ndarray, "v ..."]:
   """Returns a column with an empty row for no item put first."""
   return np.concatenate([np.zeros_like(column[:1]), column])
 

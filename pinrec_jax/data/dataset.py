@@ -80,7 +80,8 @@ def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
 def load(config: config_lib.Data) -> Dataset:
   """Prepares a log if need be and reads it."""
   builder = prepare(config)
-  source = builder.as_data_source("users")
+  # The decorator of TFDS hides the parameter from the type checker.
+  source = builder.as_data_source("users")  # pyright: ignore[reportCallIssue]
   read = [
     (example["user"].decode(), records.events(example))
     for example in tqdm.tqdm(source, desc="reading users", unit="user")

@@ -3,33 +3,35 @@
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int, Shaped, UInt8, UInt32
 
 from pinrec_jax.data import schema
+from pinrec_jax.types import AnyArray
 
 
 class Tokens(NamedTuple):
-  """What the model reads at each history position; arrays are [b l ...].
+  """What the model reads at each history position, of one row or several.
 
   A user's first token has no item: it is where a prediction from nothing
   is made.
   """
 
-  item: np.ndarray  # row of the item table
-  actions: np.ndarray  # multi-hot
-  surface: np.ndarray
-  time: np.ndarray  # unix seconds, or UNKNOWN_TIME; uint32
-  gap: np.ndarray  # seconds since the token before; -1 is unknown
-  position: np.ndarray  # place in the user's history
-  segment: np.ndarray  # which user of the row; 0 is padding
+  item: Int[AnyArray, "*b l"]  # row of the item table
+  actions: UInt8[AnyArray, "*b l a"]  # multi-hot
+  surface: Int[AnyArray, "*b l"]
+  time: UInt32[AnyArray, "*b l"]  # unix seconds, or UNKNOWN_TIME
+  gap: Int[AnyArray, "*b l"]  # seconds since the token before; -1 is unknown
+  position: Int[AnyArray, "*b l"]  # place in the user's history
+  segment: Int[AnyArray, "*b l"]  # which user of the row; 0 is padding
 
 
 class Targets(NamedTuple):
   """What each position should predict; item 0 is no target."""
 
-  item: np.ndarray
-  outcomes: np.ndarray  # multi-hot
-  surface: np.ndarray
-  gap: np.ndarray  # seconds from the token to its target; -1 is unknown
+  item: Int[AnyArray, "*b l"]
+  outcomes: UInt8[AnyArray, "*b l o"]  # multi-hot
+  surface: Int[AnyArray, "*b l"]
+  gap: Int[AnyArray, "*b l"]  # seconds from token to target; -1 is unknown
 
 
 class Batch(NamedTuple):
@@ -39,7 +41,9 @@ class Batch(NamedTuple):
   targets: Targets
 
 
-def _gaps(later: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+def _gaps(
+  later: Int[np.ndarray, "l"], earlier: Int[np.ndarray, "l"]
+) -> Int[np.ndarray, "l"]:
   known = (later != schema.UNKNOWN_TIME) & (earlier != schema.UNKNOWN_TIME)
   gap = np.minimum(later - earlier, np.iinfo(np.int32).max)
   return np.where(known, gap, -1).astype(np.int32)
@@ -50,7 +54,9 @@ def tokens(events: schema.Events) -> Tokens:
   time = np.concatenate([[schema.UNKNOWN_TIME], events.time])
   size = len(events) + 1
 
-  def after_start(column: np.ndarray) -> np.ndarray:
+  def after_start(
+    column: Shaped[np.ndarray, "_ ..."],
+  ) -> Int[np.ndarray, "l ..."]:
     start = np.zeros((1, *column.shape[1:]), np.int32)
     return np.concatenate([start, column]).astype(np.int32)
 
@@ -93,7 +99,7 @@ def training(
       item=target.item.astype(np.int32),
       outcomes=target.actions[:, :outcomes],
       surface=target.surface.astype(np.int32),
-      gap=_gaps(target.time, read.time.astype(np.int64)),
+      gap=_gaps(target.time, np.asarray(read.time, np.int64)),
     )
     pieces.append(Batch(read, targets))
   return pieces

@@ -5,6 +5,7 @@ Gao et al., CIKM 2022, doi:10.1145/3511808.3557624, CC BY-SA 4.0.
 
 import hashlib
 import pathlib
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -50,7 +51,7 @@ def _read(path: pathlib.Path, reader: Callable[[Any], pd.DataFrame]):
       )
   try:
     return reader(path)
-  except (OSError, ValueError, EOFError) as error:
+  except (OSError, ValueError, EOFError, zlib.error) as error:
     raise ValueError(
       f"data file {path} is corrupt: {error}; copy it again"
     ) from error
@@ -102,7 +103,7 @@ def _pure(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
   )
   undated = pd.DataFrame(
     {
-      "user": past["user_id"].repeat(past["watch_seq"].map(len)),
+      "user": np.repeat(past["user_id"], past["watch_seq"].map(len)),
       "item": np.concatenate(past["watch_seq"].to_numpy()),
     }
   )
@@ -124,7 +125,7 @@ LAYOUTS = {"mini": _excerpt, "pure": _pure}
 def _features(items: pd.DataFrame) -> pd.DataFrame:
   """Returns the columns an item is described by; statistics are left out."""
   tags = items["tag"].astype("string").str.split(",", expand=True)
-  duration = np.log1p(items["video_duration"] / 1000)
+  duration = pd.Series(np.log1p(items["video_duration"] / 1000))
   standard = (duration - duration.mean()) / duration.std()
   return pd.DataFrame(
     {
@@ -164,6 +165,7 @@ class Kuairand(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
     del dl_manager  # the files are local
+    assert self.builder_config is not None  # there is a list of them
     log, items = LAYOUTS[self.builder_config.name](self._source)
     log["engaged"] = log[[*OUTCOMES, "long_watch"]].fillna(0).any(axis=1)
     # All videos the log shows in the training and test period.

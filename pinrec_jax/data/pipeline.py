@@ -1,11 +1,13 @@
 """Batches for training: packed, shuffled, and a function of (seed, step)."""
 
 import collections
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import grain
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 from pinrec_jax.data import histories
 
@@ -45,8 +47,8 @@ class PackedRows:
   def __len__(self) -> int:
     return len(self._rows)
 
-  def __getitem__(self, row: int) -> histories.Batch:
-    pieces = [self._pieces[place] for place in self._rows[row]]
+  def __getitem__(self, index: int) -> histories.Batch:
+    pieces = [self._pieces[place] for place in self._rows[index]]
     pieces = [
       piece._replace(
         tokens=piece.tokens._replace(segment=piece.tokens.segment * (n + 1))
@@ -54,7 +56,9 @@ class PackedRows:
       for n, piece in enumerate(pieces)
     ]
 
-    def join(*columns: np.ndarray) -> np.ndarray:
+    def join(
+      *columns: Shaped[np.ndarray, "_ ..."],
+    ) -> Shaped[np.ndarray, "l ..."]:
       joined = np.concatenate(columns)
       pad = self._length - len(joined)
       return np.pad(joined, [(0, pad)] + [(0, 0)] * (joined.ndim - 1))
@@ -81,7 +85,7 @@ class _OwnRows(grain.MapDataset):
   def __len__(self) -> int:
     return len(self._parent) // self._batch * self._own
 
-  def __getitem__(self, index: int) -> histories.Batch:
+  def __getitem__(self, index: Any) -> Any:
     step, place = divmod(index, self._own)
     return self._parent[step * self._batch + self._first + place]
 
@@ -94,7 +98,7 @@ def batches(
   process: int = 0,
   processes: int = 1,
   workers: int = 0,
-) -> Iterator[histories.Batch]:
+) -> grain.DatasetIterator[histories.Batch]:
   """Returns this process's share of an endless stream of batches.
 
   Together the processes see the same rows in the same order, however many

@@ -53,8 +53,8 @@ def examples(
   """
   item = pd.Index(known.items.ids[1:]).get_indexer(pd.Index(log["item"])) + 1
   if (item == schema.NO_ITEM).any():
-    lost = log["item"][item == schema.NO_ITEM].iloc[0]
-    raise ValueError(f"item {lost!r} of the log is not in the item table")
+    lost = log["item"].to_numpy()[item == schema.NO_ITEM][0]
+    raise ValueError(f"item {lost} of the log is not in the item table")
   log = log.assign(
     item=item,
     item_type=known.items.item_type[item],

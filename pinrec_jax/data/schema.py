@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int, Shaped, UInt8
 
 UNKNOWN_TIME = 0  # seconds; an event whose place in the order is all we know
 NO_ITEM = 0  # row of the item table that stands for no item
@@ -83,15 +84,15 @@ def _index(name: str, known: tuple[str, ...], what: str) -> int:
 class Events:
   """One user's events, oldest first; every array has one entry an event."""
 
-  item: np.ndarray  # row of the item table
-  actions: np.ndarray  # multi-hot, [events, actions]
-  surface: np.ndarray
-  item_type: np.ndarray
-  time: np.ndarray  # unix seconds, or UNKNOWN_TIME
-  engaged: np.ndarray  # False: only shown
+  item: Int[np.ndarray, "l"]  # row of the item table
+  actions: UInt8[np.ndarray, "l a"]  # multi-hot
+  surface: Int[np.ndarray, "l"]
+  item_type: Int[np.ndarray, "l"]
+  time: Int[np.ndarray, "l"]  # unix seconds, or UNKNOWN_TIME
+  engaged: Bool[np.ndarray, "l"]  # False: only shown
 
-  def where(self, keep: np.ndarray | slice) -> "Events":
-    """Returns the events that a mask or slice selects."""
+  def where(self, keep: Shaped[np.ndarray, "_"] | slice) -> "Events":
+    """Returns the events that a mask, places or a slice select."""
     return Events(
       **{f.name: getattr(self, f.name)[keep] for f in dataclasses.fields(self)}
     )
@@ -103,8 +104,8 @@ class Events:
 class Items(NamedTuple):
   """The item table; row 0 stands for no item."""
 
-  ids: np.ndarray  # as the log's owner wrote them
-  item_type: np.ndarray
-  categorical: np.ndarray  # [items, slots], 0 is missing
-  dense: np.ndarray  # [items, dense], float32
-  candidate: np.ndarray  # may be recommended
+  ids: Shaped[np.ndarray, "v"]  # as the log's owner wrote them
+  item_type: Int[np.ndarray, "v"]
+  categorical: Int[np.ndarray, "v g"]  # 0 is missing
+  dense: Float32[np.ndarray, "v f"]
+  candidate: Bool[np.ndarray, "v"]  # may be recommended

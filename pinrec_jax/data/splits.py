@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from jaxtyping import Float32
 
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import schema
@@ -52,7 +53,7 @@ def cases(
   return found
 
 
-def outcome_share(dataset: dataset_lib.Dataset) -> np.ndarray:
+def outcome_share(dataset: dataset_lib.Dataset) -> Float32[np.ndarray, "o"]:
   """Returns each outcome's share of the dated training engagements' actions."""
   outcomes = dataset.vocabulary.outcomes
   until = dataset.vocabulary.validation_from

@@ -2,11 +2,16 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
+
+from pinrec_jax.types import AnyArray
 
 
 def compress(
-  query: Float[Array, "b q d"], share: Float[Array, "b q"], *, above: float
+  query: Float[AnyArray, "b q d"],
+  share: Float[AnyArray, "b q"],
+  *,
+  above: float,
 ) -> Float[Array, "b q"]:
   """Moves the budget of near-duplicate vectors to the earlier one.
 
@@ -23,11 +28,13 @@ def compress(
     The new shares, which sum to the old; 0 for a merged vector.
   """
 
-  def of_one(query: Float[Array, "q d"], share: Float[Array, "q"]):
+  def of_one(
+    query: Float[Array, "q d"], share: Float[Array, "q"]
+  ) -> Float[Array, "q"]:
     cosine = query @ query.T
     place = jnp.arange(share.size)
 
-    def visit(share: Float[Array, "q"], own: Array):
+    def visit(share: Float[Array, "q"], own: Int[Array, ""]):
       kept = (place < own) & (share > 0)
       near = jnp.where(kept, cosine[own], -jnp.inf)
       into = jnp.where(jnp.max(near) > above, jnp.argmax(near), own)
@@ -36,4 +43,4 @@ def compress(
 
     return jax.lax.scan(visit, share, place)[0]
 
-  return jax.vmap(of_one)(query, share)
+  return jax.vmap(of_one)(jnp.asarray(query), jnp.asarray(share))

@@ -9,21 +9,22 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pinrec_jax.data import histories, schema
 from pinrec_jax.model import attention, head, items, pinrec
+from pinrec_jax.types import AnyArray, Params
 
 
 class Wanted(NamedTuple):
   """What a batch of requests asks for."""
 
-  outcome: Int[Array, "o"]  # 1 + the outcome; 0 is unspecified
-  feedback: Float[Array, "o"]  # odds that an outcome's vector is fed back
-  surface: Int[Array, "b"]  # 0 is unspecified
-  offset: Int[Array, ""]  # seconds ahead of each step; -1 is unspecified
+  outcome: Int[AnyArray, "o"]  # 1 + the outcome; 0 is unspecified
+  feedback: Float[AnyArray, "o"]  # odds that an outcome's vector is fed back
+  surface: Int[AnyArray, "b"]  # 0 is unspecified
+  offset: Int[AnyArray, ""]  # seconds ahead of each step; -1 is unspecified
 
 
 @functools.partial(jax.jit, static_argnames=("model", "steps"))
 def generate(
   model: pinrec.PinRec,
-  params: dict,
+  params: Params,
   features: items.ItemFeatures,
   tokens: histories.Tokens,
   wanted: Wanted,

@@ -10,7 +10,7 @@ from pinrec_jax.data import splits
 
 def found(
   lists: Int[np.ndarray, "b c"], cases: Sequence[splits.Case], k: int
-) -> list[Bool[np.ndarray, "n"]]:
+) -> list[Bool[np.ndarray, "_"]]:
   """Returns, for each user, which targets are among the first k."""
   return [
     np.isin(case.targets.item, row[:k])
@@ -19,7 +19,7 @@ def found(
 
 
 def recall(
-  hits: Sequence[Bool[np.ndarray, "n"]],
+  hits: Sequence[Bool[np.ndarray, "_"]],
   cases: Sequence[splits.Case],
   outcome: int | None = None,
 ) -> float:
@@ -62,7 +62,7 @@ def ndcg(
 
 def unordered(
   neighbours: Int[np.ndarray, "b q k"], cases: Sequence[splits.Case]
-) -> list[Bool[np.ndarray, "n"]]:
+) -> list[Bool[np.ndarray, "_"]]:
   """Returns which targets any vector has among its k nearest.
 
   To be compared at an equal number of vectors only (arXiv 2504.10507,

@@ -6,22 +6,28 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 
 matplotlib.use("agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pinrec_jax.types import Number
 
 
-def _finish(axes: plt.Axes, path: pathlib.Path) -> None:
+def _finish(figure: Figure, axes: Axes, path: pathlib.Path) -> None:
   axes.spines[["top", "right"]].set_visible(False)
   axes.grid(axis="y", alpha=0.3)
   path.parent.mkdir(parents=True, exist_ok=True)
-  axes.figure.tight_layout()
-  axes.figure.savefig(path, dpi=120)
-  plt.close(axes.figure)
+  figure.tight_layout()
+  figure.savefig(path, dpi=120)
+  plt.close(figure)
 
 
-def budget_sweep(rows: Sequence[Mapping[str, float]], path: pathlib.Path):
+def budget_sweep(
+  rows: Sequence[Mapping[str, Number]], path: pathlib.Path
+) -> None:
   """Plots each action's rate, relative to its lowest, along the sweep."""
   names = [key[7:] for key in rows[0] if key.startswith("budget/")]
-  _, axes = plt.subplots(figsize=(8, 4))
+  figure, axes = plt.subplots(figsize=(8, 4))
   for name in names:
     rates = [100 * row[f"rate/{name}"] for row in rows]
     lowest = min(rates) or 1.0
@@ -42,11 +48,11 @@ def budget_sweep(rows: Sequence[Mapping[str, float]], path: pathlib.Path):
   axes.set_xlabel("budget")
   axes.set_ylabel("rate of the action among the candidates,\nover its lowest")
   axes.legend(title="acted on so in the test log")
-  _finish(axes, path)
+  _finish(figure, axes, path)
 
 
 def recalls(
-  report: Mapping[str, float],
+  report: Mapping[str, Number],
   models: Mapping[str, str],
   outcomes: Sequence[str],
   k: int,
@@ -61,7 +67,7 @@ def recalls(
     k: the cutoff.
     path: of the image.
   """
-  _, axes = plt.subplots(figsize=(8, 4))
+  figure, axes = plt.subplots(figsize=(8, 4))
   groups = ["", *(f"/{name}" for name in outcomes)]
   width = 0.8 / len(models)
   for n, (prefix, label) in enumerate(models.items()):
@@ -76,12 +82,14 @@ def recalls(
   )
   axes.set_ylabel(f"recall@{k} of one list of {k}")
   axes.legend()
-  _finish(axes, path)
+  _finish(figure, axes, path)
 
 
-def training(rows: Sequence[Mapping[str, float]], path: pathlib.Path) -> None:
+def training(
+  rows: Sequence[Mapping[str, float | int]], path: pathlib.Path
+) -> None:
   """Plots the loss and the validation recall of a run over its steps."""
-  _, axes = plt.subplots(figsize=(8, 4))
+  figure, axes = plt.subplots(figsize=(8, 4))
   losses = [(row["step"], row["loss"]) for row in rows if "loss" in row]
   axes.plot(*zip(*losses, strict=True), color="tab:blue")
   axes.set_xlabel("step")
@@ -92,4 +100,4 @@ def training(rows: Sequence[Mapping[str, float]], path: pathlib.Path) -> None:
     right = axes.twinx()
     right.plot(*zip(*found, strict=True), color="tab:orange", marker="o")
     right.set_ylabel(name, color="tab:orange")
-  _finish(axes, path)
+  _finish(figure, axes, path)

@@ -1,6 +1,7 @@
 """Evaluates a retriever on users at a cut."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import jax
@@ -13,6 +14,7 @@ from pinrec_jax.data import histories, schema, splits
 from pinrec_jax.evals import metrics
 from pinrec_jax.index import exact
 from pinrec_jax.serve import retriever as retriever_lib
+from pinrec_jax.types import Number
 
 UNORDERED_K = 10  # neighbours a vector may claim
 SCANN_K = 100
@@ -126,7 +128,7 @@ def of_lists(
   vocabulary: schema.Vocabulary,
   cutoffs: Sequence[int],
   prefix: str = "",
-) -> dict[str, float]:
+) -> dict[str, Number]:
   """Returns recall and NDCG at every cutoff, overall and per outcome."""
   report = {}
   for k in cutoffs:
@@ -145,7 +147,7 @@ def evaluate(
   *,
   prefix: str = "",
   quiet: bool = False,
-) -> dict[str, float]:
+) -> dict[str, Number]:
   """Returns the flat report of one retriever under its default budget."""
   config, vocabulary = retriever.config.evals, retriever.vocabulary
   lists = retrieve(
@@ -175,7 +177,7 @@ def unordered(
   *,
   vectors: int,
   prefix: str,
-) -> dict[str, float]:
+) -> dict[str, Number]:
   """Returns an unconditioned model's unordered recall at so many vectors.
 
   It has one vector a step, so it takes as many steps.
@@ -218,7 +220,7 @@ def sweep(
   cases: Sequence[splits.Case],
   *,
   points: int = 5,
-) -> list[dict[str, float]]:
+) -> list[dict[str, Number]]:
   """Turns the budget from one outcome to the next along `evals.sweep`.
 
   Returns:
@@ -228,7 +230,7 @@ def sweep(
   config, vocabulary = retriever.config.evals, retriever.vocabulary
   names = config.sweep
   budgets = []
-  for here, there in zip(names, names[1:], strict=False):
+  for here, there in itertools.pairwise(names):
     for share in np.linspace(0, 1, points)[bool(budgets) :]:
       budgets.append({here: 1 - float(share), there: float(share)})
   rows = []

@@ -7,6 +7,7 @@ import numpy as np
 from pinrec_jax.data import catalogue, splits
 from pinrec_jax.evals import run
 from pinrec_jax.serve import retriever as retriever_lib
+from pinrec_jax.types import Number
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -20,7 +21,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def recalls(
-  report: Mapping[str, float],
+  report: Mapping[str, Number],
   models: Mapping[str, str],
   outcomes: Sequence[str],
   cutoffs: Sequence[int],
@@ -39,7 +40,7 @@ def recalls(
   return _table(head, rows)
 
 
-def sweep(rows: Sequence[Mapping[str, float]], size: int) -> str:
+def sweep(rows: Sequence[Mapping[str, Number]], size: int) -> str:
   """Returns what each budget retrieves, a row a budget."""
   names = [key[7:] for key in rows[0] if key.startswith("budget/")]
   head = [
@@ -58,7 +59,7 @@ def sweep(rows: Sequence[Mapping[str, float]], size: int) -> str:
   return f"turning the budget, {size} candidates a user\n" + _table(head, lines)
 
 
-def flat(rows: Sequence[Mapping[str, float]], name: str) -> dict[str, float]:
+def flat(rows: Sequence[Mapping[str, Number]], name: str) -> dict[str, Number]:
   """Returns a list of rows as flat keys of a report."""
   return {
     f"{name}/{n}/{key}": value

@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,10 +12,11 @@ TREE_FROM = 200_000  # items
 REORDER = 1_000  # candidates scored again with full vectors
 
 
-def _load_scann():
+def _load_scann() -> Any:
   """Imports ScaNN without TensorFlow, which some versions clash with."""
   hidden = "tensorflow" not in sys.modules
   if hidden:
+    # None is what bars an import, though no module.
     sys.modules["tensorflow"] = None  # pyright: ignore[reportArgumentType]
   try:
     import scann

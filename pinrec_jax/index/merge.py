@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 
 class Merged(NamedTuple):
@@ -40,12 +40,18 @@ def merge(
     size: candidates wanted.
   """
 
-  def of_one(item: Array, score: Array, share: Array, seen: Array) -> Merged:
-    queries, fetched = item.shape
+  def of_one(
+    item: Int[Array, "q k"],
+    score: Float[Array, "q k"],
+    share: Float[Array, "q"],
+    seen: Int[Array, "s"],
+  ) -> tuple[Int[Array, "c"], Int[Array, "c"], Float[Array, "c"]]:
     known = jnp.any(item[..., None] == seen, -1)
     free = (item >= 0) & ~known & (share > 0)[:, None]
 
-    def place(carry: tuple[Array, Array], rank: Array):
+    def place(
+      carry: tuple[Bool[Array, "q k"], Float[Array, "q"]], rank: Int[Array, ""]
+    ):
       free, filled = carry
       lag = share * (rank + 1) - filled
       lag = jnp.where(jnp.any(free, -1), lag, -jnp.inf)
@@ -55,9 +61,9 @@ def merge(
       chosen = jnp.where(found, item[query, nth], -1)
       filled = filled.at[query].add(1)
       carry = (free & (item != chosen), filled)
-      return carry, Merged(chosen, query, score[query, nth])
+      return carry, (chosen, query, score[query, nth])
 
-    filled = jnp.zeros((queries,), share.dtype)
+    filled = jnp.zeros_like(share)
     return jax.lax.scan(place, (free, filled), jnp.arange(size))[1]
 
-  return jax.vmap(of_one)(item, score, share, seen)
+  return Merged(*jax.vmap(of_one)(item, score, share, seen))

@@ -10,21 +10,22 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories
 from pinrec_jax.losses import sampling, softmax
 from pinrec_jax.model import head, items, pinrec
+from pinrec_jax.types import AnyArray, Params
 
 
 class Corpus(NamedTuple):
   """What a step knows of the whole log; the same at every step."""
 
   features: items.ItemFeatures  # one row an item
-  share: Float[Array, "v"]  # of an item among the training targets
-  outcome_share: Float[Array, "o"]  # of an outcome among their actions
+  share: Float[AnyArray, "v"]  # of an item among the training targets
+  outcome_share: Float[AnyArray, "o"]  # of an outcome among their actions
 
 
 def conditions(
   key: PRNGKeyArray,
   targets: histories.Targets,
   bucket: Int[Array, "b l"],
-  outcome_share: Float[Array, "o"],
+  outcome_share: Float[AnyArray, "o"],
   config: config_lib.Loss,
 ) -> head.Condition:
   """Draws the condition each position is trained under.
@@ -50,7 +51,7 @@ def conditions(
 
 def next_item(
   model: pinrec.PinRec,
-  params: dict,
+  params: Params,
   batch: histories.Batch,
   corpus: Corpus,
   key: PRNGKeyArray,
@@ -85,8 +86,8 @@ def next_item(
     in_batch=config.in_batch,
     uniform=config.uniform,
   )
-  query, positive, negative, temperature = model.apply(
-    {"params": params}, negatives, method=forward, rngs={"dropout": dropout_key}
+  query, positive, negative, temperature = forward(
+    model.bind({"params": params}, rngs={"dropout": dropout_key}), negatives
   )
   if not config.learned_temperature:
     temperature = jax.lax.stop_gradient(temperature)

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from pinrec_jax.types import AnyArray
+
 
 class Negatives(NamedTuple):
   """Shared negatives: their items, and the log of their expected counts."""
@@ -16,8 +18,8 @@ class Negatives(NamedTuple):
 
 def mixed(
   key: PRNGKeyArray,
-  targets: Int[Array, "b"],
-  share: Float[Array, "v"],
+  targets: Int[AnyArray, "b"],
+  share: Float[AnyArray, "v"],
   *,
   in_batch: int,
   uniform: int,

@@ -2,16 +2,18 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
+
+from pinrec_jax.types import AnyArray
 
 
 def sampled_softmax(
-  query: Float[Array, "b d"],
-  positive: Float[Array, "b d"],
-  negative: Float[Array, "n d"],
-  positive_id: Int[Array, "b"],
-  negative_id: Int[Array, "n"],
-  log_expected: Float[Array, "n"],
+  query: Float[AnyArray, "b d"],
+  positive: Float[AnyArray, "b d"],
+  negative: Float[AnyArray, "n d"],
+  positive_id: Int[AnyArray, "b"],
+  negative_id: Int[AnyArray, "n"],
+  log_expected: Float[AnyArray, "n"],
   *,
   temperature: Float[Array, ""] | float,
   chunk: int,
@@ -39,7 +41,9 @@ def sampled_softmax(
     -log p(positive | query) in nats, float32.
   """
 
-  def of_chunk(part: tuple[Array, Array, Array]) -> Float[Array, "c"]:
+  def of_chunk(
+    part: tuple[Float[Array, "b d"], Float[Array, "b d"], Int[Array, "b"]],
+  ) -> Float[Array, "b"]:
     query, positive, own = part
     score = jnp.sum(query * positive, -1) / temperature
     logits = query @ negative.T / temperature - log_expected
@@ -54,7 +58,7 @@ def sampled_softmax(
   chunk = min(chunk, size)
   pad = -size % chunk
 
-  def split(x: Array) -> Array:
+  def split(x: Shaped[AnyArray, "b ..."]) -> Shaped[Array, "_ _ ..."]:
     x = jnp.pad(x, [(0, pad)] + [(0, 0)] * (x.ndim - 1))
     return x.reshape(-1, chunk, *x.shape[1:])
 

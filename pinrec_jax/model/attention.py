@@ -4,7 +4,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
+
+from pinrec_jax.types import AnyArray
 
 
 @struct.dataclass
@@ -25,7 +28,7 @@ class Cache:
 
 
 def empty_cache(
-  batch: int, slots: int, layers: int, heads: int, width: int, dtype: jnp.dtype
+  batch: int, slots: int, layers: int, heads: int, width: int, dtype: DTypeLike
 ) -> Cache:
   """Returns a cache that holds nothing, for `slots` positions."""
   zeros = jnp.zeros((batch, slots, heads, width // heads), dtype)
@@ -37,8 +40,8 @@ def empty_cache(
 
 
 def causal_mask(
-  segment: Int[Array, "b l"],
-  past_segment: Int[Array, "b s"],
+  segment: Int[AnyArray, "b l"],
+  past_segment: Int[AnyArray, "b s"],
   start: Int[Array, ""] | int,
 ) -> Bool[Array, "b 1 l s"]:
   """Returns which slots each position may read: its own segment, up to itself.
@@ -58,16 +61,16 @@ class Attention(nn.Module):
   """Multi-head attention over a row, or over a cache that the row extends."""
 
   heads: int
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(
     self,
-    x: Float[Array, "b l d"],
+    x: Float[Array, "b l w"],
     mask: Bool[Array, "b 1 l s"],
     past: KVCache | None = None,
     start: Int[Array, ""] | int = 0,
-  ) -> tuple[Float[Array, "b l d"], KVCache | None]:
+  ) -> tuple[Float[Array, "b l w"], KVCache | None]:
     width = x.shape[-1]
     shape = (self.heads, width // self.heads)
     query, key, value = (

@@ -4,17 +4,19 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from pinrec_jax.model import items
+from pinrec_jax.types import AnyArray
 
 
 class Condition(NamedTuple):
   """What the next item should be like; 0 leaves a part unspecified."""
 
-  outcome: Int[Array, "*b"]  # 1 + the outcome
-  surface: Int[Array, "*b"]  # the surface, whose 0 is unknown
-  offset: Int[Array, "*b"]  # 1 + the bucket of time ahead
+  outcome: Int[AnyArray, "*#b"]  # 1 + the outcome
+  surface: Int[AnyArray, "*#b"]  # the surface, whose 0 is unknown
+  offset: Int[AnyArray, "*#b"]  # 1 + the bucket of time ahead
 
 
 class OutcomeHead(nn.Module):
@@ -29,11 +31,11 @@ class OutcomeHead(nn.Module):
   surfaces: int
   offsets: int
   conditioned: bool
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(
-    self, h: Float[Array, "*b d"], condition: Condition
+    self, h: Float[Array, "*b w"], condition: Condition
   ) -> Float[Array, "*b d"]:
     width = h.shape[-1]
     if self.conditioned:

@@ -1,39 +1,46 @@
 """Item vectors from hashed ids and content features."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
+import pandas.util
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from pinrec_jax.data import schema
+from pinrec_jax.types import AnyArray
+
+# Pandas loads it lazily, which hides its type.
+hash_array: Any = pandas.util.hash_array
 
 
 class ItemFeatures(NamedTuple):
   """What an item is known by, one row an item."""
 
-  rows: Int[Array, "*n x"]  # its row in each hash table
-  categorical: Int[Array, "*n c"]
-  dense: Float[Array, "*n f"]
+  rows: Int[AnyArray, "*n x"]  # its row in each hash table
+  categorical: Int[AnyArray, "*n g"]  # 0 is missing
+  dense: Float[AnyArray, "*n f"]
 
-  def take(self, items: Int[Array, "*n"]) -> "ItemFeatures":
+  def take(self, items: Int[AnyArray, "*n"]) -> "ItemFeatures":
     """Returns the features of the items in the given rows."""
     return jax.tree.map(lambda column: column[items], self)
 
 
-def hashed_rows(ids: Sequence[object], tables: int, rows: int) -> np.ndarray:
-  """Returns each id's row in every hash table, shape [n x].
+def hashed_rows(
+  ids: Sequence[object], tables: int, rows: int
+) -> Int[np.ndarray, "n x"]:
+  """Returns each id's row in every hash table.
 
   The hash is of the id as text, so it is the same in every run, and an item
   never seen in training has rows too.
   """
   text = np.array([str(key) for key in ids], dtype=object)
   hashes = [
-    pd.util.hash_array(text, hash_key=f"{table:016d}", categorize=False)
+    hash_array(text, hash_key=f"{table:016d}", categorize=False)
     for table in range(tables)
   ]
   return np.stack([h % np.uint64(rows) for h in hashes], -1).astype(np.int32)
@@ -59,7 +66,7 @@ class ItemEmbedder(nn.Module):
   features: tuple[schema.Feature, ...]
   content: bool
   content_width: int = 16
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, items: ItemFeatures) -> Float[Array, "*n d"]:

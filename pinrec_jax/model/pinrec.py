@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories, schema
 from pinrec_jax.model import attention, head, items, times, transformer
+from pinrec_jax.types import AnyArray
 
 
 class PinRec(nn.Module):
@@ -73,7 +74,7 @@ class PinRec(nn.Module):
     cache: attention.Cache | None = None,
     *,
     train: bool = False,
-  ) -> tuple[Float[Array, "b l d"], attention.Cache | None]:
+  ) -> tuple[Float[Array, "b l w"], attention.Cache | None]:
     """Reads tokens and returns a state for each.
 
     Args:
@@ -97,7 +98,7 @@ class PinRec(nn.Module):
     """Returns unit vectors near the items that should come next."""
     return self.head(states, condition)
 
-  def bucket(self, gap: Int[Array, "*b"]) -> Int[Array, "*b"]:
+  def bucket(self, gap: Int[AnyArray, "*b"]) -> Int[Array, "*b"]:
     """Returns the offset condition for a time ahead; unknown (-1) is 0."""
     edges = jnp.array(self.config.offsets, jnp.int32)
     return jnp.where(gap < 0, 0, 1 + jnp.searchsorted(edges, gap, side="right"))

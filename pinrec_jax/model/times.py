@@ -3,9 +3,10 @@
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt
+from jaxtyping import Array, Float, Int, UInt32
 
 from pinrec_jax.data import schema
+from pinrec_jax.types import AnyArray
 
 HOUR, DAY = 3600, 86400
 # Absolute periods and the span of the relative ones follow PinnerFormer
@@ -25,7 +26,7 @@ class TimeEncoding(nn.Module):
 
   @nn.compact
   def __call__(
-    self, time: UInt[Array, "b l"], gap: Int[Array, "b l"]
+    self, time: UInt32[AnyArray, "b l"], gap: Int[AnyArray, "b l"]
   ) -> Float[Array, "b l f"]:
     # The remainder is taken on integers: float32 has too few digits for
     # today's unix time.
@@ -42,7 +43,7 @@ class TimeEncoding(nn.Module):
     )
 
   def _waves(
-    self, name: str, cycles: Float[Array, "b l p"]
+    self, name: str, cycles: Float[AnyArray, "b l p"]
   ) -> Float[Array, "b l f"]:
     shape = (cycles.shape[-1],)
     phase = self.param(f"{name}_phase", nn.initializers.zeros, shape)

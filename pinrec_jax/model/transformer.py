@@ -3,9 +3,11 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from pinrec_jax.model import attention
+from pinrec_jax.types import AnyArray
 
 
 class Block(nn.Module):
@@ -13,17 +15,17 @@ class Block(nn.Module):
 
   heads: int
   dropout: float
-  dtype: jnp.dtype
+  dtype: DTypeLike
 
   @nn.compact
   def __call__(
     self,
-    x: Float[Array, "b l d"],
+    x: Float[Array, "b l w"],
     mask: Bool[Array, "b 1 l s"],
     past: attention.KVCache | None,
     start: Int[Array, ""] | int,
     train: bool,
-  ) -> tuple[Float[Array, "b l d"], attention.KVCache | None]:
+  ) -> tuple[Float[Array, "b l w"], attention.KVCache | None]:
     drop = nn.Dropout(self.dropout, deterministic=not train)
     normed = nn.LayerNorm(dtype=self.dtype, name="attention_norm")(x)
     read, past = attention.Attention(
@@ -42,19 +44,19 @@ class Transformer(nn.Module):
   layers: int
   heads: int
   dropout: float
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(
     self,
-    x: Float[Array, "b l d"],
-    segment: Int[Array, "b l"],
+    x: Float[Array, "b l w"],
+    segment: Int[AnyArray, "b l"],
     cache: attention.Cache | None = None,
     *,
     train: bool = False,
-  ) -> tuple[Float[Array, "b l d"], attention.Cache | None]:
+  ) -> tuple[Float[Array, "b l w"], attention.Cache | None]:
     """Returns the states and, where one was given, the extended cache."""
-    start, seen = 0, segment
+    start, seen = 0, jnp.asarray(segment)
     if cache is not None:
       start = cache.length
       seen = jax.lax.dynamic_update_slice(cache.segment, segment, (0, start))
@@ -69,5 +71,6 @@ class Transformer(nn.Module):
       pasts.append(past)
     x = nn.LayerNorm(dtype=self.dtype, name="norm")(x)
     if cache is not None:
-      cache = attention.Cache(tuple(pasts), seen, start + segment.shape[1])
+      length = cache.length + segment.shape[1]
+      cache = attention.Cache(tuple(pasts), seen, length)
     return x, cache

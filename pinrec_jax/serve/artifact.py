@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +11,7 @@ from pinrec_jax.data import catalogue
 from pinrec_jax.index import approximate, exact
 from pinrec_jax.model import items, pinrec
 from pinrec_jax.serve import retriever as retriever_lib
+from pinrec_jax.types import Params
 
 
 def save(
@@ -29,13 +29,16 @@ def save(
     folder: what is already there is replaced.
     step: of the checkpoint the vectors come from.
   """
+  # Written last, removed first: without it the folder is no index.
+  told = folder / "index.json"
+  told.unlink(missing_ok=True)
   known.save(folder)
   np.save(folder / "vectors.npy", retriever.embedded)
-  scann = isinstance(retriever.index, approximate.Scann)
+  index = retriever.index
+  scann = isinstance(index, approximate.Scann)
   if scann:
-    retriever.index.save(folder / "scann")
-  # Written last: without it the folder is no index.
-  (folder / "index.json").write_text(
+    index.save(folder / "scann")
+  told.write_text(
     json.dumps(
       {
         "step": step,
@@ -67,7 +70,7 @@ def load(
   folder: pathlib.Path,
   config: config_lib.Config,
   model: pinrec.PinRec,
-  params: Mapping,
+  params: Params,
   known: catalogue.Catalogue,
 ) -> retriever_lib.Retriever:
   """Returns the retriever whose index `save` wrote."""

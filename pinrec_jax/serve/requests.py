@@ -58,34 +58,32 @@ def parse(
     told = told[-longest:]
   try:
     events = _events(told, known)
+    features, unknown = _features(told, events, known, retriever)
   except (ValueError, KeyError, TypeError) as error:
     raise ValueError(f"{where}: {error}") from error
-  dated = events.time[events.time != schema.UNKNOWN_TIME]
-  if (np.diff(dated) < 0).any():
-    late = int(np.flatnonzero(np.diff(dated) < 0)[0]) + 1
+  dated = np.flatnonzero(events.time != schema.UNKNOWN_TIME)
+  back = np.flatnonzero(np.diff(events.time[dated]) < 0)
+  if back.size:
     raise ValueError(
-      f"{where}: event {late} is earlier than the one before; sort the "
-      "history by time, oldest first"
+      f"{where}: event {dated[back[0] + 1]} is earlier than the one before; "
+      "sort the history by time, oldest first"
     )
-  features, unknown = _features(told, events, known, retriever)
   return Request(user, events, features, unknown)
 
 
-def _events(
-  told: list[Mapping[str, Any]], known: catalogue.Catalogue
-) -> schema.Events:
+def _events(told: list[Any], known: catalogue.Catalogue) -> schema.Events:
   vocabulary = known.vocabulary
   actions = np.zeros((len(told), len(vocabulary.actions)), np.uint8)
   for n, event in enumerate(told):
-    if "item" not in event:
+    if not isinstance(event, dict) or event.get("item") is None:
       raise ValueError(f"event {n} has no item")
-    for name in event.get("actions", ()):
+    for name in event.get("actions") or ():
       actions[n, vocabulary.action(name)] = 1
   rows = [
     known.row_of.get(str(event["item"]), schema.NO_ITEM) for event in told
   ]
   surfaces = [
-    vocabulary.surface(event["surface"]) if "surface" in event else 0
+    vocabulary.surface(event["surface"]) if event.get("surface") else 0
     for event in told
   ]
   return schema.Events(
@@ -93,11 +91,16 @@ def _events(
     actions=actions,
     surface=np.array(surfaces, np.int32),
     item_type=np.zeros(len(told), np.int32),
-    time=np.array(
-      [int(event.get("time", schema.UNKNOWN_TIME)) for event in told], np.int64
-    ),
+    time=np.array([_time(n, event) for n, event in enumerate(told)], np.int64),
     engaged=np.ones(len(told), bool),
   )
+
+
+def _time(n: int, event: Mapping[str, Any]) -> int:
+  time = event.get("time") or schema.UNKNOWN_TIME
+  if not isinstance(time, int | float) or not 0 <= time < 2**32:
+    raise ValueError(f"event {n} has time {time!r}; give unix seconds")
+  return int(time)
 
 
 def _features(
@@ -116,7 +119,12 @@ def _features(
       unknown, model.hashes, model.rows
     )
     for n in lost:
-      features.categorical[n] = known.encode(told[n].get("features", {}))
+      given = told[n].get("features") or {}
+      if not isinstance(given, dict):
+        raise ValueError(
+          f'event {n} has features {given!r}; name them, as in {{"tag": ["3"]}}'
+        )
+      features.categorical[n] = known.encode(given)
   return features, unknown
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -17,8 +17,10 @@ from pinrec_jax.decode import compress, generate
 from pinrec_jax.index import approximate, exact, merge
 from pinrec_jax.model import items as model_items
 from pinrec_jax.model import pinrec
+from pinrec_jax.types import Params
 
 
+@runtime_checkable
 class Index(Protocol):
   """Anything that finds the nearest of the vectors it was built from."""
 
@@ -65,7 +67,7 @@ class Retriever:
 
   config: config_lib.Config
   model: pinrec.PinRec
-  params: Mapping
+  params: Params
   features: model_items.ItemFeatures  # on the host, one row an item
   catalogue: Int[np.ndarray, "c"]  # item rows that may be recommended
   embedded: Float[np.ndarray, "c d"]  # its vectors, unit norm
@@ -122,7 +124,7 @@ class Retriever:
       outcome=(outcomes + 1).astype(np.int32),
       feedback=feedback.astype(np.float32),
       surface=np.full(len(tokens.item), surface, np.int32),
-      offset=np.int32(decode.offset),
+      offset=np.array(decode.offset, np.int32),
     )
     query = generate.generate(
       self.model, self.params, features, tokens, wanted, key, steps=decode.steps
@@ -151,7 +153,7 @@ class Retriever:
     return rows, scores
 
   def candidates(
-    self, vectors: Vectors, seen: Sequence[np.ndarray], size: int
+    self, vectors: Vectors, seen: Sequence[Int[np.ndarray, "_"]], size: int
   ) -> Candidates:
     """Returns exactly `size` candidates a user.
 
@@ -196,15 +198,15 @@ class Retriever:
 
 @functools.partial(jax.jit, static_argnames="model")
 def _embed(
-  model: pinrec.PinRec, params: Mapping, features: model_items.ItemFeatures
+  model: pinrec.PinRec, params: Params, features: model_items.ItemFeatures
 ) -> Float[jax.Array, "n d"]:
-  return model.apply({"params": params}, features, method="embed")
+  return model.bind({"params": params}).embed(features)
 
 
 def of_params(
   config: config_lib.Config,
   model: pinrec.PinRec,
-  params: Mapping,
+  params: Params,
   known: catalogue_lib.Catalogue,
   outcome_share: Float[np.ndarray, "o"],
   *,

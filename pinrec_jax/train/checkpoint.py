@@ -107,7 +107,7 @@ class Checkpoints:
     """
     saved = self._manager.restore(
       step, args=ocp.args.Composite(network=ocp.args.JsonRestore())
-    ).network
+    )["network"]
     wanted = json.loads(json.dumps(network))
     differing = [
       f"{key} is {saved.get(key)!r} there and {wanted.get(key)!r} here"
@@ -128,7 +128,8 @@ class Checkpoints:
     parts: dict[str, Any] = {"state": ocp.args.StandardRestore(target)}
     if data is not None:
       parts["data"] = grain.checkpoint.CheckpointRestore(data)
-    return self._manager.restore(step, args=ocp.args.Composite(**parts)).state
+    args = ocp.args.Composite(**parts)
+    return self._manager.restore(step, args=args)["state"]
 
   def metrics(self, step: int) -> dict[str, float]:
     """Returns the validation of a saved step."""

@@ -2,11 +2,15 @@
 
 import json
 import pathlib
+import time
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import tensorboardX
 import tqdm
+
+from pinrec_jax import sharding
 
 
 class Logs:
@@ -17,6 +21,9 @@ class Logs:
     self._bar = tqdm.tqdm(
       total=steps, initial=start, unit="step", disable=not self._first
     )
+    self._compiling = True
+    self._mark = time.monotonic()
+    self.seconds, self.tokens = 0.0, 0
     if self._first:
       self._file = (workdir / "metrics.jsonl").open("a", buffering=1)
       self._board = tensorboardX.SummaryWriter(str(workdir / "tensorboard"))
@@ -30,15 +37,32 @@ class Logs:
       self._file.close()
       self._board.close()
 
-  def advance(self) -> None:
-    """Counts a step."""
-    self._bar.update()
+  def count(self, metrics: Any) -> dict[str, float]:
+    """Waits for a step's metrics and counts the step.
 
-  def write(self, step: int, metrics: Mapping[str, float]) -> None:
-    """Records one step's metrics, all of them finite or not."""
+    The speed is that of all steps but the first, which compiles, without the
+    time between `pause` calls and the steps before them.
+    """
+    values = {k: float(v) for k, v in sharding.on_host(metrics).items()}
+    now = time.monotonic()
+    if not self._compiling:
+      self.seconds += now - self._mark
+      self.tokens += int(values["tokens"])
+      values["tokens_per_s"] = self.tokens / self.seconds
+    self._compiling = False
+    self._mark = now
+    self._bar.update()
+    return values
+
+  def pause(self) -> None:
+    """Leaves the time since the last step out of the speed."""
+    self._mark = time.monotonic()
+
+  def write(self, step: int, values: Mapping[str, float]) -> None:
+    """Records one step's figures."""
     if not self._first:
       return
-    self._file.write(json.dumps({"step": step, **metrics}) + "\n")
-    for name, value in metrics.items():
+    self._file.write(json.dumps({"step": step, **values}) + "\n")
+    for name, value in values.items():
       self._board.add_scalar(name, value, step)
-    self._bar.set_postfix({k: f"{v:.4g}" for k, v in metrics.items()})
+    self._bar.set_postfix({k: f"{v:.4g}" for k, v in values.items()})

@@ -4,9 +4,7 @@ import contextlib
 import dataclasses
 import math
 import pathlib
-import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -22,9 +20,10 @@ from pinrec_jax.evals import run as evals_run
 from pinrec_jax.losses import next_item
 from pinrec_jax.model import items, pinrec
 from pinrec_jax.serve import retriever as retriever_lib
-from pinrec_jax.train import checkpoint, logs
+from pinrec_jax.train import checkpoint, logs, stops
 from pinrec_jax.train import state as state_lib
 from pinrec_jax.train import step as step_lib
+from pinrec_jax.types import Number
 
 
 class RunStoppedError(Exception):
@@ -64,7 +63,7 @@ def training_rows(
   if not pieces:
     raise ValueError(f"{config.data.name} has no engagement to train on")
   targets = np.concatenate([piece.targets.item for piece in pieces])
-  outcomes = sum(piece.targets.outcomes.sum(0) for piece in pieces)
+  outcomes = np.sum([piece.targets.outcomes.sum(0) for piece in pieces], 0)
   counts = np.bincount(targets, minlength=len(dataset.items.ids))
   corpus = next_item.Corpus(
     features=items.features(
@@ -92,41 +91,9 @@ def network(
     **{
       f"model.{key}": value
       for key, value in dataclasses.asdict(config.model).items()
+      if key not in ("dropout", "dtype")  # these fit any state
     },
   }
-
-
-@contextlib.contextmanager
-def _stop_requests(every: int) -> Iterator[Callable[[int], bool]]:
-  """Yields a function telling, per step, whether to save and leave.
-
-  One SIGTERM or Ctrl-C asks; a second Ctrl-C interrupts at once. Several
-  processes agree every few steps, so that all stop at the same one.
-  """
-  asked = False
-
-  def note(number: int, frame: object) -> None:
-    nonlocal asked
-    del number, frame
-    asked = True
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-  def agreed(step: int) -> bool:
-    if jax.process_count() == 1:
-      return asked
-    if step % every:
-      return False
-    from jax.experimental import multihost_utils
-
-    return bool(np.any(multihost_utils.process_allgather(np.array(asked))))
-
-  numbers = (signal.SIGTERM, signal.SIGINT)
-  before = {number: signal.signal(number, note) for number in numbers}
-  try:
-    yield agreed
-  finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
 
 
 def validate(
@@ -156,7 +123,7 @@ def train(
   config: config_lib.Config,
   dataset: dataset_lib.Dataset,
   workdir: pathlib.Path,
-) -> dict[str, float]:
+) -> dict[str, Number]:
   """Trains, or goes on training, and returns how it went.
 
   Raises:
@@ -192,76 +159,61 @@ def train(
       state_lib.parameters(state), len(rows), 100 * rows.filled,
     )  # fmt: skip
 
-  pending: tuple[int, step_lib.Metrics] | None = None
-  seconds, tokens, mark = 0.0, 0, time.monotonic()
-
-  def settle() -> None:
-    """Waits for the step dispatched last, checks and logs it."""
-    nonlocal pending, tokens, seconds, mark
-    if pending is None:
-      return
-    number, pending_metrics = pending
-    pending = None
-    values = {k: float(v) for k, v in sharding.on_host(pending_metrics).items()}
-    now = time.monotonic()
-    # The first step of a process is spent compiling.
-    if number > start + 1:
-      seconds += now - mark
-      tokens += int(values["tokens"])
-      values["tokens_per_s"] = tokens / seconds
-    mark = now
-    if not math.isfinite(values["loss"]):
-      raise RunDivergedError(
-        f"the loss is {values['loss']} at step {number}; the last good "
-        f"checkpoint is step {checkpoints.last}; lower train.learning_rate "
-        f"({train_config.learning_rate}) and resume"
-      )
-    log.advance()
-    if number % train_config.log_every == 0:
-      log.write(number, values)
-
   with (
     contextlib.closing(checkpoints),
     logs.Logs(workdir, steps=train_config.steps, start=start) as log,
-    _stop_requests(train_config.log_every) as stop_asked,
+    stops.requests(train_config.log_every) as stop_asked,
   ):
+
+    def settle(number: int, metrics: step_lib.Metrics) -> None:
+      """Waits for a step, checks its loss and logs it."""
+      values = log.count(metrics)
+      if not math.isfinite(values["loss"]):
+        raise RunDivergedError(
+          f"the loss is {values['loss']} at step {number}; the last good "
+          f"checkpoint is step {checkpoints.last}; lower train.learning_rate "
+          f"({train_config.learning_rate}) and run again"
+        )
+      if number % train_config.log_every == 0:
+        log.write(number, values)
+
+    pending = None
     for number in range(start + 1, train_config.steps + 1):
-      batch = sharding.from_rows(mesh, next(data))
       state, metrics = step_lib.train_step(
         state,
-        batch,
+        sharding.from_rows(mesh, next(data)),
         corpus,
         model=model,
         transform=transform,
         config=config.loss,
         seed=train_config.seed,
       )
-      settle()
+      if pending:  # the step before, so that the device never waits
+        settle(*pending)
       pending = (number, metrics)
+      last = number == train_config.steps
+      evaluating = last or number % train_config.eval_every == 0
       stopping = stop_asked(number)
-      evaluating = (
-        number % train_config.eval_every == 0 or number == train_config.steps
-      )
-      if not (stopping or evaluating):
-        continue
-      settle()
-      found = None
-      if evaluating:
-        params = sharding.on_host(state.params)
-        found = validate(config, model, params, dataset, cases)
-        log.write(number, {f"validation/{k}": v for k, v in found.items()})
-      checkpoints.save(number, state, data, found, fits)
-      if stopping:
+      if evaluating or stopping:
+        settle(*pending)
+        pending, found = None, None
+        if evaluating:
+          params = sharding.on_host(state.params)
+          found = validate(config, model, params, dataset, cases)
+          log.write(number, {f"validation/{k}": v for k, v in found.items()})
+        checkpoints.save(number, state, data, found, fits)
+        log.pause()
+      if stopping and not last:
         checkpoints.wait()
         raise RunStoppedError(
           f"stopped at step {number} of {train_config.steps}; run the same "
           "command again to go on"
         )
-      mark = time.monotonic()
     checkpoints.wait()
   report = {"parameters": state_lib.parameters(state), "filled": rows.filled}
-  if seconds:
-    report |= {"train_tokens_per_s": tokens / seconds, "train_seconds": seconds}
+  if log.seconds:
+    report["train_tokens_per_s"] = log.tokens / log.seconds
+    report["train_seconds"] = log.seconds
   return report
 
 

@@ -1,25 +1,26 @@
 """What a training step reads and writes."""
 
+from typing import NamedTuple
+
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import struct
 from jaxtyping import Array, Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import sharding
 from pinrec_jax.data import histories
 from pinrec_jax.model import items, pinrec
+from pinrec_jax.types import Params
 
 
-@struct.dataclass
-class State:
+class State(NamedTuple):
   """Everything that changes from step to step."""
 
   step: Int[Array, ""]
-  params: dict
+  params: Params
   opt_state: optax.OptState
 
 

@@ -5,15 +5,16 @@ import functools
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories
 from pinrec_jax.losses import next_item
 from pinrec_jax.model import pinrec
 from pinrec_jax.train import state as state_lib
+from pinrec_jax.types import Params
 
-Metrics = dict[str, Float[Array, ""]]
+Metrics = dict[str, Real[Array, ""]]
 
 
 @functools.partial(
@@ -37,12 +38,15 @@ def train_step(
   """
   key = jax.random.fold_in(jax.random.key(seed), state.step)
 
-  def loss(params: dict) -> tuple[Array, Metrics]:
+  def loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
     return next_item.next_item(model, params, batch, corpus, key, config)
 
   gradient, metrics = jax.grad(loss, has_aux=True)(state.params)
   updates, opt_state = transform.update(gradient, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
-  metrics["gradient_norm"] = optax.global_norm(gradient)
+  metrics["gradient_norm"] = optax.tree.norm(gradient)
   metrics["tokens"] = jnp.sum(batch.tokens.segment > 0)
-  return state_lib.State(state.step + 1, params, opt_state), metrics
+  state = state._replace(
+    step=state.step + 1, params=params, opt_state=opt_state
+  )
+  return state, metrics

@@ -1,0 +1,92 @@
+"""Runs one configuration with several seeds and tabulates the spread.
+
+  python benchmarks/seeds.py --config=configs/demo.py --workdir=runs/seeds \
+    --seeds=3 --output=results/kuairand_mini.json [--config.FIELD=VALUE ...]
+
+Seeds already reported in the work folder are not run again. Everything after
+the options goes to pinrec_jax.main.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+
+import jax
+
+SHOWN = (
+  "recall@10", "ndcg@10", "recall@100", "unordered_recall@10", "vectors",
+  "coverage", "diversity",
+)  # fmt: skip
+MODELS = {"": "PinRec-OC", "uc_": "PinRec-UC", "popularity_": "popularity"}
+
+
+def main() -> None:
+  """Runs what is missing, then writes and prints the table."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--config", required=True)
+  parser.add_argument("--workdir", type=pathlib.Path, required=True)
+  parser.add_argument("--seeds", type=int, default=3)
+  parser.add_argument("--output", type=pathlib.Path, required=True)
+  options, rest = parser.parse_known_args()
+  reports = []
+  for seed in range(options.seeds):
+    folder = options.workdir / f"seed{seed}"
+    report = folder / "report.json"
+    if not report.is_file():
+      command = [sys.executable, "-m", "pinrec_jax.main"]
+      command += [f"--config={options.config}", f"--workdir={folder}"]
+      command += [f"--config.train.seed={seed}", *rest]
+      subprocess.run(command, check=True)
+    reports.append(json.loads(report.read_text()))
+  figures = {
+    key: {
+      "mean": statistics.mean(values),
+      "spread": statistics.stdev(values) if len(values) > 1 else 0.0,
+      "values": values,
+    }
+    for key in reports[0]
+    if isinstance(reports[0][key], int | float)
+    for values in [[report[key] for report in reports]]
+  }
+  machine = {
+    "machine": platform.machine(),
+    "cores": os.cpu_count(),
+    "device": jax.devices()[0].device_kind,
+    "python": platform.python_version(),
+    "jax": jax.__version__,
+  }
+  command = ["--config=" + options.config, *rest]
+  options.output.parent.mkdir(parents=True, exist_ok=True)
+  options.output.write_text(
+    json.dumps(
+      {"command": command, "machine": machine, "figures": figures}, indent=1
+    )
+    + "\n"
+  )
+  print(table(figures))
+
+
+def table(figures: dict[str, dict[str, float]]) -> str:
+  """Returns mean ± standard deviation over seeds as a Markdown table."""
+  lines = ["| | " + " | ".join(MODELS.values()) + " |", "|--|" + "--|" * 3]
+  for name in SHOWN:
+    cells = []
+    for prefix in MODELS:
+      found = figures.get(prefix + name)
+      if found is None:
+        cells.append("")
+      elif found["spread"]:
+        cells.append(f"{found['mean']:.4f} ± {found['spread']:.4f}")
+      else:
+        cells.append(f"{found['mean']:.4g}")
+    lines.append(f"| {name} | " + " | ".join(cells) + " |")
+  return "\n".join(lines)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,17 @@
+"""PinRec-OC and its unconditioned twin on KuaiRand-Pure.
+
+  bash launch/local.sh --config=configs/kuairand_pure.py \
+    --config.data.source=FOLDER --workdir=runs/pure
+
+FOLDER holds log_standard_4_25_to_5_08_pure.parquet,
+user_history_4_09_to_4_24_last50.parquet and video_features_basic_pure.csv.
+"""
+
+from pinrec_jax import config as config_lib
+
+
+def get_config() -> config_lib.Config:
+  """Returns the demo's configuration, for ten times the users."""
+  config = config_lib.Config()
+  config.data.name = "kuairand/pure"
+  return config

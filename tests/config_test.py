@@ -1,0 +1,53 @@
+
+import pytest
+
+from pinrec_jax import config as config_lib
+
+
+def _with(field: str, value: object) -> config_lib.Config:
+  config = config_lib.Config()
+  section, name = field.split(".")
+  setattr(getattr(config, section), name, value)
+  return config
+
+
+def test_defaults_are_valid():
+  config_lib.validate(config_lib.Config())
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "remedy"),
+  [
+    ("model.width", 65, "multiple of model.heads"),
+    ("model.dim", 63, "multiple of model.hashes"),
+    ("model.dtype", "float64", "choose from float32, bfloat16"),
+    ("model.dropout", 1.0, "below 1"),
+    ("model.offsets", (60, 60), "increasing"),
+    ("model.offsets", (), "at least one"),
+    ("loss.temperature", 0.0, "above 0"),
+    ("loss.condition_drop", -0.1, "below 1"),
+    ("train.steps", 0, "above 0"),
+    ("train.warmup", 5000, "fewer than train.steps"),
+    ("decode.steps", 64, "above 0 and below data.length"),
+    ("decode.feedback", "best", "largest, sample"),
+    ("index.kind", "faiss", "auto, scann, exact"),
+    ("data.inputs", "all", "engagements, exposures"),
+    ("evals.cutoffs", (), "increasing"),
+  ],
+)
+def test_what_cannot_be_is_named_with_its_value_and_a_remedy(
+  field, value, remedy
+):
+  with pytest.raises(ValueError, match=remedy) as error:
+    config_lib.validate(_with(field, value))
+  assert field in str(error.value)
+  assert repr(value) in str(error.value)
+
+
+def test_no_negatives_at_all_is_an_error():
+  config = _with("loss.in_batch", 0)
+  config.loss.uniform = 0
+  with pytest.raises(ValueError, match="at least one negative"):
+    config_lib.validate(config)
+
+

@@ -1,0 +1,43 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import dataset as dataset_lib
+
+
+@pytest.fixture
+def config(raw, tmp_path):
+  return config_lib.Data(
+    source=str(raw("mini")), prepared=str(tmp_path / "prepared")
+  )
+
+
+@pytest.mark.parametrize("name", ["kuairandom", "kuairand", "kuairand/huge"])
+def test_unknown_name_lists_the_known(config, name):
+  config.name = name
+  with pytest.raises(ValueError, match=rf"'{name}' is unknown.*kuairand"):
+    dataset_lib.load(config)
+
+
+def test_missing_source_folder_is_named(config):
+  config.source += "/absent"
+  with pytest.raises(FileNotFoundError, match=r"raw/mini/absent' is not a fol"):
+    dataset_lib.load(config)
+
+
+def test_log_is_prepared_once_and_read_alike(config, monkeypatch):
+  first = dataset_lib.load(config)
+  monkeypatch.setattr(pd, "read_csv", None)
+  second = dataset_lib.load(config)
+  assert first.users == second.users == ("7", "8", "9")
+  for one, other in zip(first.events, second.events, strict=True):
+    np.testing.assert_array_equal(one.item, other.item)
+
+
+def test_changed_source_is_prepared_anew(config):
+  assert dataset_lib.load(config).users == ("7", "8", "9")
+  path = f"{config.source}/history.parquet"
+  past = pd.read_parquet(path)
+  pd.concat([past, past.assign(user_id=10)]).to_parquet(path)
+  assert dataset_lib.load(config).users == ("10", "7", "8", "9")

@@ -1,0 +1,168 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from pinrec_jax.data import histories, schema
+
+
+def training(events, world, *, inputs="engagements", length=64, until=None):
+  return histories.training(
+    events,
+    until=world.vocabulary.test_from if until is None else until,
+    inputs=inputs,
+    outcomes=world.vocabulary.outcomes,
+    length=length,
+  )
+
+
+def same(one, other):
+  for left, right in zip(
+    jax.tree.leaves(one), jax.tree.leaves(other), strict=True
+  ):
+    np.testing.assert_array_equal(left, right)
+
+
+def seconds(later, earlier):
+  return later - earlier if later and earlier else -1
+
+
+@pytest.mark.parametrize("length", [4, 64])
+@pytest.mark.parametrize("inputs", ["engagements", "exposures"])
+def test_target_is_the_next_engagement(world, inputs, length):
+  until = world.vocabulary.test_from
+  chunked = 0
+  for events in world.events:
+    read = [
+      n
+      for n in range(len(events))
+      if events.time[n] < until and (events.engaged[n] or inputs == "exposures")
+    ]
+    pieces = training(events, world, inputs=inputs, length=length)
+    chunked += len(pieces) > 1
+    covered = 0
+    for number, (tokens, targets) in enumerate(pieces):
+      covered += tokens.item.size
+      for place in range(tokens.item.size):
+        # Events before this one of the whole history; at a start, the token
+        # is no event.
+        before = number * length + place
+        target = next(n for n in read[before:] if events.engaged[n])
+        last = read[before - 1] if place else None
+        then = events.time[last] if place else schema.UNKNOWN_TIME
+        assert tokens.item[place] == (events.item[last] if place else 0)
+        assert tokens.time[place] == then
+        assert tokens.position[place] == place
+        assert targets.item[place] == events.item[target]
+        assert targets.surface[place] == events.surface[target]
+        assert targets.gap[place] == seconds(events.time[target], then)
+        np.testing.assert_array_equal(
+          targets.outcomes[place], events.actions[target, :3]
+        )
+    # Every place that an engagement follows is learned from.
+    engaged = [place for place, n in enumerate(read) if events.engaged[n]]
+    assert covered == (engaged[-1] + 1 if engaged else 0)
+  assert (chunked > 30) == (length == 4)
+
+
+def test_nothing_at_or_after_the_cut_is_trained_on(mini):
+  until = mini.vocabulary.validation_from
+  for events in mini.events[::20]:
+    later = events.time >= until
+    changed = dataclasses.replace(
+      events,
+      item=np.where(later, 1, events.item),
+      actions=np.where(later[:, None], 1, events.actions),
+      engaged=events.engaged | later,
+    )
+    pieces, others = (
+      histories.training(
+        e, until=until, inputs="exposures", outcomes=7, length=32
+      )
+      for e in (events, changed)
+    )
+    same(pieces, others)
+    assert all((piece.tokens.time < until).all() for piece in pieces)
+
+
+def test_an_event_at_the_cut_is_left_out_and_one_before_is_not(world):
+  events = world.events[5]
+  last = int(np.flatnonzero(events.engaged)[-1])
+  until = int(events.time[last])
+  sizes = [
+    sum(piece.tokens.item.size for piece in training(events, world, until=cut))
+    for cut in (until, until + 1)
+  ]
+  assert sizes == [events.engaged.sum() - 1, events.engaged.sum()]
+
+
+@pytest.mark.parametrize("inputs", ["engagements", "exposures"])
+def test_user_without_engagement_gives_nothing(world, inputs):
+  events = world.events[0]
+  assert len(events)
+  assert not events.engaged.any()
+  assert training(events, world, inputs=inputs) == []
+
+
+def test_one_event_is_the_target_of_the_start(world):
+  events = world.events[1]
+  ((tokens, targets),) = training(events, world)
+  assert len(events) == 1
+  assert tokens.item.tolist() == [schema.NO_ITEM]
+  assert targets.item.tolist() == events.item.tolist()
+  assert targets.gap.tolist() == [-1]
+
+
+@pytest.mark.parametrize("inputs", ["engagements", "exposures"])
+def test_visible_events_are_those_the_model_may_read(world, inputs):
+  until = world.vocabulary.validation_from
+  for events in world.events:
+    kept = histories.visible(events, until=until, inputs=inputs)
+    assert (kept.time < until).all()
+    assert inputs == "exposures" or kept.engaged.all()
+    wanted = events.engaged | (inputs == "exposures")
+    assert len(kept) == (wanted & (events.time < until)).sum()
+
+
+def test_gap_is_the_time_since_the_token_before(world):
+  events = world.events[5]
+  tokens = histories.tokens(events)
+  times = [schema.UNKNOWN_TIME, *events.time.tolist()]
+  pairs = zip(times[1:], times[:-1], strict=True)
+  assert tokens.gap.tolist() == [-1, *(seconds(*pair) for pair in pairs)]
+  assert set(tokens.gap.tolist()) == {-1, 43_200}
+
+
+def test_gap_of_a_lifetime_is_clipped(world):
+  events = world.events[5].where(slice(0, 2))
+  events = dataclasses.replace(events, time=np.array([1, 2**32 - 1]))
+  assert histories.tokens(events).gap.tolist() == [-1, -1, 2**31 - 1]
+
+
+def test_serving_pads_on_the_left_what_training_reads(world):
+  chosen = [world.events[user] for user in (1, 5)]
+  rows = histories.serving(chosen, length=32)
+  for row, events in enumerate(chosen):
+    own = jax.tree.map(lambda column, row=row: column[row], rows)
+    pad = 32 - len(events) - 1
+    assert not any(column[:pad].any() for column in own)
+    same([c[pad:] for c in own], list(histories.tokens(events)))
+    assert own.segment[pad] == 1
+
+
+def test_history_too_long_to_serve_is_named(world):
+  events = world.events[5]
+  size = len(events)
+  histories.serving([events], length=size + 1)
+  with pytest.raises(ValueError, match=f"history 1 has {size} .* latest"):
+    histories.serving([world.events[1], events], length=size)
+
+
+def test_latest_events_fit_beside_the_start(world):
+  events = world.events[5]
+  kept = histories.latest(events, 8)
+  np.testing.assert_array_equal(kept.item, events.item[-7:])
+  assert histories.serving([kept], 8).item.shape == (1, 8)
+  assert len(histories.latest(events, 1)) == 0
+  assert len(histories.latest(events, 100)) == len(events)

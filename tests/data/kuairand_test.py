@@ -1,0 +1,169 @@
+import dataclasses
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import kuairand, schema
+
+FILES = ("events.parquet", "history.parquet", "items.csv.gz")
+
+
+def alike(one, other):
+  """Compares two dataclasses or tuples of arrays, field by field."""
+  if dataclasses.is_dataclass(one):
+    one, other = vars(one).values(), vars(other).values()
+  for left, right in zip(one, other, strict=True):
+    np.testing.assert_array_equal(left, right)
+
+
+@pytest.fixture
+def copy(tmp_path):
+  """The embedded excerpt in a folder that may be damaged."""
+  return shutil.copytree(kuairand.EMBEDDED, tmp_path / "copy")
+
+
+def test_excerpt_holds_what_its_readme_says(mini):
+  time = np.concatenate([events.time for events in mini.events])
+  assert len(mini.users) == 2402
+  assert (time != schema.UNKNOWN_TIME).sum() == 70_114
+  assert (time == schema.UNKNOWN_TIME).sum() == 102_500
+  assert len(mini.items.ids) == 6_671 + 1
+  assert mini.items.ids[schema.NO_ITEM] == 0
+
+
+def test_candidates_are_the_videos_of_the_dated_log(mini):
+  log = pd.read_parquet(kuairand.EMBEDDED / "events.parquet")
+  found = mini.items.ids[mini.items.candidate]
+  assert set(found) == set(log["video_id"])
+  assert len(found) == 5_426
+
+
+def test_excerpt_is_read_as_written_in_stable_order(mini):
+  log = pd.read_parquet(kuairand.EMBEDDED / "events.parquet")
+  past = pd.read_parquet(kuairand.EMBEDDED / "history.parquet")
+  with_ties = log.loc[log.duplicated(["user_id", "time_s"]), "user_id"]
+  users = with_ties.unique()[:20]
+  assert len(users) == 20
+  names = mini.vocabulary.actions
+  for user in users:
+    before = past[past["user_id"] == user]
+    expected = [
+      (row.video_id, 0, 0, {("long_watch", "is_like")[n] for n in bits})
+      for row in before.itertuples()
+      for bits in [[n for n in (0, 1) if row.flags >> n & 1]]
+    ]
+    rows = sorted(
+      log[log["user_id"] == user].itertuples(), key=lambda row: row.time_s
+    )
+    expected += [
+      (
+        row.video_id,
+        row.time_s,
+        1 + row.tab,
+        {n for b, n in enumerate(kuairand.MINI_BITS) if row.actions >> b & 1},
+      )
+      for row in rows
+    ]
+    events = mini.events[mini.users.index(str(user))]
+    found = [
+      (id_, time, surface, {names[n] for n in np.flatnonzero(actions)})
+      for id_, time, surface, actions in zip(
+        mini.items.ids[events.item],
+        events.time,
+        events.surface,
+        events.actions,
+        strict=True,
+      )
+    ]
+    assert found == expected
+
+
+def test_a_dislike_alone_is_no_engagement(mini):
+  actions = np.concatenate([events.actions for events in mini.events])
+  engaged = np.concatenate([events.engaged for events in mini.events])
+  hate = mini.vocabulary.action("is_hate")
+  others = np.delete(actions, hate, axis=1).any(-1)
+  np.testing.assert_array_equal(engaged, others)
+  assert (actions[:, hate].astype(bool) & ~others).sum() == 46
+
+
+def test_undated_events_come_first_and_have_no_surface(mini):
+  for events in mini.events:
+    undated = events.time == schema.UNKNOWN_TIME
+    np.testing.assert_array_equal(events.surface == 0, undated)
+    assert (np.diff(undated.astype(int)) <= 0).all()
+
+
+def test_both_layouts_are_read_alike(raw, tmp_path):
+  mini, pure = (
+    dataset_lib.load(
+      config_lib.Data(
+        name=f"kuairand/{layout}",
+        source=str(raw(layout)),
+        prepared=str(tmp_path / "prepared"),
+      )
+    )
+    for layout in ("mini", "pure")
+  )
+  assert mini.users == pure.users == ("7", "8", "9")
+  assert mini.vocabulary == pure.vocabulary
+  assert mini.catalogue.values == pure.catalogue.values
+  alike(mini.items, pure.items)
+  for one, other in zip(mini.events, pure.events, strict=True):
+    alike(one, other)
+  seven = mini.events[0]
+  ids = mini.items.ids[seven.item]
+  assert ids.tolist() == [50, 10, 20, 30, 10, 10]
+  assert seven.engaged.tolist() == [True, False, True, False, True, True]
+  assert mini.items.ids[mini.items.candidate].tolist() == [10, 20, 30, 40]
+
+
+def test_item_features_keep_three_tags_and_scale_the_length(raw):
+  _, items = kuairand.LAYOUTS["mini"](raw("mini"))
+  features = kuairand._features(items).set_index("item")
+  tags = features[["tag.0", "tag.1", "tag.2"]]
+  assert tags.loc[40].tolist() == ["5", "3", "4"]
+  assert tags.loc[30].isna().all()
+  known = features["dense.length_known"] == 1
+  assert features.index[~known].tolist() == [30]
+  assert features.loc[30, "dense.log_seconds"] == 0
+  seconds = features.loc[known, "dense.log_seconds"]
+  np.testing.assert_allclose([seconds.mean(), seconds.std()], [0, 1], atol=1e-9)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_missing_file_is_named(copy, name):
+  (copy / name).unlink()
+  with pytest.raises(FileNotFoundError, match=f"{name} is missing; point"):
+    kuairand.LAYOUTS["mini"](copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_altered_file_is_named_by_its_sum(copy, name):
+  content = bytearray((copy / name).read_bytes())
+  content[len(content) // 2] ^= 1
+  (copy / name).write_bytes(content)
+  with pytest.raises(ValueError, match=rf"{name} is corrupt: its sha256 is"):
+    kuairand.LAYOUTS["mini"](copy)
+
+
+def cut(content):
+  return content[: len(content) // 2]
+
+
+def blot(content):
+  return content[:100] + bytes(8) + content[108:]
+
+
+@pytest.mark.parametrize(
+  ("name", "damage"), [(name, cut) for name in FILES] + [("items.csv.gz", blot)]
+)
+def test_broken_file_without_sums_is_named(copy, name, damage):
+  (copy / "SHA256SUMS").unlink()
+  (copy / name).write_bytes(damage((copy / name).read_bytes()))
+  with pytest.raises(ValueError, match=rf"{name} is corrupt: .*copy it again"):
+    kuairand.LAYOUTS["mini"](copy)

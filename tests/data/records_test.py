@@ -1,0 +1,75 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pinrec_jax.data import catalogue, records, schema
+
+ACTIONS = ("click", "like", "hide")
+
+
+@pytest.fixture(scope="module")
+def known():
+  return catalogue.encode(
+    pd.DataFrame({"item": ["a", "b", "c"], "item_type": "x", "kind": "k"}),
+    np.array(["a", "b"]),
+    actions=ACTIONS,
+    outcomes=2,
+    surfaces=("unknown", "feed"),
+    validation_from=100,
+    test_from=200,
+  )
+
+
+@pytest.fixture(scope="module")
+def log():
+  """Two users' events, mixed up, some undated, many of one second."""
+  rng = np.random.default_rng(0)
+  log = pd.DataFrame(
+    {
+      "user": rng.permutation(["u", "v"] * 40),
+      "item": rng.choice(["a", "b", "c"], 80),
+      "time": rng.choice([np.nan, 110, 120, 130], 80),
+      "surface": rng.choice([np.nan, 1], 80),
+      **{name: rng.choice([np.nan, 0, 1], 80) for name in ACTIONS},
+    }
+  )
+  return log.assign(engaged=log[["click", "like"]].fillna(0).any(axis=1))
+
+
+def test_record_keeps_engagements_and_impressions_apart(log, known):
+  for _, example in records.examples(log, known):
+    for part, outcomes in (("engagements", True), ("impressions", False)):
+      engaged = example[part]["actions"][:, :2].any(-1)
+      assert engaged.size > 5
+      assert (engaged == outcomes).all()
+
+
+def test_record_merges_back_in_stable_order(log, known):
+  found = {
+    user: records.events(example)
+    for user, example in records.examples(log, known)
+  }
+  assert list(found) == ["u", "v"]
+  for user, events in found.items():
+    own = log[log["user"] == user].fillna(0).to_dict("records")
+    own.sort(key=lambda row: row["time"])  # Python sorts stably
+    assert known.items.ids[events.item].tolist() == [r["item"] for r in own]
+    assert events.time.tolist() == [row["time"] for row in own]
+    assert events.surface.tolist() == [row["surface"] for row in own]
+    assert events.engaged.tolist() == [row["engaged"] for row in own]
+    assert events.actions.tolist() == [[r[a] for a in ACTIONS] for r in own]
+
+
+def test_missing_time_and_surface_are_unknown(known):
+  log = pd.DataFrame({"user": [1], "item": ["c"], "engaged": [False]})
+  log = log.assign(time=np.nan, surface=np.nan, **dict.fromkeys(ACTIONS, 0))
+  ((_, example),) = records.examples(log, known)
+  events = records.events(example)
+  assert events.time == schema.UNKNOWN_TIME
+  assert known.vocabulary.surfaces[events.surface[0]] == "unknown"
+
+
+def test_event_of_an_unlisted_item_is_named(log, known):
+  log = log.assign(item=log["item"].replace("b", "lost"))
+  with pytest.raises(ValueError, match="item lost of the log is not in"):
+    next(records.examples(log, known))

@@ -1,0 +1,43 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinrec_jax.decode import compress
+
+
+def _reference(query, share, above):
+  share = share.copy()
+  for own in range(len(share)):
+    kept = [n for n in range(own) if share[n] > 0]
+    if kept:
+      near = max(kept, key=lambda n: query[own] @ query[n])
+      if query[own] @ query[near] > above:
+        share[near] += share[own]
+        share[own] = 0
+  return share
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([0.3, 0.7, 0.9, 1.0]))
+def test_equals_the_obvious_loop_and_keeps_the_sum(seed, above):
+  rng = np.random.default_rng(seed)
+  query = rng.normal(size=(2, 6, 3)).astype(np.float32)
+  query /= np.linalg.norm(query, axis=-1, keepdims=True)
+  share = rng.dirichlet(np.ones(6), 2).astype(np.float32)
+  got = np.asarray(compress.compress(query, share, above=above))
+  for n in range(2):
+    want = _reference(query[n], share[n], above)
+    np.testing.assert_allclose(got[n], want, atol=1e-6)
+  np.testing.assert_allclose(got.sum(-1), 1, atol=1e-5)
+
+
+def test_what_is_kept_is_never_near_something_kept():
+  rng = np.random.default_rng(0)
+  query = rng.normal(size=(1, 12, 2)).astype(np.float32)
+  query /= np.linalg.norm(query, axis=-1, keepdims=True)
+  share = np.full((1, 12), 1 / 12, np.float32)
+  got = np.asarray(compress.compress(query, share, above=0.8))[0]
+  kept = query[0][got > 0]
+  cosine = kept @ kept.T - 2 * np.eye(len(kept))
+  assert 1 < len(kept) < 12
+  assert cosine.max() <= 0.8

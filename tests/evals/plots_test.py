@@ -1,0 +1,43 @@
+import matplotlib.image
+import pytest
+from matplotlib import pyplot as plt
+
+from pinrec_jax.evals import plots
+
+SWEEP = [
+  {"budget/a": 1 - x, "budget/b": x, "rate/a": 0.02 - x / 100, "rate/b": x / 50}
+  for x in (0, 0.5, 1.0)
+]
+RECALLS = {
+  prefix + "recall@10" + group: 0.1
+  for prefix in ("", "uc_")
+  for group in ("", "/click", "/like")
+}
+LOSSES = [{"step": n, "loss": 8 / n} for n in (20, 40)]
+VALIDATION = [{"step": 40, "validation/recall@10": 0.03}]
+
+
+@pytest.mark.parametrize(
+  "plot",
+  [
+    lambda path: plots.budget_sweep(SWEEP, path),
+    lambda path: plots.budget_sweep(
+      [{**row, "rate/a": 0.0, "rate/b": 0.0} for row in SWEEP], path
+    ),
+    lambda path: plots.recalls(
+      RECALLS, {"": "OC", "uc_": "UC"}, ["click", "like"], 10, path
+    ),
+    lambda path: plots.training(LOSSES, path),
+    lambda path: plots.training(LOSSES + VALIDATION, path),
+    # A run stopped before its first log line.
+    lambda path: plots.training(VALIDATION, path),
+  ],
+  ids=["sweep", "nothing acted on", "recalls", "losses", "training", "no loss"],
+)
+def test_plot_is_drawn_and_closed(plot, tmp_path):
+  path = tmp_path / "new" / "plot.png"
+  plot(path)
+  image = matplotlib.image.imread(path)
+  assert image.shape[:2] == (480, 960)
+  assert len(set(map(tuple, image.reshape(-1, image.shape[-1])))) > 3
+  assert not plt.get_fignums()

@@ -1,0 +1,178 @@
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pinrec_jax.data import schema, splits
+from pinrec_jax.evals import metrics, run
+
+BUDGET = {"click": 0.5, "save": 0.25, "like": 0.25}
+
+
+@pytest.fixture(scope="module")
+def cases(world):
+  return splits.cases(world, "test")
+
+
+def retrieve(retriever, cases, *, size=6, budget=BUDGET):
+  return run.retrieve(retriever, cases, size=size, budget=budget, quiet=True)
+
+
+@pytest.mark.parametrize(
+  ("drop_seen", "recall"), [(False, 0.0291), (True, 0.0310)]
+)
+def test_popularity_on_the_excerpt_is_as_published(mini, drop_seen, recall):
+  cases = splits.cases(mini, "test")
+  lists = run.popularity(
+    mini, cases, split="test", size=10, drop_seen=drop_seen
+  )
+  assert lists.shape == (2_296, 10)
+  assert mini.items.candidate[lists].all()
+  report = run.of_lists(lists, cases, mini.vocabulary, [10], "popularity_")
+  assert round(report["popularity_recall@10"], 4) == recall
+
+
+def test_popularity_counts_dated_engagements_before_the_cut(world, cases):
+  counts = dict.fromkeys(np.flatnonzero(world.items.candidate).tolist(), 0)
+  for events in world.events:
+    for n in range(len(events)):
+      dated = schema.UNKNOWN_TIME < events.time[n] < world.vocabulary.test_from
+      if dated and events.engaged[n]:
+        counts[int(events.item[n])] += 1
+  ranked = sorted(counts, key=lambda item: (-counts[item], item))
+  plain, unseen = (
+    run.popularity(world, cases, split="test", size=6, drop_seen=drop_seen)
+    for drop_seen in (False, True)
+  )
+  assert (plain == ranked[:6]).all()
+  for row, case in zip(unseen, cases, strict=True):
+    seen = case.past.item[case.past.engaged]
+    assert row.tolist() == [i for i in ranked if i not in seen][:6]
+  assert (plain != unseen).any()
+
+
+@pytest.mark.parametrize("drop_seen", [True, False])
+def test_lists_are_full_unique_and_unseen(
+  world, small, untrained, cases, drop_seen
+):
+  small.index.drop_seen = drop_seen
+  seen = [case.past.item[case.past.engaged] for case in cases]
+  candidates = set(np.flatnonzero(world.items.candidate))
+  widest = max(len(candidates & set(own)) for own in seen)
+  size = len(candidates) - widest * drop_seen
+  lists = retrieve(untrained(small), cases, size=size)
+  assert lists.items.shape == lists.outcome.shape == (len(cases), size)
+  repeated = 0
+  for row, own in zip(lists.items, seen, strict=True):
+    assert len(set(row)) == size
+    assert set(row) <= candidates
+    repeated += len(set(row) & set(own))
+  assert (repeated == 0) == drop_seen
+
+
+def test_lists_spend_the_budget(small, untrained, cases):
+  small.decode.merge_above = 1.0
+  lists = retrieve(untrained(small), cases, size=8)
+  assert lists.vectors == len(BUDGET) * small.decode.steps
+  assert lists.kept == lists.vectors
+  for outcome, share in enumerate(BUDGET.values()):
+    spent = (lists.outcome == outcome).sum(-1)
+    assert np.abs(spent - 8 * share).max() <= 1
+
+
+def test_batch_size_changes_nothing(small, untrained, cases):
+  few, many = copy.deepcopy(small), small
+  few.evals.batch = 5
+  one, other = (retrieve(untrained(c), cases[:12]) for c in (few, many))
+  np.testing.assert_array_equal(one.items, other.items)
+  np.testing.assert_array_equal(one.neighbours, other.neighbours)
+  assert one.kept == other.kept
+
+
+def test_nothing_of_the_period_evaluated_is_read(small, untrained, cases):
+  emptied = [
+    dataclasses.replace(case, targets=case.targets.where(slice(0)))
+    for case in cases
+  ]
+  retriever = untrained(small)
+  np.testing.assert_array_equal(
+    retrieve(retriever, cases).items, retrieve(retriever, emptied).items
+  )
+
+
+def test_inputs_decide_what_is_read(small, untrained, cases):
+  more = copy.deepcopy(small)
+  more.data.inputs = "exposures"
+  one, other = (retrieve(untrained(c), cases).items for c in (small, more))
+  assert (one != other).any()
+
+
+def test_report_is_of_what_was_retrieved(small, untrained, cases):
+  retriever = untrained(small)
+  report = run.evaluate(retriever, cases, prefix="x_", quiet=True)
+  lists = retrieve(retriever, cases, budget=retriever.budget())
+  for k in small.evals.cutoffs:
+    hits = metrics.found(lists.items, cases, k)
+    assert report[f"x_recall@{k}"] == metrics.recall(hits, cases)
+    assert report[f"x_recall@{k}/save"] == metrics.recall(hits, cases, 1)
+    assert report[f"x_ndcg@{k}"] == metrics.ndcg(lists.items, cases, k)
+    assert report[f"x_ndcg@{k}/like"] == metrics.ndcg(lists.items, cases, k, 2)
+  assert report["x_vectors"] == 6
+  assert 1 <= report["x_vectors_kept"] <= 6
+  assert report["x_diversity"] == metrics.diversity(lists.items)
+  assert report["x_coverage"] == np.unique(lists.items[:, :3]).size / 27
+  hits = metrics.unordered(lists.neighbours, cases)
+  assert report["x_unordered_recall@10"] == metrics.recall(hits, cases)
+  assert report["x_unordered_recall@10/save"] == metrics.recall(hits, cases, 1)
+  assert set(report) == {
+    *(
+      f"x_{metric}{group}"
+      for metric in (
+        "recall@3", "ndcg@3", "recall@6", "ndcg@6", "unordered_recall@10",
+      )
+      for group in ("", "/click", "/save", "/like")
+    ),
+    "x_vectors", "x_vectors_kept", "x_diversity", "x_coverage",
+  }  # fmt: skip
+
+
+def test_unconditioned_model_takes_a_step_a_vector(small, untrained, cases):
+  small.model.conditioned = False
+  small.data.length = 32
+  retriever = untrained(small)
+  few, many = (
+    run.unordered(retriever, cases, vectors=vectors, prefix="uc_")
+    for vectors in (1, 6)
+  )
+  assert (few["uc_vectors"], many["uc_vectors"]) == (1, 6)
+  assert many["uc_unordered_recall@10"] >= few["uc_unordered_recall@10"]
+
+
+@pytest.mark.parametrize("kind", ["exact", "auto"])
+def test_index_is_measured_against_the_exact_one(
+  small, untrained, cases, kind, monkeypatch
+):
+  monkeypatch.setattr(run, "SCANN_K", 5)
+  small.index.kind = kind
+  retriever = untrained(small)
+  assert run.index_recall(retriever, cases) == 1
+  farthest = type(retriever.index)(-retriever.embedded)
+  broken = dataclasses.replace(retriever, index=farthest)
+  assert run.index_recall(broken, cases) < 0.5
+
+
+def test_sweep_turns_from_one_outcome_to_the_next(small, untrained, cases):
+  small.decode.steps = 1
+  retriever = untrained(small)
+  rows = run.sweep(retriever, cases, points=3)
+  budgets = [[row[f"budget/{name}"] for name in BUDGET] for row in rows]
+  assert budgets == [
+    [1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1],
+  ]  # fmt: skip
+  for row, name, outcome in ((rows[0], "click", 0), (rows[4], "like", 2)):
+    lists = retrieve(retriever, cases, budget={name: 1.0})
+    rate = metrics.action_rate(lists.items, cases, outcome)
+    assert row[f"rate/{name}"] == rate
+    hits = metrics.found(lists.items, cases, 6)
+    assert row["recall"] == metrics.recall(hits, cases)

@@ -1,0 +1,160 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import histories
+from pinrec_jax.model import attention, head, items, pinrec
+
+LENGTH = 10
+
+
+def _config(**model) -> config_lib.Config:
+  sizes = {"width": 16, "heads": 2, "layers": 2, "dim": 8, "rows": 64}
+  config = config_lib.Config(model=config_lib.Model(**{**sizes, **model}))
+  config.data.length = LENGTH
+  return config
+
+
+def _tokens(world, users, length=LENGTH) -> histories.Tokens:
+  read = [histories.latest(world.events[n], length) for n in range(users)]
+  return histories.serving(read, length)
+
+
+@pytest.fixture
+def parts(world):
+  config = _config()
+  model = pinrec.of_config(config, world.vocabulary)
+  features = items.features(world.items, 2, config.model.rows)
+  tokens = _tokens(world, 4)
+  params = model.init(jax.random.key(0), features, tokens)
+  return model, params, features, tokens
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _states(model, params, features, tokens, cache=None):
+  features = jax.tree.map(jnp.asarray, features)
+  vectors = model.apply(params, features.take(tokens.item), method="embed")
+  return model.apply(params, vectors, tokens, cache, method="states")
+
+
+def test_a_state_depends_on_the_past_only(parts):
+  model, params, features, tokens = parts
+  vectors = model.apply(params, features.take(tokens.item), method="embed")
+
+  @jax.jit
+  @jax.grad
+  def slope_of(vectors, at):
+    states, _ = model.apply(params, vectors, tokens, method="states")
+    real = (jnp.asarray(tokens.segment)[:, at] > 0)[:, None]
+    return jnp.sum(states[:, at] ** 2 * real * jnp.arange(16))
+
+  for at in (4, 7):
+    slope = np.abs(slope_of(vectors, at)).sum(-1)
+    # Where the asking position is real, every event before it is read; the
+    # start token has no item vector.
+    read = (tokens.position > 0) & (tokens.segment[:, at] > 0)[:, None]
+    assert (slope[:, at + 1 :] == 0).all()
+    assert read[:, : at + 1].any()
+    assert (slope[:, : at + 1][read[:, : at + 1]] > 0).all()
+
+
+def test_packed_users_do_not_see_each_other(parts, world):
+  model, params, features, _ = parts
+  one, two = (
+    histories.tokens(histories.latest(world.events[n], 5)) for n in (0, 1)
+  )
+  alone, _ = _states(
+    model, params, features, jax.tree.map(lambda c: c[None], two)
+  )
+  two = two._replace(segment=two.segment * 2)
+  row = jax.tree.map(lambda *c: np.concatenate(c)[None], one, two)
+  packed, _ = _states(model, params, features, row)
+  np.testing.assert_allclose(
+    packed[:, one.item.size :], alone, atol=1e-5, rtol=1e-5
+  )
+
+
+def test_padding_changes_nothing(parts, world):
+  model, params, features, _ = parts
+  short = _tokens(world, 3, length=6)
+  pad = [(0, 0), (3, 0)]
+  wide = jax.tree.map(
+    lambda c: np.pad(c, pad + [(0, 0)] * (c.ndim - 2)), short
+  )
+  narrow, _ = _states(model, params, features, short)
+  padded, _ = _states(model, params, features, wide)
+  real = short.segment > 0
+  np.testing.assert_allclose(
+    padded[:, 3:][real], narrow[real], atol=1e-5, rtol=1e-5
+  )
+
+
+@pytest.mark.parametrize("split", [1, 4, 9])
+def test_cached_in_two_parts_equals_at_once(parts, split):
+  model, params, features, tokens = parts
+  whole, _ = _states(model, params, features, tokens)
+  config = model.config
+  cache = attention.empty_cache(
+    4, LENGTH, config.layers, config.heads, config.width, jnp.dtype("float32")
+  )
+  first = jax.tree.map(lambda c: c[:, :split], tokens)
+  second = jax.tree.map(lambda c: c[:, split:], tokens)
+  one, cache = _states(model, params, features, first, cache=cache)
+  two, cache = _states(model, params, features, second, cache=cache)
+  got = np.concatenate([one, two], axis=1)
+  real = np.asarray(tokens.segment) > 0
+  np.testing.assert_allclose(got[real], whole[real], atol=1e-5, rtol=1e-5)
+  assert int(cache.length) == LENGTH
+
+
+def test_every_part_of_a_condition_moves_the_query(parts):
+  model, params, _, _ = parts
+  state = jax.random.normal(jax.random.key(1), (16,))
+
+  def query(outcome, surface, offset):
+    condition = head.Condition(
+      jnp.array(outcome), jnp.array(surface), jnp.array(offset)
+    )
+    return model.apply(params, state, condition, method="queries")
+
+  plain = query(0, 0, 0)
+  np.testing.assert_allclose(np.linalg.norm(plain), 1, atol=1e-6)
+  for other in (query(1, 0, 0), query(0, 1, 0), query(0, 0, 1)):
+    assert np.abs(other - plain).max() > 1e-4
+
+
+def test_an_unconditioned_model_ignores_conditions(world):
+  model = pinrec.of_config(_config(conditioned=False), world.vocabulary)
+  features = items.features(world.items, 2, 64)
+  params = model.init(jax.random.key(0), features, _tokens(world, 2))
+  assert not any("outcome" in k for k in params["params"]["head"])
+  state = jnp.ones((2, 16))
+  ones, twos = (head.Condition(*3 * [jnp.full((2,), n)]) for n in (1, 2))
+  np.testing.assert_array_equal(
+    model.apply(params, state, ones, method="queries"),
+    model.apply(params, state, twos, method="queries"),
+  )
+
+
+def test_bfloat16_states_are_near(world):
+  features = items.features(world.items, 2, 64)
+  tokens = _tokens(world, 3)
+  full = pinrec.of_config(_config(), world.vocabulary)
+  half = dataclasses.replace(full, config=_config(dtype="bfloat16").model)
+  params = full.init(jax.random.key(0), features, tokens)
+  exact = full.apply(params, features, tokens)
+  rough = half.apply(params, features, tokens)
+  assert rough.dtype == jnp.float32  # vectors are compared in float32
+  assert (exact * rough).sum(-1).min() > 0.99
+
+
+def test_buckets_of_time(parts):
+  model, params, _, _ = parts
+  gaps = jnp.array([-1, 0, 59, 60, 3599, 3600, 10**6])
+  got = model.apply(params, gaps, method="bucket")
+  assert got.tolist() == [0, 1, 1, 2, 2, 3, 4]

@@ -1,0 +1,182 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from pinrec_jax.data import schema
+from pinrec_jax.serve import requests, retriever
+
+KNOWN = {"item": 105, "actions": ["click", "like"], "surface": "feed"}
+BUDGET = {"click": 0.5, "save": 0.5}
+
+
+@pytest.fixture
+def parse(world, small, untrained):
+  """Returns the function from events to a request."""
+
+  def of_events(events, number=3):
+    line = json.dumps({"user": "u", "events": events})
+    return requests.parse(
+      line, number, known=world.catalogue, retriever=untrained(small)
+    )
+
+  return of_events
+
+
+def test_events_are_read_as_written(parse, world):
+  request = parse([{"item": "100"}, {**KNOWN, "time": 1_700_000_000}])
+  events = request.events
+  assert request.user == "u"
+  assert world.items.ids[events.item].tolist() == [100, 105]
+  assert events.actions.tolist() == [[0, 0, 0, 0], [1, 0, 1, 0]]
+  assert events.surface.tolist() == [0, 1]
+  assert events.time.tolist() == [schema.UNKNOWN_TIME, 1_700_000_000]
+  assert request.unknown == []
+
+
+def test_null_is_as_good_as_left_out(parse):
+  left_out = ("actions", "surface", "time", "features")
+  request = parse([{"item": 105, **dict.fromkeys(left_out)}])
+  for one, other in zip(
+    jax.tree.leaves(request[2:]),
+    jax.tree.leaves(parse([{"item": 105}])[2:]),
+    strict=True,
+  ):
+    np.testing.assert_array_equal(one, other)
+  assert not request.events.time.any()
+
+
+@pytest.mark.parametrize(
+  "line",
+  [
+    "{",
+    "[]",
+    "7",
+    "null",
+    '{"events": [{"item": 7}]}',
+    '{"user": "u"}',
+    '{"user": "u", "events": 7}',
+    '{"user": "u", "events": null}',
+  ],
+)
+def test_what_is_no_request_is_answered_with_one(line, world, small, untrained):
+  with pytest.raises(ValueError, match=r'line 9 is no request .*"item": 7'):
+    requests.parse(line, 9, known=world.catalogue, retriever=untrained(small))
+
+
+@pytest.mark.parametrize(
+  ("events", "message"),
+  [
+    ([], "the history is empty; give at least one event"),
+    ([KNOWN, {}], "event 1 has no item"),
+    ([{"item": None}], "event 0 has no item"),
+    (["item"], "event 0 has no item"),
+    ({"item": 105}, "event 0 has no item"),
+    ([{**KNOWN, "actions": ["hug"]}], "unknown action 'hug'; .*save, like, hi"),
+    ([{**KNOWN, "surface": "moon"}], "unknown surface 'moon'; .*feed, search"),
+    ([{**KNOWN, "time": "soon"}], "event 0 has time 'soon'; give unix seconds"),
+    ([KNOWN, {**KNOWN, "time": 1_700_000_000_000}], "event 1 has time 17000"),
+    ([{**KNOWN, "time": -1}], "event 0 has time -1; give unix seconds"),
+    ([{**KNOWN, "time": float("nan")}], "event 0 has time nan; give unix"),
+    (
+      [{**KNOWN, "time": 9}, KNOWN, {**KNOWN, "time": 8}],
+      "event 2 is earlier than the one before; sort the history",
+    ),
+    (
+      [{"item": "new", "features": {"colour": "red"}}],
+      "unknown item feature 'colour'; this data set has author, tag",
+    ),
+    (
+      [{"item": "new", "features": {"tag": ["t0", "t1", "t2"]}}],
+      "item feature 'tag' has 3 values; give at most 2",
+    ),
+    ([{"item": "new", "features": ["t0"]}], "event 0 has features .*name them"),
+    ([KNOWN] * 23, "has 23 events, more than the 22 that fit; give the latest"),
+  ],
+)  # fmt: skip
+def test_error_names_line_user_and_fault(parse, events, message):
+  with pytest.raises(ValueError, match=f"^line 3, user 'u': .*{message}"):
+    parse(events)
+
+
+def test_long_history_is_cut_where_it_is_asked_for(parse, small, world):
+  events = [{"item": 100 + n} for n in range(30)]
+  small.decode.truncate = True
+  request = parse(events)
+  assert world.items.ids[request.events.item].tolist() == list(range(108, 130))
+  # What is cut off is not checked.
+  assert len(parse([{}, *events]).events) == 22
+
+
+def test_row_reads_what_the_log_holds_of_known_items(parse, small, untrained):
+  parsed = [parse([KNOWN]), parse([{"item": 100 + n} for n in range(22)])]
+  tokens, features = requests.rows(parsed, length=23)
+  assert tokens.item.shape == (2, 23)
+  assert features.rows.shape == (2, 23, small.model.hashes)
+  expected = untrained(small).features.take(tokens.item)
+  for one, other in zip(features, expected, strict=True):
+    read = tokens.item > 0
+    np.testing.assert_array_equal(one[read], other[read])
+
+
+def test_unknown_items_have_rows_of_their_own_and_are_named(
+  parse, world, small, untrained
+):
+  before = untrained(small).features.rows.copy()
+  told = [
+    {"item": "new", "features": {"tag": ["t1"], "author": "a2"}},
+    KNOWN,
+    {"item": 999_999},
+  ]
+  request = parse(told)
+  assert request.unknown == ["new", "999999"]
+  rows = request.features.rows
+  assert len(np.unique(rows, axis=0)) == 3
+  np.testing.assert_array_equal(rows, parse(told).features.rows)
+  codes = world.catalogue.encode(told[0]["features"])
+  assert codes.all(where=[True, True, False])
+  np.testing.assert_array_equal(request.features.categorical[0], codes)
+  assert not request.features.categorical[2].any()
+  np.testing.assert_array_equal(untrained(small).features.rows, before)
+
+
+def test_items_unknown_or_told_apart_change_what_is_generated(
+  parse, small, untrained
+):
+  found = untrained(small)
+  parsed = [
+    parse([KNOWN, event])
+    for event in (
+      {"item": "new"},
+      {"item": "newer"},
+      {"item": "new", "features": {"tag": "t1"}},
+      {"item": "new"},
+    )
+  ]
+  key = jax.random.key(0)
+  query = found.vectors(*requests.rows(parsed, 23), BUDGET, key).query
+  np.testing.assert_allclose(query[0], query[3], atol=1e-6)
+  for other in (1, 2):
+    assert np.abs(query[0] - query[other]).max() > 1e-3
+
+
+def test_response_tells_each_candidate_and_what_was_unknown(parse, world):
+  request = parse([KNOWN, {"item": "new"}])
+  found = retriever.Candidates(
+    item=np.array([[9, 9], [3, 4]], np.int32),
+    score=np.array([[0, 0], [0.25, 1 / 3]], np.float32),
+    outcome=np.array([[0, 0], [2, -1]]),
+    step=np.array([[0, 0], [0, 1]]),
+  )
+  answer = json.loads(requests.response(request, found, 1, world.catalogue))
+  assert answer == {
+    "user": "u",
+    "candidates": [
+      {"item": 102, "outcome": "like", "step": 0, "score": 0.25},
+      {"item": 103, "outcome": None, "step": 1, "score": 0.333333},
+    ],
+    "unknown_items": ["new"],
+  }
+  answer = requests.response(parse([KNOWN]), found, 1, world.catalogue)
+  assert "unknown_items" not in json.loads(answer)

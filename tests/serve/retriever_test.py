@@ -1,0 +1,173 @@
+import jax
+import numpy as np
+import pytest
+
+from pinrec_jax.data import histories, schema
+from pinrec_jax.index import approximate
+from pinrec_jax.serve import retriever as retriever_lib
+
+NOTHING = np.zeros(0, np.int32)
+
+
+def generated(retriever, world, budget, users=(3, 4, 5)):
+  chosen = [
+    histories.latest(world.events[user], retriever.longest) for user in users
+  ]
+  tokens = histories.serving(chosen, retriever.longest)
+  return retriever.vectors(
+    tokens,
+    retriever.features.take(tokens.item),
+    budget,
+    jax.random.key(0),
+  )
+
+
+def test_default_budget_is_the_share_of_the_log(small, untrained):
+  retriever = untrained(small)
+  budget = retriever.budget()
+  assert list(budget) == ["click", "save", "like"]
+  np.testing.assert_allclose(
+    list(budget.values()), retriever.outcome_share, rtol=1e-6
+  )
+  assert sum(budget.values()) == pytest.approx(1)
+
+
+def test_budget_is_the_requests_before_the_configurations(small, untrained):
+  small.decode.budget = "save:1"
+  retriever = untrained(small)
+  assert retriever.budget() == {"save": 1}
+  assert retriever.budget("like:0.5,click:0.5") == {"like": 0.5, "click": 0.5}
+
+
+def test_unconditioned_model_takes_no_budget(small, untrained):
+  small.model.conditioned = False
+  retriever = untrained(small)
+  assert retriever.budget() == {}
+  with pytest.raises(ValueError, match="'save:1' asks an unconditioned model"):
+    retriever.budget("save:1")
+
+
+@pytest.mark.parametrize("conditioned", [True, False])
+def test_vectors_come_step_by_step_with_their_share(
+  world, small, untrained, conditioned
+):
+  small.model.conditioned = conditioned
+  small.decode.merge_above = 1.0
+  retriever = untrained(small)
+  budget = {"save": 0.75, "like": 0.25} if conditioned else {}
+  query, share, outcome, step = generated(retriever, world, budget)
+  kinds = [1, 2] if conditioned else [-1]
+  assert outcome.tolist() == 2 * kinds
+  assert step.tolist() == [0] * len(kinds) + [1] * len(kinds)
+  np.testing.assert_allclose(np.linalg.norm(query, axis=-1), 1, rtol=1e-5)
+  # The second step has half the budget of the first.
+  shares = np.outer([2 / 3, 1 / 3], list(budget.values()) or [1]).ravel()
+  np.testing.assert_allclose(share, [shares] * 3, rtol=1e-6)
+
+
+def test_asked_surface_changes_the_vectors_and_must_be_known(
+  world, small, untrained
+):
+  plain = generated(untrained(small), world, {"save": 1.0}).query
+  small.decode.surface = "search"
+  asked = generated(untrained(small), world, {"save": 1.0}).query
+  assert np.abs(plain - asked).max() > 1e-3
+  small.decode.surface = "moon"
+  with pytest.raises(ValueError, match="unknown surface 'moon'"):
+    generated(untrained(small), world, {"save": 1.0})
+
+
+@pytest.mark.parametrize("kind", ["exact", "scann"])
+def test_search_skips_vectors_without_a_share(world, small, untrained, kind):
+  if kind == "scann" and not approximate.available():
+    pytest.skip("ScaNN has Linux wheels only")
+  small.index.kind = kind
+  retriever = untrained(small)
+  vectors = generated(retriever, world, {"save": 0.5, "like": 0.5})
+  share = np.ones_like(vectors.share)
+  share[0, 1] = share[2, 3] = 0
+  rows, scores = retriever.search(vectors._replace(share=share), 4)
+  every = np.einsum("bqd,cd->bqc", vectors.query, retriever.embedded)
+  expected = np.argsort(-every, axis=-1)[..., :4]
+  kept = share > 0
+  np.testing.assert_array_equal(rows[kept], expected[kept])
+  np.testing.assert_allclose(
+    scores[kept], np.take_along_axis(every, expected, -1)[kept], atol=1e-5
+  )
+  assert (rows[~kept] == -1).all()
+  assert (scores[~kept] == -np.inf).all()
+
+
+@pytest.mark.skipif(
+  not approximate.available(), reason="ScaNN has Linux wheels only"
+)
+def test_both_indexes_give_the_same_lists(world, small, untrained):
+  found = []
+  for kind, index in (("exact", "Exact"), ("scann", "Scann")):
+    small.index.kind = kind
+    retriever = untrained(small)
+    assert type(retriever.index).__name__ == index
+    vectors = generated(retriever, world, {"save": 0.5, "like": 0.5})
+    seen = [world.events[user].item for user in (3, 4, 5)]
+    found.append(retriever.candidates(vectors, seen, 9))
+  one, other = found
+  np.testing.assert_array_equal(one.item, other.item)
+  np.testing.assert_array_equal(one.outcome, other.outcome)
+  np.testing.assert_array_equal(one.step, other.step)
+  np.testing.assert_allclose(one.score, other.score, atol=1e-5)
+
+
+def test_whole_catalogue_is_the_longest_list(world, small, untrained):
+  retriever = untrained(small)
+  vectors = generated(retriever, world, retriever.budget())
+  seen = [NOTHING, world.events[4].item[-4:], NOTHING]
+  found = retriever.candidates(vectors, seen, 23)
+  assert (np.sort(found.item[0])[:-1] < np.sort(found.item[0])[1:]).all()
+  assert set(found.item[1]) == set(retriever.catalogue) - set(seen[1])
+  for size, given, widest in ((24, seen, 4), (28, [NOTHING] * 3, 0)):
+    with pytest.raises(
+      ValueError,
+      match=f"^{size} candidates .* of 27 items, {widest} of them seen; ask "
+      f"for at most {27 - widest}",
+    ):
+      retriever.candidates(vectors, given, size)
+
+
+def test_candidate_scores_are_cosines_with_the_vector_that_found_it(
+  world, small, untrained
+):
+  small.decode.merge_above = 1.0
+  retriever = untrained(small)
+  vectors = generated(retriever, world, {"save": 0.5, "like": 0.5})
+  found = retriever.candidates(vectors, [NOTHING] * 3, 8)
+  for user in range(3):
+    for item, score, outcome, step in zip(
+      *(column[user] for column in found), strict=True
+    ):
+      place = 2 * step + [1, 2].index(outcome)
+      row = retriever.catalogue.tolist().index(item)
+      cosine = vectors.query[user, place] @ retriever.embedded[row]
+      assert score == pytest.approx(cosine, abs=1e-5)
+
+
+def test_catalogue_is_embedded_alike_in_chunks(world, small, untrained):
+  retriever = untrained(small)
+  assert (retriever.catalogue == np.arange(1, 28)).all()
+  assert schema.NO_ITEM not in retriever.catalogue
+  chunked = retriever_lib.of_params(
+    small,
+    retriever.model,
+    retriever.params,
+    world.catalogue,
+    retriever.outcome_share,
+    chunk=10,
+  )
+  np.testing.assert_allclose(chunked.embedded, retriever.embedded, atol=1e-6)
+  norms = np.linalg.norm(retriever.embedded, axis=-1)
+  np.testing.assert_allclose(norms, 1, rtol=1e-5)
+
+
+def test_history_and_steps_share_the_positions(small, untrained):
+  assert untrained(small).longest == small.data.length - 1
+  small.decode.steps = 1
+  assert untrained(small).longest == small.data.length

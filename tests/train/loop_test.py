@@ -1,0 +1,112 @@
+import json
+import pathlib
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.train import logs, loop
+
+
+@pytest.fixture
+def config() -> config_lib.Config:
+  config = config_lib.Config(
+    model=config_lib.Model(width=16, heads=2, dim=8, rows=64),
+    loss=config_lib.Loss(in_batch=32, uniform=16, chunk=64),
+  )
+  config.data.length = 8
+  config.train.steps, config.train.batch, config.train.warmup = 6, 8, 1
+  config.train.eval_every, config.train.log_every = 3, 1
+  config.evals.batch = 16
+  return config
+
+
+def _losses(workdir: pathlib.Path) -> dict[int, float]:
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  rows = [json.loads(line) for line in lines]
+  return {row["step"]: row["loss"] for row in rows if "loss" in row}
+
+
+def _same(one, two) -> bool:
+  pairs = jax.tree.map(np.array_equal, one, two)
+  return all(jax.tree.leaves(pairs))
+
+
+def test_a_run_stopped_by_sigterm_resumes_bit_equal(
+  config, world, tmp_path, monkeypatch
+):
+  loop.train(config, world, tmp_path / "whole")
+  count = logs.Logs.count
+
+  def stopping(self, metrics):
+    values = count(self, metrics)
+    if self._bar.n == 1:
+      signal.raise_signal(signal.SIGTERM)
+    return values
+
+  with monkeypatch.context() as patch:
+    patch.setattr(logs.Logs, "count", stopping)
+    with pytest.raises(loop.RunStoppedError, match="at step 2 of 6"):
+      loop.train(config, world, tmp_path / "parts")
+  loop.train(config, world, tmp_path / "parts")
+  whole, parts = _losses(tmp_path / "whole"), _losses(tmp_path / "parts")
+  assert list(whole) == [1, 2, 3, 4, 5, 6]
+  assert whole == parts
+  known = world.catalogue
+  one = loop.best(config, known, tmp_path / "whole")
+  two = loop.best(config, known, tmp_path / "parts")
+  assert one.step == two.step
+  assert _same(one.params, two.params)
+  assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_finished_run_is_not_trained_again(config, world, tmp_path):
+  loop.train(config, world, tmp_path)
+  before = _losses(tmp_path)
+  report = loop.train(config, world, tmp_path)
+  assert _losses(tmp_path) == before
+  assert "train_tokens_per_s" not in report
+
+
+def test_the_best_and_the_last_checkpoint_are_kept(config, world, tmp_path):
+  config.train.steps, config.train.eval_every = 8, 1
+  loop.train(config, world, tmp_path)
+  kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir()}
+  best = loop.best(config, world.catalogue, tmp_path)
+  assert kept == {8, best.step}
+  rows = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+  found = [row["validation/recall@10"] for row in rows if len(row) == 2]
+  assert best.metrics["recall@10"] == max(found)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(config, world, tmp_path):
+  config.train.learning_rate, config.train.eval_every = 1e38, 1
+  with pytest.raises(
+    loop.RunDivergedError, match=r"at step \d+; the last good checkpoint is"
+  ):
+    loop.train(config, world, tmp_path)
+  best = loop.best(config, world.catalogue, tmp_path)
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(best.params))
+
+
+def test_a_checkpoint_of_another_network_is_refused(config, world, tmp_path):
+  loop.train(config, world, tmp_path)
+  config.model.width, config.model.conditioned = 32, False
+  with pytest.raises(
+    ValueError,
+    match="model.conditioned is True there and False here; model.width is 16",
+  ):
+    loop.best(config, world.catalogue, tmp_path)
+
+
+def test_no_checkpoint_is_said(config, world, tmp_path):
+  with pytest.raises(FileNotFoundError, match="train first"):
+    loop.best(config, world.catalogue, tmp_path)
+
+
+def test_a_batch_that_does_not_divide_is_refused(config, world, tmp_path):
+  config.train.batch = 12
+  with pytest.raises(ValueError, match="batch 12 does not divide over 8"):
+    loop.train(config, world, tmp_path)
