@@ -8,4 +8,8 @@ from pinrec_jax import config as config_lib
 
 def get_config() -> config_lib.Config:
   """Returns the configuration of the demo."""
-  return config_lib.Config()
+  config = config_lib.Config()
+  config.train.steps = 400
+  config.train.batch = 32
+  config.train.eval_every = 100
+  return config

@@ -11,7 +11,10 @@ from pinrec_jax import config as config_lib
 
 
 def get_config() -> config_lib.Config:
-  """Returns the demo's configuration, for ten times the users."""
+  """Returns the configuration of KuaiRand-Pure."""
   config = config_lib.Config()
   config.data.name = "kuairand/pure"
+  config.train.steps = 1500
+  config.train.batch = 64
+  config.train.eval_every = 500
   return config

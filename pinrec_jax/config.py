@@ -37,13 +37,13 @@ class Model:
 class Loss:
   """The sampled softmax and how conditions are shown to the model."""
 
-  in_batch: int = 2048  # negatives drawn from the batch's own targets
-  uniform: int = 1024  # negatives drawn from the whole catalogue
+  in_batch: int = 768  # negatives drawn from the batch's own targets
+  uniform: int = 256  # negatives drawn from the whole catalogue
   temperature: float = 0.05  # initial value when learned
   learned_temperature: bool = True
   condition_drop: float = 0.2  # how often a condition is left unspecified
   rare_outcomes: float = 0.5  # 0: uniform over a target's actions; 1: 1/share
-  chunk: int = 512  # queries scored at once
+  chunk: int = 128  # queries scored at once
 
 
 @dataclasses.dataclass(slots=True)
@@ -55,6 +55,7 @@ class Train:
   batch: int = 64  # rows, over all processes
   learning_rate: float = 2e-3
   warmup: int = 50  # steps
+  refit: bool = False  # train on the validation day too, and keep the last
   weight_decay: float = 0.01
   clip: float = 1.0  # global gradient norm
   model_axis: int = 1  # devices along the mesh's model axis
@@ -73,7 +74,9 @@ class Decode:
   feedback: str = "largest"  # or "sample": which outcome's vector is fed back
   surface: str = ""  # condition; empty: unspecified
   offset: int = -1  # seconds ahead, condition; -1: unspecified
-  merge_above: float = 0.9  # cosine above which two vectors become one
+  # Cosine above which two vectors become one. Unlike the paper, which merges
+  # at about 0.9: here queries 0.98 apart still retrieve other items.
+  merge_above: float = 0.99
   truncate: bool = False  # keep only the latest events of a long history
   candidates: int = 100  # in a response
 

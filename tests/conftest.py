@@ -1,6 +1,5 @@
 """Eight virtual devices, checked shapes, and one tiny log for every test."""
 
-import functools
 import os
 
 os.environ["XLA_FLAGS"] = (
@@ -95,7 +94,7 @@ def world():
         surface=np.where(time > 0, 1 + (place + user) % 2, 0).astype(np.int32),
         item_type=known.items.item_type[item],
         time=time.astype(np.int64),
-        engaged=actions[:, :3].any(-1),
+        engaged=actions[:, :3].max(-1) > 0,
       )
     )
   return dataset.Dataset("world", known, tuple(users), tuple(histories))
@@ -129,23 +128,23 @@ def untrained(world):
   from pinrec_jax.serve import retriever
   from pinrec_jax.train import state
 
-  @functools.cache
-  def weights(model):
-    shapes = jax.eval_shape(
-      lambda: state.create(model, optax.identity(), seed=0).params
-    )
-    # Spread wide: items of a new model hardly differ.
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-      lambda x: rng.normal(size=x.shape, scale=0.5).astype(x.dtype), shapes
-    )
+  weights = {}
 
   def of_config(config):
     model = pinrec.of_config(config, world.vocabulary)
+    if model not in weights:
+      shapes = jax.eval_shape(
+        lambda: state.create(model, optax.identity(), seed=0).params
+      )
+      rng = np.random.default_rng(0)
+      # Spread wide: items of a new model hardly differ.
+      weights[model] = jax.tree.map(
+        lambda x: rng.normal(size=x.shape, scale=0.5).astype(x.dtype), shapes
+      )
     return retriever.of_params(
       config,
       model,
-      weights(model),
+      weights[model],
       world.catalogue,
       splits.outcome_share(world),
     )

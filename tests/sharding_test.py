@@ -6,7 +6,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import sharding
 from pinrec_jax.data import pipeline
 from pinrec_jax.model import pinrec
-from pinrec_jax.train import loop
+from pinrec_jax.train import examples
 from pinrec_jax.train import state as state_lib
 from pinrec_jax.train import step as step_lib
 
@@ -23,7 +23,7 @@ def _config() -> config_lib.Config:
 
 def _losses(world, mesh, steps=4):
   config = _config()
-  rows, corpus = loop.training_rows(config, world)
+  rows, corpus = examples.packed(config, world)
   data = pipeline.batches(rows, batch=8, seed=0)
   model = pinrec.of_config(config, world.vocabulary)
   transform = state_lib.optimizer(config.train)

@@ -26,7 +26,7 @@ class Lists:
 
   items: Int[np.ndarray, "b c"]
   outcome: Int[np.ndarray, "b c"]
-  neighbours: Int[np.ndarray, "b q k"]  # of every vector, nothing left out
+  neighbours: Int[np.ndarray, "b q k"]  # of every vector, if asked for
   vectors: int  # generated a user, before merging
   kept: float  # vectors a user after merging, on average
 
@@ -58,18 +58,26 @@ def retrieve(
   *,
   size: int,
   budget: Mapping[str, float],
+  nearest: int = 0,
   quiet: bool = False,
 ) -> Lists:
   """Returns `size` candidates for each user.
 
   Histories are the latest events before the cut; engaged items are left out
   where the configuration says so.
+
+  Args:
+    retriever: what is measured.
+    cases: the users.
+    size: of each list.
+    budget: as `Retriever.budget` gives it.
+    nearest: how many neighbours of every vector to keep beside the list.
+    quiet: shows no progress.
   """
   config = retriever.config
   found: list[retriever_lib.Candidates] = []
   near, kept = [], []
   key = jax.random.key(config.train.seed)
-  whole = np.ones(())
   batches = _batches(retriever, cases, config.evals.batch)
   total = -(-len(cases) // config.evals.batch)
   for n, (part, tokens) in enumerate(
@@ -86,14 +94,15 @@ def retrieve(
     )
     seen = [_seen(case, config.index.drop_seen) for case in part]
     found.append(retriever.candidates(vectors, seen, size))
-    every = vectors._replace(share=np.broadcast_to(whole, vectors.share.shape))
-    near.append(retriever.catalogue[retriever.search(every, UNORDERED_K)[0]])
     kept.append((vectors.share > 0).sum(-1))
+    if nearest:
+      every = vectors._replace(share=np.ones_like(vectors.share))
+      near.append(retriever.catalogue[retriever.search(every, nearest)[0]])
   return Lists(
     items=np.concatenate([f.item for f in found]),
     outcome=np.concatenate([f.outcome for f in found]),
-    neighbours=np.concatenate(near),
-    vectors=near[0].shape[1],
+    neighbours=np.concatenate(near or [np.zeros((len(cases), 0, 0), np.int32)]),
+    vectors=config.decode.steps * max(len(budget), 1),
     kept=float(np.concatenate(kept).mean()),
   )
 
@@ -155,6 +164,7 @@ def evaluate(
     cases,
     size=max(config.cutoffs),
     budget=retriever.budget(),
+    nearest=UNORDERED_K,
     quiet=quiet,
   )
   report = of_lists(lists.items, cases, vocabulary, config.cutoffs, prefix)
@@ -188,7 +198,12 @@ def unordered(
     retriever, config=dataclasses.replace(config, decode=longer)
   )
   lists = retrieve(
-    retriever, cases, size=1, budget=retriever.budget(), quiet=True
+    retriever,
+    cases,
+    size=1,
+    budget=retriever.budget(),
+    nearest=UNORDERED_K,
+    quiet=True,
   )
   hits = metrics.unordered(lists.neighbours, cases)
   return {

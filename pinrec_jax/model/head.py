@@ -39,10 +39,15 @@ class OutcomeHead(nn.Module):
   ) -> Float[Array, "*b d"]:
     width = h.shape[-1]
     if self.conditioned:
+      # From a small start, a rare condition differs from an unspecified one
+      # only as far as its own data say.
+      small = nn.initializers.normal(0.02)
       sizes = (self.outcomes + 1, self.surfaces, self.offsets + 1)
       named = zip(Condition._fields, sizes, condition, strict=True)
       asked = sum(
-        nn.Embed(size, width, dtype=self.dtype, name=name)(index)
+        nn.Embed(
+          size, width, dtype=self.dtype, embedding_init=small, name=name
+        )(index)
         for name, size, index in named
       )
       h = jnp.concatenate(

@@ -168,7 +168,7 @@ def response(
     "user": request.user,
     "candidates": [
       {
-        "item": known.items.ids[item].item(),
+        "item": np.asarray(known.items.ids[item]).item(),
         "outcome": names[outcome],
         "step": int(step),
         "score": round(float(score), 6),

@@ -8,19 +8,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from absl import logging
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import sharding
-from pinrec_jax.data import catalogue, histories, pipeline, splits
+from pinrec_jax.data import catalogue, pipeline, splits
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.evals import metrics as metrics_lib
 from pinrec_jax.evals import run as evals_run
-from pinrec_jax.losses import next_item
-from pinrec_jax.model import items, pinrec
+from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever as retriever_lib
-from pinrec_jax.train import checkpoint, logs, stops
+from pinrec_jax.train import checkpoint, examples, logs, stops
 from pinrec_jax.train import state as state_lib
 from pinrec_jax.train import step as step_lib
 from pinrec_jax.types import Number
@@ -44,41 +42,6 @@ class Trained:
   metrics: dict[str, float]  # of the validation
 
 
-def training_rows(
-  config: config_lib.Config, dataset: dataset_lib.Dataset
-) -> tuple[pipeline.PackedRows, next_item.Corpus]:
-  """Returns the packed training histories and what is counted over them."""
-  vocabulary = dataset.vocabulary
-  pieces = [
-    piece
-    for events in dataset.events
-    for piece in histories.training(
-      events,
-      until=vocabulary.validation_from,
-      inputs=config.data.inputs,
-      outcomes=vocabulary.outcomes,
-      length=config.data.length,
-    )
-  ]
-  if not pieces:
-    raise ValueError(f"{config.data.name} has no engagement to train on")
-  targets = np.concatenate([piece.targets.item for piece in pieces])
-  outcomes = np.sum([piece.targets.outcomes.sum(0) for piece in pieces], 0)
-  counts = np.bincount(targets, minlength=len(dataset.items.ids))
-  corpus = next_item.Corpus(
-    features=items.features(
-      dataset.items, config.model.hashes, config.model.rows
-    ),
-    share=(counts / targets.size).astype(np.float32),
-    # An outcome never seen is never drawn; 1 keeps its weight finite.
-    outcome_share=np.maximum(outcomes / max(outcomes.sum(), 1), 1e-6).astype(
-      np.float32
-    ),
-  )
-  rows = pipeline.PackedRows(pieces, config.data.length, config.train.seed)
-  return rows, corpus
-
-
 def network(
   config: config_lib.Config, known: catalogue.Catalogue
 ) -> dict[str, Any]:
@@ -88,6 +51,7 @@ def network(
     "data.length": config.data.length,
     "data.inputs": config.data.inputs,
     "items": len(known.items.ids),
+    "train.refit": config.train.refit,
     **{
       f"model.{key}": value
       for key, value in dataclasses.asdict(config.model).items()
@@ -133,7 +97,7 @@ def train(
   train_config = config.train
   mesh = sharding.device_mesh(train_config.model_axis)
   sharding.check_batch(mesh, train_config.batch)
-  rows, corpus = training_rows(config, dataset)
+  rows, corpus = examples.packed(config, dataset)
   cases = splits.cases(dataset, "validation", limit=train_config.eval_users)
   data = pipeline.batches(
     rows,
@@ -197,7 +161,7 @@ def train(
       if evaluating or stopping:
         settle(*pending)
         pending, found = None, None
-        if evaluating:
+        if evaluating and not train_config.refit:
           params = sharding.on_host(state.params)
           found = validate(config, model, params, dataset, cases)
           log.write(number, {f"validation/{k}": v for k, v in found.items()})
@@ -222,7 +186,7 @@ def best(
   known: catalogue.Catalogue,
   workdir: pathlib.Path,
 ) -> Trained:
-  """Returns the parameters of a run's best validation.
+  """Returns the parameters of a run's best validation, or of a refit's end.
 
   Raises:
     FileNotFoundError: if the run has no checkpoint.

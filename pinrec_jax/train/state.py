@@ -1,6 +1,6 @@
 """What a training step reads and writes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.traverse_util
 import jax
@@ -21,7 +21,7 @@ class State(NamedTuple):
 
   step: Int[Array, ""]
   params: Params
-  opt_state: optax.OptState
+  opt_state: Any  # nested as the transformations are
 
 
 def optimizer(config: config_lib.Train) -> optax.GradientTransformation:

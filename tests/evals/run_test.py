@@ -16,7 +16,14 @@ def cases(world):
 
 
 def retrieve(retriever, cases, *, size=6, budget=BUDGET):
-  return run.retrieve(retriever, cases, size=size, budget=budget, quiet=True)
+  return run.retrieve(
+    retriever,
+    cases,
+    size=size,
+    budget=budget,
+    nearest=run.UNORDERED_K,
+    quiet=True,
+  )
 
 
 @pytest.mark.parametrize(
@@ -34,12 +41,18 @@ def test_popularity_on_the_excerpt_is_as_published(mini, drop_seen, recall):
 
 
 def test_popularity_counts_dated_engagements_before_the_cut(world, cases):
-  counts = dict.fromkeys(np.flatnonzero(world.items.candidate).tolist(), 0)
+  first = run.popularity(world, cases, split="test", size=1, drop_seen=False)
+  candidate = world.items.candidate.copy()
+  candidate[first[0]] = False  # the most popular is not to be recommended
+  items = world.items._replace(candidate=candidate)
+  known = dataclasses.replace(world.catalogue, items=items)
+  world = dataclasses.replace(world, catalogue=known)
+  counts = dict.fromkeys(np.flatnonzero(candidate).tolist(), 0)
   for events in world.events:
-    for n in range(len(events)):
+    for n, item in enumerate(events.item.tolist()):
       dated = schema.UNKNOWN_TIME < events.time[n] < world.vocabulary.test_from
-      if dated and events.engaged[n]:
-        counts[int(events.item[n])] += 1
+      if dated and events.engaged[n] and item in counts:
+        counts[item] += 1
   ranked = sorted(counts, key=lambda item: (-counts[item], item))
   plain, unseen = (
     run.popularity(world, cases, split="test", size=6, drop_seen=drop_seen)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax
@@ -161,7 +162,12 @@ def test_items_unknown_or_told_apart_change_what_is_generated(
     assert np.abs(query[0] - query[other]).max() > 1e-3
 
 
-def test_response_tells_each_candidate_and_what_was_unknown(parse, world):
+@pytest.mark.parametrize("text", [False, True], ids=["numbers", "names"])
+def test_response_tells_each_candidate_and_what_was_unknown(parse, world, text):
+  known, ids = world.catalogue, world.items.ids
+  if text:
+    ids = np.array([f"v{key}" for key in ids], object)
+    known = dataclasses.replace(known, items=known.items._replace(ids=ids))
   request = parse([KNOWN, {"item": "new"}])
   found = retriever.Candidates(
     item=np.array([[9, 9], [3, 4]], np.int32),
@@ -169,12 +175,12 @@ def test_response_tells_each_candidate_and_what_was_unknown(parse, world):
     outcome=np.array([[0, 0], [2, -1]]),
     step=np.array([[0, 0], [0, 1]]),
   )
-  answer = json.loads(requests.response(request, found, 1, world.catalogue))
+  answer = json.loads(requests.response(request, found, 1, known))
   assert answer == {
     "user": "u",
     "candidates": [
-      {"item": 102, "outcome": "like", "step": 0, "score": 0.25},
-      {"item": 103, "outcome": None, "step": 1, "score": 0.333333},
+      {"item": ids[3], "outcome": "like", "step": 0, "score": 0.25},
+      {"item": ids[4], "outcome": None, "step": 1, "score": 0.333333},
     ],
     "unknown_items": ["new"],
   }

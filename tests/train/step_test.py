@@ -8,7 +8,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import pipeline
 from pinrec_jax.losses import next_item
 from pinrec_jax.model import pinrec
-from pinrec_jax.train import loop
+from pinrec_jax.train import examples
 from pinrec_jax.train import state as state_lib
 from pinrec_jax.train import step as step_lib
 
@@ -22,7 +22,7 @@ def parts(world):
     loss=config_lib.Loss(in_batch=32, uniform=16, chunk=64),
   )
   config.data.length, config.train.warmup = 8, 1
-  rows, corpus = loop.training_rows(config, world)
+  rows, corpus = examples.packed(config, world)
   corpus = jax.tree.map(jax.numpy.asarray, corpus)
   model = pinrec.of_config(config, world.vocabulary)
   transform = state_lib.optimizer(config.train)
