@@ -12,4 +12,7 @@ def get_config() -> config_lib.Config:
   config.train.steps = 400
   config.train.batch = 32
   config.train.eval_every = 100
+  # Steps and budget were chosen on the validation day, with train.refit=False.
+  config.train.refit = True
+  config.decode.budget = "long_view:0.8,is_click:0.2"
   return config

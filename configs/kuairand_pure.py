@@ -14,7 +14,10 @@ def get_config() -> config_lib.Config:
   """Returns the configuration of KuaiRand-Pure."""
   config = config_lib.Config()
   config.data.name = "kuairand/pure"
-  config.train.steps = 1500
+  config.train.steps = 1000
   config.train.batch = 64
   config.train.eval_every = 500
+  # Steps and budget were chosen on the validation day, with train.refit=False.
+  config.train.refit = True
+  config.decode.budget = "long_view:0.8,is_click:0.2"
   return config

@@ -97,6 +97,7 @@ class Evals:
   batch: int = 256  # users generated for at once
   twin: bool = True  # train and report the unconditioned twin as well
   sweep: tuple[str, ...] = ("is_click", "long_view", "is_like")
+  sweep_users: int = 5000  # over which the budget is turned; 0: all
   examples: int = 3  # users whose history and candidates are printed
 
 

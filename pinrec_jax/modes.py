@@ -179,7 +179,8 @@ def _measure(
     plots.recalls(report, models, shown, k, workdir / f"recall@{k}.png")
   print(tables.recalls(report, models, shown, evals.cutoffs))
   if config.model.conditioned and len(shown) > 1:
-    rows = evals_run.sweep(retriever, cases)
+    some = splits.cases(dataset, "test", limit=evals.sweep_users)
+    rows = evals_run.sweep(retriever, some)
     plots.budget_sweep(rows, workdir / "budget_sweep.png")
     print(tables.sweep(rows, max(evals.cutoffs)))
     report |= tables.flat(rows, "sweep")
