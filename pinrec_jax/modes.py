@@ -13,6 +13,7 @@ import jax
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import splits
+from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.evals import plots, tables
 from pinrec_jax.evals import run as evals_run
 from pinrec_jax.serve import artifact, requests
@@ -24,20 +25,20 @@ TWIN = "uc"  # the unconditioned twin's folder within a run's
 
 def train(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
   """Trains a model, or goes on where its work folder stopped."""
-  return _fit(config, dataset_lib.load(config.data), workdir)
+  return _fit(config, _load(config), workdir)
 
 
 def evaluate(
   config: config_lib.Config, workdir: pathlib.Path
 ) -> dict[str, Any]:
   """Evaluates the best checkpoint on the test users."""
-  dataset = dataset_lib.load(config.data)
+  dataset = _load(config)
   return _measure(config, dataset, workdir)
 
 
 def index(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
   """Builds the index of the best checkpoint and writes it."""
-  dataset = dataset_lib.load(config.data)
+  dataset = _load(config)
   return _write_index(config, dataset, workdir)
 
 
@@ -87,15 +88,49 @@ def retrieve(
 def demo(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
   """Trains, indexes and evaluates, and shows what turning the budget does."""
   began = time.monotonic()
-  dataset = dataset_lib.load(config.data)
+  dataset = _load(config)
   report = _fit(config, dataset, workdir)
   if config.evals.twin and config.model.conditioned:
-    print("training the unconditioned twin, for as long")
+    _say("training the unconditioned twin, for as long")
     _fit(_twin(config), dataset, workdir / TWIN)
   report |= _write_index(config, dataset, workdir)
   report |= _measure(config, dataset, workdir)
   report["seconds"] = time.monotonic() - began
   return report
+
+
+def _load(config: config_lib.Config) -> dataset_lib.Dataset:
+  """Returns the log, once all that a run will ask of it is known to be there.
+
+  Raises:
+    ValueError: on an outcome, a surface or a list size the log cannot have.
+  """
+  dataset = dataset_lib.load(config.data)
+  vocabulary, decode = dataset.vocabulary, config.decode
+  if decode.budget:
+    budget_lib.parse(decode.budget, vocabulary)
+  if decode.surface:
+    vocabulary.surface(decode.surface)
+  for name in config.evals.sweep:
+    vocabulary.outcome(name)
+  largest = max(*config.evals.cutoffs, decode.candidates)
+  available = int(dataset.items.candidate.sum())
+  if largest > available:
+    raise ValueError(
+      f"config.evals.cutoffs and decode.candidates ask for {largest} of a "
+      f"catalogue of {available} items; ask for fewer"
+    )
+  return dataset
+
+
+def _first() -> bool:
+  """Whether this process is the one that writes and prints."""
+  return jax.process_index() == 0
+
+
+def _say(text: str) -> None:
+  if _first():
+    print(text)
 
 
 def _fit(
@@ -105,17 +140,17 @@ def _fit(
 ) -> dict[str, Any]:
   workdir.mkdir(parents=True, exist_ok=True)
   report = loop.train(config, dataset, workdir)
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  plots.training([json.loads(t) for t in lines], workdir / "training.png")
+  if _first():
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    plots.training([json.loads(t) for t in lines], workdir / "training.png")
   return report
 
 
 def _retriever(
   config: config_lib.Config,
   dataset: dataset_lib.Dataset,
-  workdir: pathlib.Path,
+  trained: loop.Trained,
 ) -> retriever_lib.Retriever:
-  trained = loop.best(config, dataset.catalogue, workdir)
   return retriever_lib.of_params(
     config,
     trained.model,
@@ -131,9 +166,11 @@ def _write_index(
   workdir: pathlib.Path,
 ) -> dict[str, Any]:
   began = time.monotonic()
-  step = loop.best(config, dataset.catalogue, workdir).step
-  retriever = _retriever(config, dataset, workdir)
-  artifact.save(retriever, dataset.catalogue, workdir / "index", step=step)
+  trained = loop.best(config, dataset.catalogue, workdir)
+  retriever = _retriever(config, dataset, trained)
+  if _first():
+    folder = workdir / "index"
+    artifact.save(retriever, dataset.catalogue, folder, step=trained.step)
   cases = splits.cases(dataset, "validation", limit=config.evals.batch)
   return {
     "index": type(retriever.index).__name__.lower(),
@@ -151,7 +188,8 @@ def _measure(
   """Evaluates on the test users, plots and prints; the twin too, if any."""
   cases = splits.cases(dataset, "test")
   vocabulary, evals = dataset.vocabulary, config.evals
-  retriever = _retriever(config, dataset, workdir)
+  trained = loop.best(config, dataset.catalogue, workdir)
+  retriever = _retriever(config, dataset, trained)
   report = evals_run.evaluate(retriever, cases)
   popular = evals_run.popularity(
     dataset,
@@ -165,7 +203,9 @@ def _measure(
   )
   models = {"": "PinRec-OC" if config.model.conditioned else "PinRec-UC"}
   if (workdir / TWIN).is_dir() and config.model.conditioned:
-    twin = _retriever(_twin(config), dataset, workdir / TWIN)
+    other = _twin(config)
+    trained = loop.best(other, dataset.catalogue, workdir / TWIN)
+    twin = _retriever(other, dataset, trained)
     report |= evals_run.evaluate(twin, cases, prefix="uc_")
     report |= evals_run.unordered(
       twin, cases, vectors=int(report["vectors"]), prefix="uc_"
@@ -175,16 +215,17 @@ def _measure(
   report["test_users"] = len(cases)
   report["test_targets"] = sum(len(case.targets) for case in cases)
   shown = [name for name in evals.sweep if name in vocabulary.outcome_names]
-  for k in evals.cutoffs:
+  for k in evals.cutoffs if _first() else ():
     plots.recalls(report, models, shown, k, workdir / f"recall@{k}.png")
-  print(tables.recalls(report, models, shown, evals.cutoffs))
+  _say(tables.recalls(report, models, shown, evals.cutoffs))
   if config.model.conditioned and len(shown) > 1:
     some = splits.cases(dataset, "test", limit=evals.sweep_users)
     rows = evals_run.sweep(retriever, some)
-    plots.budget_sweep(rows, workdir / "budget_sweep.png")
-    print(tables.sweep(rows, max(evals.cutoffs)))
+    if _first():
+      plots.budget_sweep(rows, workdir / "budget_sweep.png")
+    _say(tables.sweep(rows, max(evals.cutoffs)))
     report |= tables.flat(rows, "sweep")
-  print(tables.examples(retriever, dataset.catalogue, cases, evals.examples))
+  _say(tables.examples(retriever, dataset.catalogue, cases, evals.examples))
   return report
 
 

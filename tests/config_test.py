@@ -1,4 +1,3 @@
-
 import pytest
 
 from pinrec_jax import config as config_lib
@@ -49,5 +48,3 @@ def test_no_negatives_at_all_is_an_error():
   config.loss.uniform = 0
   with pytest.raises(ValueError, match="at least one negative"):
     config_lib.validate(config)
-
-

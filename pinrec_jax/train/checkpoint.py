@@ -40,7 +40,6 @@ class Checkpoints:
       options=ocp.CheckpointManagerOptions(
         preservation_policy=keep,
         best_fn=_score,
-        read_only=read_only,
         create=not read_only,
       ),
     )

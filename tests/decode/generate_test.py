@@ -55,9 +55,7 @@ def _reference(model, params, features, tokens, wanted, fed):
     last = jax.tree.map(lambda c: c[:, -1:], tokens)
     outcome = jnp.full((len(vectors),), wanted.outcome[fed])
     following = generate.following(last, wanted, outcome)
-    tokens = jax.tree.map(
-      lambda *c: jnp.concatenate(c, 1), tokens, following
-    )
+    tokens = jax.tree.map(lambda *c: jnp.concatenate(c, 1), tokens, following)
     vectors = jnp.concatenate([vectors, outcomes[fed][:, None]], 1)
   return np.stack(found, 1)
 
@@ -65,9 +63,7 @@ def _reference(model, params, features, tokens, wanted, fed):
 @pytest.mark.parametrize("fed", [0, 1])
 @pytest.mark.parametrize(("surface", "offset"), [(0, -1), (2, 3600)])
 def test_cached_equals_uncached(parts, fed, surface, offset):
-  wanted = _wanted(
-    feedback=np.eye(2)[fed], surface=surface, offset=offset
-  )
+  wanted = _wanted(feedback=np.eye(2)[fed], surface=surface, offset=offset)
   got = generate.generate(*parts, wanted, jax.random.key(0), steps=STEPS)
   want = _reference(*parts, wanted, fed)
   assert got.shape == (5, STEPS, 2, 8)

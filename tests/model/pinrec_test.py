@@ -83,9 +83,7 @@ def test_padding_changes_nothing(parts, world):
   model, params, features, _ = parts
   short = _tokens(world, 3, length=6)
   pad = [(0, 0), (3, 0)]
-  wide = jax.tree.map(
-    lambda c: np.pad(c, pad + [(0, 0)] * (c.ndim - 2)), short
-  )
+  wide = jax.tree.map(lambda c: np.pad(c, pad + [(0, 0)] * (c.ndim - 2)), short)
   narrow, _ = _states(model, params, features, short)
   padded, _ = _states(model, params, features, wide)
   real = short.segment > 0

@@ -1,0 +1,87 @@
+"""The program as a user starts it: what it says to a mistake."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def _main(*arguments: str) -> subprocess.CompletedProcess:
+  return subprocess.run(
+    [sys.executable, "-m", "pinrec_jax.main", *arguments],
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+  return tmp_path_factory.mktemp("prepared")
+
+
+@pytest.mark.parametrize(
+  ("argument", "complaint"),
+  [
+    ("--config.train.stepz=1", "stepz"),
+    ("--config.train.steps=many", "train.steps"),
+    ("--config.train.batch=0", "config.train.batch is 0; use a number above 0"),
+    ("--config.data.name=other", "data.name 'other' is unknown"),
+    ("--config.decode.surface=shop", "unknown surface 'shop'; this data set"),
+    ("--budget=is_click:0.7,is_like:0.7", "sums to 1.4, not 1"),
+    ("--config.decode.candidates=9999", "9999 of a catalogue of 5426 items"),
+    ("extra", "unexpected arguments"),
+  ],
+)
+def test_a_mistake_is_named_before_any_work(
+  argument, complaint, prepared, tmp_path
+):
+  said = _main(
+    "--config=configs/demo.py",
+    f"--workdir={tmp_path / 'run'}",
+    f"--config.data.prepared={prepared}",
+    argument,
+  )
+  assert said.returncode != 0
+  assert complaint in said.stderr + said.stdout
+  assert "Traceback" not in said.stderr
+  assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_train_index_evaluate_retrieve(prepared, tmp_path):
+  run = [
+    "--config=configs/demo.py",
+    f"--workdir={tmp_path / 'run'}",
+    f"--config.data.prepared={prepared}",
+    "--config.train.steps=8",
+    "--config.train.warmup=2",
+    "--config.train.eval_every=4",
+    "--config.decode.candidates=7",
+  ]
+  history = tmp_path / "history.jsonl"
+  event = {"item": 4214, "actions": ["is_click"], "time": 1651000000}
+  history.write_text(
+    json.dumps({"user": "a", "events": [event, {"item": "new"}]}) + "\n"
+  )
+  early = _main(*run, "--mode=retrieve", f"--histories={history}")
+  assert "no index" in early.stderr
+  for mode in ("train", "index", "evaluate"):
+    said = _main(*run, f"--mode={mode}")
+    assert said.returncode == 0, said.stderr[-2000:]
+  report = json.loads((tmp_path / "run" / "report.json").read_text())
+  assert {"recall@10", "popularity_recall@10", "scann_recall@100"} <= set(
+    report
+  )
+  assert report["scann_recall@100"] >= 0.98
+  said = _main(
+    *run,
+    "--mode=retrieve",
+    f"--histories={history}",
+    "--budget=is_click:0.5,is_like:0.5",
+  )
+  answer = json.loads(said.stdout)
+  assert len({c["item"] for c in answer["candidates"]}) == 7
+  assert {c["outcome"] for c in answer["candidates"]} == {"is_click", "is_like"}
+  assert answer["unknown_items"] == ["new"]
