@@ -14,9 +14,10 @@ def get_config() -> config_lib.Config:
   """Returns the configuration of KuaiRand-Pure."""
   config = config_lib.Config()
   config.data.name = "kuairand/pure"
-  config.train.steps = 1000
-  config.train.batch = 64
+  config.train.steps = 2500
+  config.train.batch = 32
   config.train.eval_every = 500
+  config.train.learning_rate = 1.5e-3
   # Steps and budget were chosen on the validation day, with train.refit=False.
   config.train.refit = True
   config.decode.budget = "long_view:0.8,is_click:0.2"

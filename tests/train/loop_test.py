@@ -96,7 +96,7 @@ def test_a_checkpoint_of_another_network_is_refused(config, world, tmp_path):
   config.model.width, config.model.conditioned = 32, False
   with pytest.raises(
     ValueError,
-    match=r"model\.conditioned is True there and False here; model\.width is 16",
+    match=r"conditioned is True there and False here; model\.width is 16",
   ):
     loop.best(config, world.catalogue, tmp_path)
 
