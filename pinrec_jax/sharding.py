@@ -24,13 +24,26 @@ RULES = (
 
 
 def join_processes() -> None:
-  """Joins the run that JAX_COORDINATOR_ADDRESS names, where it is set.
+  """Joins the run that the environment names, if it names one.
 
-  JAX_NUM_PROCESSES and JAX_PROCESS_ID complete it, as jax.distributed reads
-  them.
+  JAX_COORDINATOR_ADDRESS is HOST:PORT of process 0; JAX_NUM_PROCESSES and
+  JAX_PROCESS_ID say how many there are and which this is.
+
+  Raises:
+    ValueError: if the address is set and one of the numbers is not.
   """
-  if "JAX_COORDINATOR_ADDRESS" in os.environ:
-    jax.distributed.initialize()
+  address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+  if not address:
+    return
+  numbers = ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+  missing = [name for name in numbers if not os.environ.get(name, "").isdigit()]
+  if missing:
+    raise ValueError(
+      f"JAX_COORDINATOR_ADDRESS is {address!r} but {missing[0]} is "
+      f"{os.environ.get(missing[0])!r}; set it to a whole number"
+    )
+  processes, process = (int(os.environ[name]) for name in numbers)
+  jax.distributed.initialize(address, processes, process)
 
 
 def device_mesh(model: int = 1, devices: Sequence[Any] | None = None) -> Mesh:

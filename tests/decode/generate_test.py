@@ -32,7 +32,7 @@ def _wanted(users=5, feedback=(1.0, 0.0), surface=0, offset=-1):
     outcome=np.array([1, 3], np.int32),
     feedback=np.array(feedback, np.float32),
     surface=np.full(users, surface, np.int32),
-    offset=np.int32(offset),
+    offset=np.array(offset, np.int32),
   )
 
 
@@ -55,7 +55,9 @@ def _reference(model, params, features, tokens, wanted, fed):
     last = jax.tree.map(lambda c: c[:, -1:], tokens)
     outcome = jnp.full((len(vectors),), wanted.outcome[fed])
     following = generate.following(last, wanted, outcome)
-    tokens = jax.tree.map(lambda *c: jnp.concatenate(c, 1), tokens, following)
+    tokens = jax.tree.map(
+      lambda past, new: jnp.concatenate([past, new], 1), tokens, following
+    )
     vectors = jnp.concatenate([vectors, outcomes[fed][:, None]], 1)
   return np.stack(found, 1)
 
@@ -65,7 +67,8 @@ def _reference(model, params, features, tokens, wanted, fed):
 def test_cached_equals_uncached(parts, fed, surface, offset):
   wanted = _wanted(feedback=np.eye(2)[fed], surface=surface, offset=offset)
   got = generate.generate(*parts, wanted, jax.random.key(0), steps=STEPS)
-  want = _reference(*parts, wanted, fed)
+  model, params, features, tokens = parts
+  want = _reference(model, params, features, tokens, wanted, fed)
   assert got.shape == (5, STEPS, 2, 8)
   np.testing.assert_allclose(got, want, atol=1e-5)
 

@@ -145,8 +145,8 @@ def test_bfloat16_states_are_near(world):
   full = pinrec.of_config(_config(), world.vocabulary)
   half = dataclasses.replace(full, config=_config(dtype="bfloat16").model)
   params = full.init(jax.random.key(0), features, tokens)
-  exact = full.apply(params, features, tokens)
-  rough = half.apply(params, features, tokens)
+  exact = full.bind(params)(features, tokens)
+  rough = half.bind(params)(features, tokens)
   assert rough.dtype == jnp.float32  # vectors are compared in float32
   assert (exact * rough).sum(-1).min() > 0.99
 
