@@ -69,6 +69,7 @@ def main() -> None:
     + "\n"
   )
   print(table(figures))
+  print(sweep_table(figures))
 
 
 def table(figures: dict[str, dict[str, float]]) -> str:
@@ -85,6 +86,35 @@ def table(figures: dict[str, dict[str, float]]) -> str:
       else:
         cells.append(f"{found['mean']:.4g}")
     lines.append(f"| {name} | " + " | ".join(cells) + " |")
+  return "\n".join(lines)
+
+
+def sweep_table(figures: dict[str, dict[str, float]]) -> str:
+  """Returns what each budget of the sweep retrieved, in per cent."""
+  first = "sweep/0/budget/"
+  names = [key[len(first) :] for key in figures if key.startswith(first)]
+  lines = [
+    "| budget | " + " | ".join(f"acted on: {name}" for name in names) + " |",
+    "|--|" + "--|" * len(names),
+  ]
+  point = 0
+  while f"sweep/{point}/recall" in figures:
+    row = {
+      key.removeprefix(f"sweep/{point}/"): value
+      for key, value in figures.items()
+      if key.startswith(f"sweep/{point}/")
+    }
+    spent = [
+      f"{100 * row[f'budget/{name}']['mean']:.0f} % {name}"
+      for name in names
+      if row[f"budget/{name}"]["mean"]
+    ]
+    rates = [
+      f"{100 * rate['mean']:.3f} ± {100 * rate['spread']:.3f}"
+      for rate in (row[f"rate/{name}"] for name in names)
+    ]
+    lines.append("| " + " | ".join([", ".join(spent), *rates]) + " |")
+    point += 1
   return "\n".join(lines)
 
 
