@@ -74,8 +74,16 @@ def _retrieve(config: config_lib.Config, workdir: pathlib.Path) -> None:
       print(line, flush=True)
 
 
+def _parse(argv: list[str]) -> list[str]:
+  """Reads the flags; a field the configuration lacks is a plain error."""
+  try:
+    return app.parse_flags_with_usage(argv)
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    sys.exit(f"error: {error}")
+
+
 if __name__ == "__main__":
   logging.set_verbosity(logging.WARNING)
   flags.mark_flag_as_required("config")
   jax.config.config_with_absl()
-  app.run(main)
+  app.run(main, flags_parser=_parse)
