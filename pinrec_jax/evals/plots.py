@@ -27,7 +27,7 @@ def budget_sweep(
 ) -> None:
   """Plots each action's rate, relative to its lowest, along the sweep."""
   names = [key[7:] for key in rows[0] if key.startswith("budget/")]
-  figure, axes = plt.subplots(figsize=(8, 4))
+  figure, axes = plt.subplots(figsize=(10, 4))
   for name in names:
     rates = [100 * row[f"rate/{name}"] for row in rows]
     lowest = min(rates) or 1.0
@@ -44,7 +44,7 @@ def budget_sweep(
     )
     for row in rows
   ]
-  axes.set_xticks(range(len(rows)), ticks, fontsize=7)
+  axes.set_xticks(range(len(rows)), ticks, fontsize=6)
   axes.set_xlabel("budget")
   axes.set_ylabel("rate of the action among the candidates,\nover its lowest")
   axes.legend(title="acted on so in the test log")
