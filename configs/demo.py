@@ -1,6 +1,9 @@
 """PinRec-OC and its unconditioned twin on the embedded KuaiRand excerpt.
 
 bash launch/local.sh --config=configs/demo.py --workdir=runs/demo
+
+About four minutes on two CPU cores. Expect recall@10 above .035 for OC and
+.031 for popularity; the spread over seeds is in results/kuairand_mini.json.
 """
 
 from pinrec_jax import config as config_lib

@@ -5,6 +5,8 @@
 
 FOLDER holds log_standard_4_25_to_5_08_pure.parquet,
 user_history_4_09_to_4_24_last50.parquet and video_features_basic_pure.csv.
+About eight minutes on two CPU cores, without a rival load. Expect recall@10 of
+about .073 (OC) and .067 (UC), popularity .041; one seed so far.
 """
 
 from pinrec_jax import config as config_lib
@@ -14,10 +16,9 @@ def get_config() -> config_lib.Config:
   """Returns the configuration of KuaiRand-Pure."""
   config = config_lib.Config()
   config.data.name = "kuairand/pure"
-  config.train.steps = 2500
-  config.train.batch = 32
+  config.train.steps = 1000
+  config.train.batch = 64
   config.train.eval_every = 500
-  config.train.learning_rate = 1.5e-3
   # Steps and budget were chosen on the validation day, with train.refit=False.
   config.train.refit = True
   config.decode.budget = "long_view:0.8,is_click:0.2"
