@@ -79,6 +79,13 @@ class Retriever:
     """The names of outcomes and surfaces."""
     return self.model.vocabulary
 
+  @functools.cached_property
+  def place_of(self) -> Int[np.ndarray, "v"]:
+    """Maps an item's row to its place in the catalogue; -1 is not in it."""
+    places = np.full(len(self.features.rows), -1, np.int32)
+    places[self.catalogue] = np.arange(len(self.catalogue))
+    return places
+
   @property
   def longest(self) -> int:
     """Tokens a history may have, its start included; generated ones follow."""
@@ -168,9 +175,7 @@ class Retriever:
     Raises:
       ValueError: if the catalogue, less what a user has seen, is too small.
     """
-    place_of = np.full(len(self.features.rows), -1, np.int32)
-    place_of[self.catalogue] = np.arange(len(self.catalogue))
-    places = [np.unique(place_of[rows]) for rows in seen]
+    places = [np.unique(self.place_of[rows]) for rows in seen]
     hidden = np.full((len(seen), 8 + max(map(len, places), default=0)), -1)
     for user, own in enumerate(places):
       hidden[user, : len(own)] = own
