@@ -16,7 +16,8 @@ def get_config() -> config_lib.Config:
   """Returns the configuration of KuaiRand-Pure."""
   config = config_lib.Config()
   config.data.name = "kuairand/pure"
-  config.train.steps = 1000
+  config.model.dim = 128
+  config.train.steps = 1200
   config.train.batch = 64
   config.train.eval_every = 500
   # The validation day prefers this budget too, but test recall of earlier runs

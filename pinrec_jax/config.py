@@ -2,6 +2,10 @@
 
 import dataclasses
 
+OBJECTIVES = ("next_item", "windowed", "session", "multi_token", "dense")
+ONE_TARGET = ("next_item", "dense")  # objectives whose queries meet one item
+BACKBONES = ("transformer", "hstu", "pooled")
+
 
 @dataclasses.dataclass(slots=True)
 class Data:
@@ -10,8 +14,10 @@ class Data:
   name: str = "kuairand/mini"  # TFDS name: builder/config
   source: str = ""  # folder of the raw files; empty: the embedded excerpt
   prepared: str = "~/.cache/pinrec_jax"  # where prepared data sets are kept
+  vectors: str = ""  # .npz of content vectors by item id; empty: none
   inputs: str = "engagements"  # or "exposures": shown-only events are read too
   length: int = 64  # events in a row of a batch, and in the longest history
+  session_gap: int = 1800  # seconds without an engagement that end a session
   workers: int = 0  # Grain processes; 0 reads in threads
 
 
@@ -19,6 +25,7 @@ class Data:
 class Model:
   """Sizes and switches of the network."""
 
+  backbone: str = "transformer"  # or "hstu", or "pooled": a two-tower's mean
   width: int = 64  # of the backbone
   layers: int = 2
   heads: int = 2
@@ -27,7 +34,9 @@ class Model:
   hashes: int = 2  # hash functions, each into a table of its own
   rows: int = 8192  # per table
   content: bool = True  # read the items' features beside their ids
+  towers: bool = False  # an embedder for each item type
   actions: bool = True  # read what the user did, not only with which item
+  context: bool = True  # read where and when, too
   conditioned: bool = True  # False: PinRec-UC, no outcome, surface or offset
   offsets: tuple[int, ...] = (60, 3600, 86400)  # bucket edges, seconds
   dtype: str = "float32"  # of activations; "bfloat16" on accelerators
@@ -35,15 +44,30 @@ class Model:
 
 @dataclasses.dataclass(slots=True, unsafe_hash=True)
 class Loss:
-  """The sampled softmax and how conditions are shown to the model."""
+  """What is predicted, against what, and how conditions are shown."""
 
+  # Which later engagements a position may meet: the next one; all within
+  # `window` ("windowed"); the rest of its session ("session"); those in each
+  # bucket of time ahead, one query a bucket ("multi_token"); or one drawn from
+  # the window ("dense", PinnerFormer's).
+  objective: str = "next_item"
+  relax: str = "min"  # or "softmin", "mean": over what a query may meet
+  softness: float = 0.5  # of "softmin", nats
+  window: int = 86400  # seconds
   in_batch: int = 768  # negatives drawn from the batch's own targets
   uniform: int = 256  # negatives drawn from the whole catalogue
+  impressions: int = 0  # negatives drawn from what was shown in vain
+  logq: str = "corrected"  # or "classic": the positive too; or "none"
+  counts: str = "exact"  # or "sketch": count-min, updated in training
+  sketch_rows: int = 4
+  sketch_columns: int = 16384  # a power of two
+  sketch_keep: float = 1.0  # of the counts from step to step; 1: all
   temperature: float = 0.05  # initial value when learned
   learned_temperature: bool = True
   condition_drop: float = 0.2  # how often a condition is left unspecified
   rare_outcomes: float = 0.5  # 0: uniform over a target's actions; 1: 1/share
-  chunk: int = 128  # queries scored at once
+  chunk: int = 128  # queries scored at once, over all devices
+  block: int = 8192  # negatives scored at once
 
 
 @dataclasses.dataclass(slots=True)
@@ -73,7 +97,9 @@ class Decode:
   step_decay: float = 0.5  # budget of a step relative to the one before
   feedback: str = "largest"  # or "sample": which outcome's vector is fed back
   surface: str = ""  # condition; empty: unspecified
-  offset: int = -1  # seconds ahead, condition; -1: unspecified
+  item_type: str = ""  # condition; empty: unspecified
+  # Seconds ahead, one vector an outcome for each; empty: unspecified.
+  offsets: tuple[int, ...] = ()
   # Cosine above which two vectors become one. Unlike the paper, which merges
   # at about 0.9: here queries 0.98 apart still retrieve other items.
   merge_above: float = 0.99
@@ -129,7 +155,9 @@ def validate(config: Config) -> None:
   )
   positive = {
     "model": ("width", "layers", "heads", "dim", "hashes", "rows"),
-    "loss": ("temperature", "chunk"),
+    "data": ("length", "session_gap"),
+    "loss": ("temperature", "chunk", "block", "softness", "window",
+             "sketch_rows"),
     "train": ("steps", "batch", "learning_rate", "clip", "model_axis",
               "eval_every", "log_every"),
     "decode": ("steps", "step_decay", "candidates"),
@@ -141,6 +169,11 @@ def validate(config: Config) -> None:
       _require(value > 0, f"{section}.{name}", value, "use a number above 0")
   choices = {
     "data.inputs": (data.inputs, ("engagements", "exposures")),
+    "model.backbone": (model.backbone, BACKBONES),
+    "loss.objective": (loss.objective, OBJECTIVES),
+    "loss.relax": (loss.relax, ("min", "softmin", "mean")),
+    "loss.logq": (loss.logq, ("corrected", "classic", "none")),
+    "loss.counts": (loss.counts, ("exact", "sketch")),
     "model.dtype": (model.dtype, ("float32", "bfloat16")),
     "decode.feedback": (config.decode.feedback, ("largest", "sample")),
     "index.kind": (config.index.kind, ("auto", "scann", "exact")),
@@ -164,12 +197,28 @@ def validate(config: Config) -> None:
     "list at least one number of seconds, increasing",
   )  # fmt: skip
   _require(
-    loss.in_batch + loss.uniform > 0, "loss.uniform", loss.uniform,
+    loss.in_batch + loss.uniform + loss.impressions > 0,
+    "loss.uniform", loss.uniform,
     "draw at least one negative, here or by loss.in_batch",
+  )  # fmt: skip
+  columns = loss.sketch_columns
+  _require(
+    columns > 1 and columns & (columns - 1) == 0,
+    "loss.sketch_columns", columns, "use a power of two",
   )  # fmt: skip
   _require(
     config.decode.steps < data.length, "decode.steps", config.decode.steps,
     f"use a number above 0 and below data.length ({data.length})",
+  )  # fmt: skip
+  for name in ("surface", "item_type", "offsets"):
+    value = getattr(config.decode, name)
+    _require(
+      model.conditioned or not value, f"decode.{name}", value,
+      "leave it out, or train with model.conditioned=True",
+    )  # fmt: skip
+  _require(
+    all(seconds >= 0 for seconds in config.decode.offsets),
+    "decode.offsets", config.decode.offsets, "list seconds, 0 or more",
   )  # fmt: skip
   _require(
     train.warmup < train.steps, "train.warmup", train.warmup,

@@ -79,7 +79,9 @@ def retrieve(
       tokens, features, budget, jax.random.fold_in(key, batch[0][0])
     )
     drop = config.index.drop_seen
-    seen = [request.events.item[: None if drop else 0] for request in padded]
+    seen = [
+      request.events.item[request.events.engaged & drop] for request in padded
+    ]
     found = retriever.candidates(vectors, seen, config.decode.candidates)
     for place, request in enumerate(read):
       yield requests.response(request, found, place, known)
@@ -111,6 +113,8 @@ def _load(config: config_lib.Config) -> dataset_lib.Dataset:
     budget_lib.parse(decode.budget, vocabulary)
   if decode.surface:
     vocabulary.surface(decode.surface)
+  if decode.item_type:
+    vocabulary.item_type(decode.item_type)
   for name in config.evals.sweep:
     vocabulary.outcome(name)
   largest = max(*config.evals.cutoffs, decode.candidates)
@@ -234,5 +238,7 @@ def _twin(config: config_lib.Config) -> config_lib.Config:
   return dataclasses.replace(
     config,
     model=dataclasses.replace(config.model, conditioned=False),
-    decode=dataclasses.replace(config.decode, budget="", surface="", offset=-1),
+    decode=dataclasses.replace(
+      config.decode, budget="", surface="", item_type="", offsets=()
+    ),
   )

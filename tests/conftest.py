@@ -95,6 +95,7 @@ def world():
         item_type=known.items.item_type[item],
         time=time.astype(np.int64),
         engaged=actions[:, :3].max(-1) > 0,
+        context=np.zeros(size, bool),
       )
     )
   return dataset.Dataset("world", known, tuple(users), tuple(histories))
@@ -134,7 +135,7 @@ def untrained(world):
     model = pinrec.of_config(config, world.vocabulary)
     if model not in weights:
       shapes = jax.eval_shape(
-        lambda: state.create(model, optax.identity(), seed=0).params
+        lambda: state.create(model, optax.identity(), config.loss).params
       )
       rng = np.random.default_rng(0)
       # Spread wide: items of a new model hardly differ.

@@ -27,7 +27,7 @@ def _losses(world, mesh, steps=4):
   data = pipeline.batches(rows, batch=8, seed=0)
   model = pinrec.of_config(config, world.vocabulary)
   transform = state_lib.optimizer(config.train)
-  state = state_lib.initial(model, transform, mesh, 0)
+  state = state_lib.initial(model, transform, config.loss, mesh, 0)
   corpus = sharding.from_all(mesh, corpus)
   losses = []
   for _ in range(steps):
@@ -74,5 +74,9 @@ def test_a_table_that_does_not_divide_is_named(world):
   model = pinrec.of_config(config, world.vocabulary)
   with pytest.raises(ValueError, match=r"table_0 .* make 63 a multiple"):
     state_lib.initial(
-      model, state_lib.optimizer(config.train), sharding.device_mesh(2), 0
+      model,
+      state_lib.optimizer(config.train),
+      config.loss,
+      sharding.device_mesh(2),
+      0,
     )

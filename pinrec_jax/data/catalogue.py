@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,6 +60,56 @@ class Catalogue:
       found = [values.index(t) + 1 for t in map(_text, given) if t in values]
       codes += found + [0] * (feature.slots - len(found))
     return np.array(codes, np.int32)
+
+  def with_vectors(self, path: pathlib.Path) -> "Catalogue":
+    """Returns the catalogue with a content vector beside each item's numbers.
+
+    A last number says whether an item has one; those without have zeros.
+
+    Args:
+      path: an .npz of `ids` [n], as the log writes them, and `vectors` [n f].
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if it holds something else, an id twice or no known id.
+    """
+    if not path.is_file():
+      raise FileNotFoundError(
+        f"data.vectors {str(path)!r} is missing; point it at an .npz file"
+      )
+    try:
+      with np.load(path, allow_pickle=False) as file:
+        ids, vectors = file["ids"], file["vectors"].astype(np.float32)
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+      raise ValueError(
+        f"data.vectors {str(path)!r} has no arrays ids and vectors ({error}); "
+        "write it with numpy.savez(path, ids=..., vectors=...)"
+      ) from error
+    if vectors.ndim != 2 or len(ids) != len(vectors):
+      raise ValueError(
+        f"data.vectors {str(path)!r} has ids of shape {ids.shape} and vectors "
+        f"of shape {vectors.shape}; give one row of numbers an id"
+      )
+    if len(np.unique(ids)) < len(ids):
+      raise ValueError(f"data.vectors {str(path)!r} has an id twice; give one")
+    if not np.isfinite(vectors).all():
+      raise ValueError(f"data.vectors {str(path)!r} holds a number not finite")
+    rows = np.array([self.row_of.get(str(key), 0) for key in ids.tolist()])
+    if not rows.any():
+      raise ValueError(
+        f"data.vectors {str(path)!r} has none of the log's items, {ids[0]!r} "
+        f"for one; the log writes {self.items.ids[1]!r}"
+      )
+    items = self.items
+    table = np.zeros((len(items.ids), vectors.shape[1] + 1), np.float32)
+    table[rows[rows > 0], :-1] = vectors[rows > 0]
+    table[rows[rows > 0], -1] = 1
+    dense = np.concatenate([items.dense, table], axis=1)
+    return dataclasses.replace(
+      self,
+      vocabulary=dataclasses.replace(self.vocabulary, dense=dense.shape[1]),
+      items=items._replace(dense=dense),
+    )
 
   def save(self, folder: pathlib.Path) -> None:
     """Writes the catalogue as two files."""

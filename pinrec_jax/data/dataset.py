@@ -87,9 +87,12 @@ def load(config: config_lib.Data) -> Dataset:
     for example in tqdm.tqdm(source, desc="reading users", unit="user")
   ]
   read.sort(key=lambda user: user[0])
+  known = catalogue_lib.load(pathlib.Path(builder.data_dir))
+  if config.vectors:
+    known = known.with_vectors(pathlib.Path(config.vectors).expanduser())
   return Dataset(
     name=config.name,
-    catalogue=catalogue_lib.load(pathlib.Path(builder.data_dir)),
+    catalogue=known,
     users=tuple(user for user, _ in read),
     events=tuple(events for _, events in read),
   )

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Shaped, UInt8, UInt32
+from jaxtyping import Bool, Int, Shaped, UInt8, UInt32
 
+from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
 from pinrec_jax.types import AnyArray
 
@@ -26,12 +27,15 @@ class Tokens(NamedTuple):
 
 
 class Targets(NamedTuple):
-  """What each position should predict; item 0 is no target."""
+  """The engagement that follows each position; item 0 is none."""
 
   item: Int[AnyArray, "*b l"]
   outcomes: UInt8[AnyArray, "*b l o"]  # multi-hot
   surface: Int[AnyArray, "*b l"]
-  gap: Int[AnyArray, "*b l"]  # seconds from token to target; -1 is unknown
+  item_type: Int[AnyArray, "*b l"]
+  time: UInt32[AnyArray, "*b l"]  # unix seconds, or UNKNOWN_TIME
+  session: Int[AnyArray, "*b l"]  # counted within the user's history
+  shown: Int[AnyArray, "*b l"]  # an item shown in vain before it; 0 is none
 
 
 class Batch(NamedTuple):
@@ -72,7 +76,11 @@ def tokens(events: schema.Events) -> Tokens:
 
 
 def training(
-  events: schema.Events, *, until: int, inputs: str, outcomes: int, length: int
+  events: schema.Events,
+  config: config_lib.Data,
+  *,
+  until: int,
+  outcomes: int,
 ) -> list[Batch]:
   """Returns a user's history before a time, each position with its target.
 
@@ -82,35 +90,61 @@ def training(
 
   Args:
     events: all of the user's events.
+    config: says what is read, how long a row is and when a session ends.
     until: unix seconds; later events are left out.
-    inputs: "engagements", or "exposures" to read shown-only events too.
     outcomes: how many of the actions can be aimed at.
-    length: positions in a row.
   """
-  events = visible(events, until=until, inputs=inputs)
+  everything = events.where(events.time < until)
+  place = np.flatnonzero(_readable(everything, config.inputs))
+  events, length = everything.where(place), config.length
   engaged = np.flatnonzero(events.engaged)
+  session = sessions(events, config.session_gap)
+  # The first event shown in vain after each one, by its place in everything.
+  in_vain = np.flatnonzero(~(everything.engaged | everything.context))
+  in_vain = np.append(in_vain, len(everything))
+  shown_item = np.append(everything.item, schema.NO_ITEM)
   pieces = []
   for first in range(0, int(engaged[-1]) + 1 if engaged.size else 0, length):
     last = min(first + length - 1, int(engaged[-1]))
     read = tokens(events.where(slice(first, last)))
     following = engaged[np.searchsorted(engaged, first + read.position)]
     target = events.where(following)
+    after = np.append(-1, place)[first + read.position] + 1
+    vain = in_vain[np.searchsorted(in_vain, after)]
+    vain = np.where(vain < place[following], vain, len(everything))
     targets = Targets(
       item=target.item.astype(np.int32),
       outcomes=target.actions[:, :outcomes],
       surface=target.surface.astype(np.int32),
-      gap=_gaps(target.time, np.asarray(read.time, np.int64)),
+      item_type=target.item_type.astype(np.int32),
+      time=target.time.astype(np.uint32),
+      session=session[following],
+      shown=shown_item[vain].astype(np.int32),
     )
     pieces.append(Batch(read, targets))
   return pieces
 
 
+def sessions(events: schema.Events, gap: int) -> Int[np.ndarray, "l"]:
+  """Returns which session each event is in, counted from 0.
+
+  Events more than `gap` seconds apart, and events one of whose times is
+  unknown, are in different ones.
+  """
+  apart = _gaps(events.time[1:], events.time[:-1])
+  breaks = (apart < 0) | (apart > gap)
+  return np.append(0, np.cumsum(breaks))[: len(events)].astype(np.int32)
+
+
+def _readable(events: schema.Events, inputs: str) -> Bool[np.ndarray, "l"]:
+  if inputs == "engagements":
+    return events.engaged | events.context
+  return np.ones(len(events), bool)
+
+
 def visible(events: schema.Events, *, until: int, inputs: str) -> schema.Events:
   """Returns the events before a time that the model may read."""
-  keep = events.time < until
-  if inputs == "engagements":
-    keep = keep & events.engaged
-  return events.where(keep)
+  return events.where((events.time < until) & _readable(events, inputs))
 
 
 def serving(histories: list[schema.Events], length: int) -> Tokens:

@@ -145,7 +145,7 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
 class Kuairand(tfds.core.GeneratorBasedBuilder):
   """KuaiRand: one example a user, all of the user's events in order."""
 
-  VERSION = tfds.core.Version("1.0.0")
+  VERSION = tfds.core.Version("1.1.0")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name="mini", description="The embedded excerpt."),
     tfds.core.BuilderConfig(name="pure", description="KuaiRand-Pure."),

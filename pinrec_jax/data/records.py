@@ -9,12 +9,14 @@ import tensorflow_datasets as tfds
 
 from pinrec_jax.data import catalogue, schema
 
+PARTS = ("engagements", "impressions", "contexts")
+
 
 def features(actions: int) -> tfds.features.FeaturesDict:
   """Returns what a user's record holds.
 
-  Engagements and shown-only impressions lie apart; `order` says how they
-  interleave, since the oldest events may have no time.
+  Engagements, shown-only impressions and request contexts lie apart; `order`
+  says how they interleave, since the oldest events may have no time.
   """
 
   def column(dtype: Any, *rest: int) -> tfds.features.Tensor:
@@ -33,6 +35,7 @@ def features(actions: int) -> tfds.features.FeaturesDict:
       "user": tfds.features.Text(),
       "engagements": events,
       "impressions": dict(events),
+      "contexts": dict(events),
     }
   )
 
@@ -45,11 +48,14 @@ def examples(
   Args:
     log: one row an event, oldest first where times are equal or missing:
       `user`, `item`, `time` (unix seconds, missing: before every dated
-      event), `surface` (missing: unknown), `engaged`, a column an action.
+      event), `surface` (missing: unknown), `engaged`, a column an action and,
+      where there are any, `context`: the queries and items a request was made
+      with, which are read and never predicted.
     known: every item of the log, and the actions that name its columns.
 
   Raises:
-    ValueError: if an item of the log is not known.
+    ValueError: if an item of the log is not known, or if an event is both
+      engaged with and context.
   """
   item = pd.Index(known.items.ids[1:]).get_indexer(pd.Index(log["item"])) + 1
   if (item == schema.NO_ITEM).any():
@@ -71,12 +77,21 @@ def examples(
   }
   columns |= {"actions": actions, "time": log["time"].to_numpy()}
   engaged = log["engaged"].to_numpy()
+  context = np.zeros_like(engaged)
+  if "context" in log:
+    context = log["context"].to_numpy()
+  if (engaged & context).any():
+    raise ValueError(
+      f"{(engaged & context).sum()} events are both engaged with and context; "
+      "write such an event as two"
+    )
   users, starts = np.unique(log["user"].to_numpy(), return_index=True)
   ends = np.append(starts[1:], len(log))
   for user, start, end in zip(users, starts, ends, strict=True):
-    own = engaged[start:end]
+    own, about = engaged[start:end], context[start:end]
     example: dict[str, Any] = {"user": str(user)}
-    for name, keep in (("engagements", own), ("impressions", ~own)):
+    parts = (own, ~(own | about), about)
+    for name, keep in zip(PARTS, parts, strict=True):
       order = np.flatnonzero(keep).astype(np.int32)
       part = {key: column[start:end][keep] for key, column in columns.items()}
       example[name] = {"order": order, **part}
@@ -84,12 +99,16 @@ def examples(
 
 
 def events(example: Mapping[str, Any]) -> schema.Events:
-  """Merges a record's engagements and impressions back into one history."""
-  parts = [example["engagements"], example["impressions"]]
+  """Merges the parts of a record back into one history."""
+  parts = [example[name] for name in PARTS]
   order = np.argsort(np.concatenate([part["order"] for part in parts]))
-  engaged = np.arange(len(order)) < len(parts[0]["order"])
+  part_of = np.repeat(PARTS, [len(part["order"]) for part in parts])[order]
   columns = {
     key: np.concatenate([part[key] for part in parts])[order]
     for key in ("item", "actions", "surface", "item_type", "time")
   }
-  return schema.Events(**columns, engaged=engaged[order])
+  return schema.Events(
+    **columns,
+    engaged=part_of == "engagements",
+    context=part_of == "contexts",
+  )

@@ -71,6 +71,10 @@ class Vocabulary:
     """Returns a surface's index; the error lists the known names."""
     return _index(name, self.surfaces, "surface")
 
+  def item_type(self, name: str) -> int:
+    """Returns an item type's index; the error lists the known names."""
+    return _index(name, self.item_types, "item type")
+
 
 def _index(name: str, known: tuple[str, ...], what: str) -> int:
   if name not in known:
@@ -89,7 +93,8 @@ class Events:
   surface: Int[np.ndarray, "l"]
   item_type: Int[np.ndarray, "l"]
   time: Int[np.ndarray, "l"]  # unix seconds, or UNKNOWN_TIME
-  engaged: Bool[np.ndarray, "l"]  # False: only shown
+  engaged: Bool[np.ndarray, "l"]  # predicted; False: only shown, or context
+  context: Bool[np.ndarray, "l"]  # read and never predicted: a search query
 
   def where(self, keep: Shaped[np.ndarray, "_"] | slice) -> "Events":
     """Returns the events that a mask, places or a slice select."""

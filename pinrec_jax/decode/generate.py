@@ -13,12 +13,13 @@ from pinrec_jax.types import AnyArray, Params
 
 
 class Wanted(NamedTuple):
-  """What a batch of requests asks for."""
+  """What a batch of requests asks for, at every step alike."""
 
-  outcome: Int[AnyArray, "o"]  # 1 + the outcome; 0 is unspecified
-  feedback: Float[AnyArray, "o"]  # odds that an outcome's vector is fed back
-  surface: Int[AnyArray, "b"]  # 0 is unspecified
-  offset: Int[AnyArray, ""]  # seconds ahead of each step; -1 is unspecified
+  outcome: Int[AnyArray, "q"]  # 1 + the outcome; 0 is unspecified
+  offset: Int[AnyArray, "q"]  # seconds ahead; -1 is unspecified
+  feedback: Float[AnyArray, "q"]  # odds that a query's vector is fed back
+  surface: Int[AnyArray, "b"]  # 1 + the surface; 0 is unspecified
+  item_type: Int[AnyArray, ""]  # 1 + the type; 0 is unspecified
 
 
 @functools.partial(jax.jit, static_argnames=("model", "steps"))
@@ -31,11 +32,11 @@ def generate(
   key: PRNGKeyArray,
   *,
   steps: int,
-) -> Float[Array, "b t o d"]:
-  """Returns the vectors of every step and outcome.
+) -> Float[Array, "b t q d"]:
+  """Returns the vectors of every step and query.
 
   What is fed back is a generated vector itself, never a retrieved item
-  (arXiv 2504.10507, inference): that of one outcome, drawn by `feedback`.
+  (arXiv 2504.10507, inference): that of one query, drawn by `feedback`.
 
   Args:
     model: hashable, so it is static.
@@ -44,7 +45,7 @@ def generate(
     tokens: histories that end at the last position, padded on the left.
     wanted: the conditions.
     key: of the feedback draws.
-    steps: vectors generated after one another per outcome.
+    steps: vectors generated after one another per query.
   """
   batch, length = tokens.item.shape
   config, bound = model.config, model.bind({"params": params})
@@ -54,11 +55,13 @@ def generate(
   )  # fmt: skip
   states, cache = bound.states(bound.embed(features), tokens, cache)
 
-  def queries(state: Float[Array, "b w"]) -> Float[Array, "b o d"]:
+  def queries(state: Float[Array, "b w"]) -> Float[Array, "b q d"]:
+    bucket = bound.bucket(wanted.offset)
     condition = head.Condition(
       wanted.outcome,
       wanted.surface[:, None],
-      bound.bucket(wanted.offset),
+      jnp.where(bucket > 0, bucket + 1, 0),
+      wanted.item_type,
     )
     state = jnp.broadcast_to(
       state[:, None], (batch, wanted.outcome.size, state.shape[-1])
@@ -71,7 +74,7 @@ def generate(
       step_key, jnp.log(wanted.feedback), shape=(batch,)
     )
     vector = query[jnp.arange(batch), drawn]
-    last = following(last, wanted, wanted.outcome[drawn])
+    last = following(last, wanted, drawn)
     states, cache = bound.states(vector[:, None], last, cache)
     query = queries(states[:, -1])
     return (query, last, cache), query
@@ -84,24 +87,27 @@ def generate(
 
 
 def following(
-  last: histories.Tokens, wanted: Wanted, outcome: Int[Array, "b"]
+  last: histories.Tokens, wanted: Wanted, drawn: Int[Array, "b"]
 ) -> histories.Tokens:
   """Returns the token of the event a fed-back vector stands for.
 
-  It has the outcome it was generated for, the request's surface (or else the
-  surface of the event before) and, where the request names an offset and the
-  last time is known, a time.
+  It has the outcome of the query that was drawn, the request's surface (or
+  else the surface of the event before) and, where the query names an offset
+  and the last time is known, a time.
   """
-  dated = (wanted.offset >= 0) & (last.time != schema.UNKNOWN_TIME)
-  ahead = jnp.maximum(wanted.offset, 0)
+  offset = jnp.asarray(wanted.offset)[drawn][:, None]
+  dated = (offset >= 0) & (last.time != schema.UNKNOWN_TIME)
+  ahead = jnp.maximum(offset, 0)
   actions = jax.nn.one_hot(
-    outcome - 1, last.actions.shape[-1], dtype=last.actions.dtype
+    jnp.asarray(wanted.outcome)[drawn] - 1,
+    last.actions.shape[-1],
+    dtype=last.actions.dtype,
   )
   surface = wanted.surface[:, None]
   return histories.Tokens(
     item=jnp.zeros_like(last.item),
     actions=actions[:, None],
-    surface=jnp.where(surface > 0, surface, last.surface),
+    surface=jnp.where(surface > 0, surface - 1, last.surface),
     time=jnp.where(dated, last.time + ahead.astype(last.time.dtype), 0),
     gap=jnp.where(dated, ahead, -1).astype(last.gap.dtype),
     position=last.position + 1,

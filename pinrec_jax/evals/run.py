@@ -76,7 +76,7 @@ def retrieve(
   """
   config = retriever.config
   found: list[retriever_lib.Candidates] = []
-  near, kept = [], []
+  near, kept, generated = [], [], 0
   key = jax.random.key(config.train.seed)
   batches = _batches(retriever, cases, config.evals.batch)
   total = -(-len(cases) // config.evals.batch)
@@ -95,6 +95,7 @@ def retrieve(
     seen = [_seen(case, config.index.drop_seen) for case in part]
     found.append(retriever.candidates(vectors, seen, size))
     kept.append((vectors.share > 0).sum(-1))
+    generated = vectors.query.shape[1]
     if nearest:
       every = vectors._replace(share=np.ones_like(vectors.share))
       near.append(retriever.catalogue[retriever.search(every, nearest)[0]])
@@ -102,7 +103,7 @@ def retrieve(
     items=np.concatenate([f.item for f in found]),
     outcome=np.concatenate([f.outcome for f in found]),
     neighbours=np.concatenate(near or [np.zeros((len(cases), 0, 0), np.int32)]),
-    vectors=config.decode.steps * max(len(budget), 1),
+    vectors=generated,
     kept=float(np.concatenate(kept).mean()),
   )
 

@@ -1,11 +1,13 @@
 """Where negatives come from, and how often each is expected."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from pinrec_jax import config as config_lib
 from pinrec_jax.types import AnyArray
 
 
@@ -16,27 +18,58 @@ class Negatives(NamedTuple):
   log_expected: Float[Array, "n"]
 
 
-def mixed(
-  key: PRNGKeyArray,
-  targets: Int[AnyArray, "b"],
-  share: Float[AnyArray, "v"],
-  *,
-  in_batch: int,
-  uniform: int,
-) -> Negatives:
-  """Draws negatives from the batch's own targets and from all items.
+# An item's share of a source's draws.
+Share = Callable[[Int[AnyArray, "*n"]], Float[Array, "*n"]]
 
-  Args:
-    key: of the draw.
-    targets: the batch's target items; 0 is none.
-    share: each item's share of all training targets; row 0 is no item.
-    in_batch: draws without replacement from the targets.
-    uniform: draws from items 1 to v - 1.
+
+class Mixture(NamedTuple):
+  """Three sources of negatives: a batch's own targets, all items, impressions.
+
+  An item drawn from any of them is as likely to have come from another, so
+  its expected count is that of the whole mixture.
   """
-  batch_key, uniform_key = jax.random.split(key)
-  own = jax.random.permutation(batch_key, targets)[:in_batch]
-  items = share.shape[0] - 1
-  drawn = jax.random.randint(uniform_key, (uniform,), 1, items + 1)
-  item = jnp.concatenate([own, drawn])
-  expected = jnp.sum(own > 0) * share[item] + uniform / items
-  return Negatives(item, jnp.log(jnp.maximum(expected, 1e-20)))
+
+  items: int  # in the catalogue; rows 1 to `items` of its table
+  own: Share  # of the training targets
+  shown: Share  # of the events shown and not acted on
+
+  def draw(
+    self,
+    key: PRNGKeyArray,
+    targets: Int[AnyArray, "b"],
+    shown: Int[AnyArray, "_"],
+    config: config_lib.Loss,
+  ) -> tuple[Negatives, Float[Array, "b"]]:
+    """Draws negatives.
+
+    Args:
+      key: of the draw.
+      targets: the global batch's target items; 0 is none.
+      shown: the global batch's impressions without action; 0 is none.
+      config: how many negatives of each source.
+
+    Returns:
+      the negatives, and the log expected count of every target among them.
+    """
+    own_key, uniform_key, shown_key = jax.random.split(key, 3)
+    parts, sizes = [], []
+    for source_key, source, wanted in (
+      (own_key, targets, config.in_batch),
+      (shown_key, shown, config.impressions),
+    ):
+      drawn = jax.random.permutation(source_key, source)[:wanted]
+      parts.append(drawn)
+      sizes.append(jnp.sum(drawn > 0))
+    parts.append(
+      jax.random.randint(uniform_key, (config.uniform,), 1, self.items + 1)
+    )
+
+    def log_expected(item: Int[AnyArray, "_"]) -> Float[Array, "_"]:
+      expected = config.uniform / self.items
+      expected += sizes[0] * self.own(item)
+      if config.impressions:
+        expected += sizes[1] * self.shown(item)
+      return jnp.log(jnp.maximum(expected, 1e-20))
+
+    item = jnp.concatenate(parts)
+    return Negatives(item, log_expected(item)), log_expected(targets)

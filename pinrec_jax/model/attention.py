@@ -1,11 +1,10 @@
-"""Causal attention with an explicit cache."""
+"""What a position may read, and the explicit cache of what was read before."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from pinrec_jax.types import AnyArray
 
@@ -20,11 +19,22 @@ class KVCache:
 
 @struct.dataclass
 class Cache:
-  """The past of every layer, and whose it is."""
+  """The past of every layer, whose it is and when it was."""
 
   layers: tuple[KVCache, ...]
   segment: Int[Array, "b s"]  # 0 where nothing is to be attended
+  time: UInt32[Array, "b s"]  # unix seconds, or UNKNOWN_TIME
   length: Int[Array, ""]  # slots written so far
+
+
+@struct.dataclass
+class View:
+  """The slots before some positions, and which of them each may read."""
+
+  start: Int[Array, ""] | int  # the slot of the first position
+  mask: Bool[Array, "b 1 l s"]
+  time: UInt32[AnyArray, "b l"]  # of the positions
+  past_time: UInt32[AnyArray, "b s"]  # of the slots
 
 
 def empty_cache(
@@ -35,6 +45,7 @@ def empty_cache(
   return Cache(
     layers=(KVCache(zeros, zeros),) * layers,
     segment=jnp.zeros((batch, slots), jnp.int32),
+    time=jnp.zeros((batch, slots), jnp.uint32),
     length=jnp.zeros((), jnp.int32),
   )
 
@@ -57,33 +68,38 @@ def causal_mask(
   return (before & same & (past_segment > 0)[:, None, :])[:, None]
 
 
-class Attention(nn.Module):
-  """Multi-head attention over a row, or over a cache that the row extends."""
+def look_back(
+  segment: Int[AnyArray, "b l"],
+  time: UInt32[AnyArray, "b l"],
+  cache: Cache | None,
+) -> tuple[View, Cache | None]:
+  """Returns what new positions see, and the cache with their slots filled.
 
-  heads: int
-  dtype: DTypeLike = jnp.float32
+  The layers of the cache are still as they were.
+  """
+  start, slots, times = 0, jnp.asarray(segment), jnp.asarray(time)
+  if cache is not None:
+    start = cache.length
+    slots = jax.lax.dynamic_update_slice(cache.segment, segment, (0, start))
+    times = jax.lax.dynamic_update_slice(cache.time, time, (0, start))
+    length = start + segment.shape[1]
+    cache = Cache(cache.layers, slots, times, length)
+  mask = causal_mask(segment, slots, start)
+  return View(start, mask, jnp.asarray(time), times), cache
 
-  @nn.compact
-  def __call__(
-    self,
-    x: Float[Array, "b l w"],
-    mask: Bool[Array, "b 1 l s"],
-    past: KVCache | None = None,
-    start: Int[Array, ""] | int = 0,
-  ) -> tuple[Float[Array, "b l w"], KVCache | None]:
-    width = x.shape[-1]
-    shape = (self.heads, width // self.heads)
-    query, key, value = (
-      nn.DenseGeneral(shape, dtype=self.dtype, name=name)(x)
-      for name in ("query", "key", "value")
-    )
-    if past is not None:
-      at = (0, start, 0, 0)
-      past = KVCache(
-        jax.lax.dynamic_update_slice(past.key, key, at),
-        jax.lax.dynamic_update_slice(past.value, value, at),
-      )
-      key, value = past.key, past.value
-    read = jax.nn.dot_product_attention(query, key, value, mask=mask)
-    out = nn.DenseGeneral(width, axis=(-2, -1), dtype=self.dtype, name="out")
-    return out(read), past
+
+def extended(
+  key: Float[Array, "b l h k"],
+  value: Float[Array, "b l h k"],
+  past: KVCache | None,
+  view: View,
+) -> tuple[Float[Array, "b s h k"], Float[Array, "b s h k"], KVCache | None]:
+  """Returns the keys and values of all slots, and the layer's new cache."""
+  if past is None:
+    return key, value, None
+  at = (0, view.start, 0, 0)
+  past = KVCache(
+    jax.lax.dynamic_update_slice(past.key, key, at),
+    jax.lax.dynamic_update_slice(past.value, value, at),
+  )
+  return past.key, past.value, past

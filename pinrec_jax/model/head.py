@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
@@ -12,15 +13,23 @@ from pinrec_jax.types import AnyArray
 
 
 class Condition(NamedTuple):
-  """What the next item should be like; 0 leaves a part unspecified."""
+  """What the next item should be like; 0 leaves a part unspecified.
+
+  Everything else counts from 1, so that what the log does not know (an old
+  event's surface or time) is told apart from what nobody asked for.
+  """
 
   outcome: Int[AnyArray, "*#b"]  # 1 + the outcome
-  surface: Int[AnyArray, "*#b"]  # the surface, whose 0 is unknown
-  offset: Int[AnyArray, "*#b"]  # 1 + the bucket of time ahead
+  surface: Int[AnyArray, "*#b"]  # 1 + the surface, whose own 0 is unknown
+  offset: Int[AnyArray, "*#b"]  # 1 + the bucket of time ahead; 0 is unknown
+  item_type: Int[AnyArray, "*#b"]  # 1 + the type
+
+
+UNSPECIFIED = Condition(*[np.zeros((), np.int32)] * 4)
 
 
 class OutcomeHead(nn.Module):
-  """Where the next item should lie, per wanted outcome, surface and offset.
+  """Where the next item should lie, per wanted outcome, surface and so on.
 
   One MLP serves every condition, so many queries cost one backbone pass
   (arXiv 2504.10507, outcome-conditioned generation).
@@ -30,6 +39,7 @@ class OutcomeHead(nn.Module):
   outcomes: int
   surfaces: int
   offsets: int
+  item_types: int
   conditioned: bool
   dtype: DTypeLike = jnp.float32
 
@@ -42,11 +52,11 @@ class OutcomeHead(nn.Module):
       # From a small start, a rare condition differs from an unspecified one
       # only as far as its own data say.
       small = nn.initializers.normal(0.02)
-      sizes = (self.outcomes + 1, self.surfaces, self.offsets + 1)
+      sizes = (self.outcomes, self.surfaces, self.offsets + 1, self.item_types)
       named = zip(Condition._fields, sizes, condition, strict=True)
       asked = sum(
         nn.Embed(
-          size, width, dtype=self.dtype, embedding_init=small, name=name
+          size + 1, width, dtype=self.dtype, embedding_init=small, name=name
         )(index)
         for name, size, index in named
       )

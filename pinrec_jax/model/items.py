@@ -24,6 +24,7 @@ class ItemFeatures(NamedTuple):
   rows: Int[AnyArray, "*n x"]  # its row in each hash table
   categorical: Int[AnyArray, "*n g"]  # 0 is missing
   dense: Float[AnyArray, "*n f"]
+  item_type: Int[AnyArray, "*n"]
 
   def take(self, items: Int[AnyArray, "*n"]) -> "ItemFeatures":
     """Returns the features of the items in the given rows."""
@@ -49,7 +50,10 @@ def hashed_rows(
 def features(table: schema.Items, tables: int, rows: int) -> ItemFeatures:
   """Returns the features of every row of an item table."""
   return ItemFeatures(
-    hashed_rows(list(table.ids), tables, rows), table.categorical, table.dense
+    hashed_rows(list(table.ids), tables, rows),
+    table.categorical,
+    table.dense,
+    table.item_type.astype(np.int32),
   )
 
 
@@ -58,6 +62,10 @@ class ItemEmbedder(nn.Module):
 
   k hash functions read k tables of width dim / k, so a collision in one table
   is told apart by the others (arXiv 2504.10507, learned id embeddings).
+  Unlike the paper, the hash rows also go round the MLP: an item's own vector
+  is then learned as directly as in a plain table, and far sooner. Items of
+  different types, pins and queries say, may have an MLP each into the shared
+  space.
   """
 
   dim: int
@@ -65,6 +73,7 @@ class ItemEmbedder(nn.Module):
   rows: int
   features: tuple[schema.Feature, ...]
   content: bool
+  towers: int = 1  # MLPs, one an item type
   content_width: int = 16
   dtype: DTypeLike = jnp.float32
 
@@ -79,6 +88,7 @@ class ItemEmbedder(nn.Module):
       ]
       for n in range(self.tables)
     ]
+    own = jnp.concatenate(parts, -1)
     if self.content:
       column = 0
       for feature in self.features:
@@ -92,9 +102,13 @@ class ItemEmbedder(nn.Module):
         parts.append(jnp.sum(table[slots] * present, axis=-2))
       parts.append(nn.Dense(self.content_width, name="dense")(items.dense))
     x = jnp.concatenate(parts, -1).astype(self.dtype)
-    x = nn.Dense(2 * self.dim, dtype=self.dtype, name="hidden")(x)
-    x = nn.Dense(self.dim, dtype=self.dtype, name="out")(nn.gelu(x))
-    return unit(x)
+    for n in range(self.towers):
+      end = f"_{n}" if n else ""
+      y = nn.Dense(2 * self.dim, dtype=self.dtype, name=f"hidden{end}")(x)
+      y = nn.Dense(self.dim, dtype=self.dtype, name=f"out{end}")(nn.gelu(y))
+      meant = (items.item_type == n) | (self.towers == 1)
+      own = own + jnp.where(meant[..., None], y, 0)
+    return unit(own)
 
 
 def unit(x: Float[Array, "*n d"]) -> Float[Array, "*n d"]:

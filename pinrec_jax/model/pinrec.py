@@ -1,13 +1,12 @@
 """PinRec: histories in, predicted item vectors out."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories, schema
-from pinrec_jax.model import attention, head, items, times, transformer
+from pinrec_jax.model import attention, backbone, head, items, times
 from pinrec_jax.types import AnyArray
 
 
@@ -35,25 +34,33 @@ class PinRec(nn.Module):
       config.rows,
       vocabulary.features,
       config.content,
+      len(vocabulary.item_types) if config.towers else 1,
       dtype=dtype,
     )
-    self.time_encoding = times.TimeEncoding()
+    if config.context:
+      self.time_encoding = times.TimeEncoding()
+      self.surface = nn.Embed(len(vocabulary.surfaces), config.width)
     self.projection = nn.Dense(config.width, dtype=dtype)
     self.start = self.param("start", small, (config.dim,))
-    self.surface = nn.Embed(len(vocabulary.surfaces), config.width)
     self.position = self.param(
       "position", small, (self.positions, config.width)
     )
     if config.actions:
       self.action = nn.Dense(config.width, use_bias=False)
-    self.backbone = transformer.Transformer(
-      config.layers, config.heads, config.dropout, dtype
+    self.backbone = backbone.Backbone(
+      config.backbone,
+      config.layers,
+      config.heads,
+      config.dropout,
+      self.positions,
+      dtype,
     )
     self.head = head.OutcomeHead(
       config.dim,
       vocabulary.outcomes,
       len(vocabulary.surfaces),
-      len(config.offsets) + 1,
+      self.buckets,
+      len(vocabulary.item_types),
       config.conditioned,
       dtype,
     )
@@ -85,18 +92,27 @@ class PinRec(nn.Module):
     """
     starts = (tokens.position == 0)[..., None]
     vectors = jnp.where(starts, self.start, vectors)
-    when = self.time_encoding(tokens.time, tokens.gap)
-    x = self.projection(jnp.concatenate([vectors, when], -1))
-    x = x + self.surface(tokens.surface) + self.position[tokens.position]
+    if self.config.context:
+      when = self.time_encoding(tokens.time, tokens.gap)
+      vectors = jnp.concatenate([vectors, when], -1)
+    x = self.projection(vectors)
+    x = x + self.position[tokens.position]
+    if self.config.context:
+      x = x + self.surface(tokens.surface)
     if self.config.actions:
       x = x + self.action(tokens.actions.astype(x.dtype))
-    return self.backbone(x, tokens.segment, cache, train=train)
+    return self.backbone(x, tokens, cache, train=train)
 
   def queries(
     self, states: Float[Array, "*b w"], condition: head.Condition
   ) -> Float[Array, "*b d"]:
     """Returns unit vectors near the items that should come next."""
     return self.head(states, condition)
+
+  @property
+  def buckets(self) -> int:
+    """How many ranges of time ahead are told apart."""
+    return len(self.config.offsets) + 1
 
   def bucket(self, gap: Int[AnyArray, "*b"]) -> Int[Array, "*b"]:
     """Returns the offset condition for a time ahead; unknown (-1) is 0."""
@@ -112,8 +128,7 @@ class PinRec(nn.Module):
   ) -> Float[Array, "b l d"]:
     """Touches every parameter; for initialisation."""
     states, _ = self.states(self.embed(features.take(tokens.item)), tokens)
-    none = jax.tree.map(jnp.zeros_like, head.Condition(*3 * [tokens.item]))
-    return self.queries(states, none)
+    return self.queries(states, head.UNSPECIFIED)
 
 
 def of_config(

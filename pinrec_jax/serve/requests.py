@@ -30,8 +30,10 @@ def parse(
   """Reads a line such as {"user": "u", "events": [{"item": 7, ...}]}.
 
   An event has an item and, all optional, a list of actions, a surface, a time
-  in unix seconds and, for an item the catalogue lacks, its categorical
-  features, as {"features": {"tag": ["3"]}}.
+  in unix seconds and, for an item the catalogue lacks, its item type and its
+  categorical features, as {"features": {"tag": ["3"]}}. "context" beside
+  "events" is one more event, the query or item that the request is made with:
+  it is read last, and is no reason to leave an item out.
 
   Raises:
     ValueError: naming the line, the user and the field at fault.
@@ -39,15 +41,16 @@ def parse(
   try:
     given = json.loads(line)
     user, told = str(given["user"]), list(given["events"])
+    context = [given["context"]] if given.get("context") else []
   except (ValueError, KeyError, TypeError) as error:
     raise ValueError(
       f"line {number} is no request ({error!r}); write "
       '{"user": "u1", "events": [{"item": 7}]}'
     ) from error
   where = f"line {number}, user {user!r}"
-  if not told:
+  if not told + context:
     raise ValueError(f"{where}: the history is empty; give at least one event")
-  longest = retriever.longest - 1
+  longest = retriever.longest - 1 - len(context)
   if len(told) > longest:
     if not retriever.config.decode.truncate:
       raise ValueError(
@@ -57,7 +60,8 @@ def parse(
       )
     told = told[-longest:]
   try:
-    events = _events(told, known)
+    told += context
+    events = _events(told, known, engaged=len(told) - len(context))
     features, unknown = _features(told, events, known, retriever)
   except (ValueError, KeyError, TypeError) as error:
     raise ValueError(f"{where}: {error}") from error
@@ -71,7 +75,10 @@ def parse(
   return Request(user, events, features, unknown)
 
 
-def _events(told: list[Any], known: catalogue.Catalogue) -> schema.Events:
+def _events(
+  told: list[Any], known: catalogue.Catalogue, engaged: int
+) -> schema.Events:
+  """Returns the events; those after the first `engaged` are context."""
   vocabulary = known.vocabulary
   actions = np.zeros((len(told), len(vocabulary.actions)), np.uint8)
   for n, event in enumerate(told):
@@ -92,7 +99,8 @@ def _events(told: list[Any], known: catalogue.Catalogue) -> schema.Events:
     surface=np.array(surfaces, np.int32),
     item_type=np.zeros(len(told), np.int32),
     time=np.array([_time(n, event) for n, event in enumerate(told)], np.int64),
-    engaged=np.ones(len(told), bool),
+    engaged=np.arange(len(told)) < engaged,
+    context=np.arange(len(told)) >= engaged,
   )
 
 
@@ -125,6 +133,8 @@ def _features(
           f'event {n} has features {given!r}; name them, as in {{"tag": ["3"]}}'
         )
       features.categorical[n] = known.encode(given)
+      kind = told[n].get("item_type")
+      features.item_type[n] = known.vocabulary.item_type(kind) if kind else 0
   return features, unknown
 
 
@@ -160,6 +170,7 @@ def response(
   columns = zip(
     found.item[place],
     found.outcome[place],
+    found.offset[place],
     found.step[place],
     found.score[place],
     strict=True,
@@ -170,10 +181,11 @@ def response(
       {
         "item": np.asarray(known.items.ids[item]).item(),
         "outcome": names[outcome],
+        "offset": int(offset) if offset >= 0 else None,
         "step": int(step),
         "score": round(float(score), 6),
       }
-      for item, outcome, step, score in columns
+      for item, outcome, offset, step, score in columns
     ],
   }
   if request.unknown:

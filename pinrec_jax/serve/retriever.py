@@ -37,6 +37,7 @@ class Vectors(NamedTuple):
   query: Float[np.ndarray, "b q d"]  # in order of generation
   share: Float[np.ndarray, "b q"]  # after merging near-duplicates
   outcome: Int[np.ndarray, "q"]  # -1 is unspecified
+  offset: Int[np.ndarray, "q"]  # seconds ahead; -1 is unspecified
   step: Int[np.ndarray, "q"]
 
 
@@ -46,6 +47,7 @@ class Candidates(NamedTuple):
   item: Int[np.ndarray, "b c"]  # rows of the item table
   score: Float[np.ndarray, "b c"]  # cosine with the vector that found it
   outcome: Int[np.ndarray, "b c"]  # -1 is unspecified
+  offset: Int[np.ndarray, "b c"]  # seconds ahead; -1 is unspecified
   step: Int[np.ndarray, "b c"]
 
 
@@ -120,18 +122,24 @@ class Retriever:
       budget: from `Retriever.budget`; empty asks for no outcome.
       key: of this batch's feedback draws.
     """
-    decode, vocabulary = self.config.decode, self.vocabulary
-    outcomes = np.array([vocabulary.outcome(name) for name in budget] or [-1])
-    shares = np.array(list(budget.values()) or [1.0])
-    feedback = shares
+    decode = self.config.decode
+    offsets = np.array(decode.offsets or (-1,), np.int32)
+    named = [self.vocabulary.outcome(name) for name in budget] or [-1]
+    outcome = np.repeat(np.array(named, np.int32), offsets.size)
+    offset = np.tile(offsets, len(named))
+    shares = np.repeat(list(budget.values()) or [1.0], offsets.size)
+    shares = shares / offsets.size
+    # Of an outcome's vectors the one for the nearest time ahead is fed back.
+    feedback = shares * (offset == offsets.min())
     if decode.feedback == "largest":
-      feedback = np.eye(len(shares))[np.argmax(shares)]
-    surface = vocabulary.surface(decode.surface) if decode.surface else 0
+      feedback = np.eye(len(shares))[np.argmax(feedback)]
+    users = len(tokens.item)
     wanted = generate.Wanted(
-      outcome=(outcomes + 1).astype(np.int32),
+      outcome=outcome + 1,
+      offset=offset,
       feedback=feedback.astype(np.float32),
-      surface=np.full(len(tokens.item), surface, np.int32),
-      offset=np.array(decode.offset, np.int32),
+      surface=np.full(users, self._asked("surface"), np.int32),
+      item_type=np.array(self._asked("item_type"), np.int32),
     )
     query = generate.generate(
       self.model, self.params, features, tokens, wanted, key, steps=decode.steps
@@ -144,9 +152,15 @@ class Retriever:
     return Vectors(
       np.asarray(query),
       np.asarray(share),
-      np.tile(outcomes, steps),
+      np.tile(outcome, steps),
+      np.tile(offset, steps),
       np.repeat(np.arange(steps), kinds),
     )
+
+  def _asked(self, part: str) -> int:
+    """Returns 1 + what decode names, a surface say; 0 where it names none."""
+    name = getattr(self.config.decode, part)
+    return 1 + getattr(self.vocabulary, part)(name) if name else 0
 
   def search(
     self, vectors: Vectors, k: int
@@ -197,7 +211,11 @@ class Retriever:
     )
     item, query, score = (np.asarray(column) for column in merged)
     return Candidates(
-      self.catalogue[item], score, vectors.outcome[query], vectors.step[query]
+      self.catalogue[item],
+      score,
+      vectors.outcome[query],
+      vectors.offset[query],
+      vectors.step[query],
     )
 
 

@@ -1,17 +1,18 @@
 """What a run trains on: packed histories, and what is counted over them."""
 
 import numpy as np
+from jaxtyping import Float32, Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import histories, pipeline
-from pinrec_jax.losses import next_item
+from pinrec_jax.losses import objectives
 from pinrec_jax.model import items
 
 
 def packed(
   config: config_lib.Config, dataset: dataset_lib.Dataset
-) -> tuple[pipeline.PackedRows, next_item.Corpus]:
+) -> tuple[pipeline.PackedRows, objectives.Corpus]:
   """Returns the packed training histories and what is counted over them."""
   vocabulary = dataset.vocabulary
   until = vocabulary.validation_from
@@ -21,23 +22,20 @@ def packed(
     piece
     for events in dataset.events
     for piece in histories.training(
-      events,
-      until=until,
-      inputs=config.data.inputs,
-      outcomes=vocabulary.outcomes,
-      length=config.data.length,
+      events, config.data, until=until, outcomes=vocabulary.outcomes
     )
   ]
   if not pieces:
     raise ValueError(f"{config.data.name} has no engagement to train on")
   targets = np.concatenate([piece.targets.item for piece in pieces])
   outcomes = np.sum([piece.targets.outcomes.sum(0) for piece in pieces], 0)
-  counts = np.bincount(targets, minlength=len(dataset.items.ids))
-  corpus = next_item.Corpus(
+  shown = np.concatenate([piece.targets.shown for piece in pieces])
+  corpus = objectives.Corpus(
     features=items.features(
       dataset.items, config.model.hashes, config.model.rows
     ),
-    share=(counts / targets.size).astype(np.float32),
+    share=_share(targets, len(dataset.items.ids)),
+    shown_share=_share(shown, len(dataset.items.ids)),
     # An outcome never seen is never drawn; 1 keeps its weight finite.
     outcome_share=np.maximum(outcomes / max(outcomes.sum(), 1), 1e-6).astype(
       np.float32
@@ -45,3 +43,9 @@ def packed(
   )
   rows = pipeline.PackedRows(pieces, config.data.length, config.train.seed)
   return rows, corpus
+
+
+def _share(drawn: Int[np.ndarray, "_"], items: int) -> Float32[np.ndarray, "v"]:
+  """Returns each item's share; 0, no item, has none."""
+  counts = np.bincount(drawn[drawn > 0], minlength=items)
+  return (counts / max(counts.sum(), 1)).astype(np.float32)

@@ -51,7 +51,9 @@ def network(
     "data.length": config.data.length,
     "data.inputs": config.data.inputs,
     "items": len(known.items.ids),
+    "item numbers": known.vocabulary.dense,
     "train.refit": config.train.refit,
+    "loss.counts": config.loss.counts,
     **{
       f"model.{key}": value
       for key, value in dataclasses.asdict(config.model).items()
@@ -109,7 +111,9 @@ def train(
   )
   model = pinrec.of_config(config, dataset.vocabulary)
   transform = state_lib.optimizer(train_config)
-  state = state_lib.initial(model, transform, mesh, train_config.seed)
+  state = state_lib.initial(
+    model, transform, config.loss, mesh, train_config.seed
+  )
   corpus = sharding.from_all(mesh, corpus)
   fits = network(config, dataset.catalogue)
   checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
@@ -200,7 +204,9 @@ def best(
       "--workdir"
     )
   model = pinrec.of_config(config, known.vocabulary)
-  shapes = state_lib.shapes(model, state_lib.optimizer(config.train))
+  shapes = state_lib.shapes(
+    model, state_lib.optimizer(config.train), config.loss
+  )
   mesh = sharding.device_mesh(config.train.model_axis)
   with contextlib.closing(checkpoints):
     state = checkpoints.restore(step, shapes, mesh, network(config, known))

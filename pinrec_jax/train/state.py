@@ -12,6 +12,7 @@ from jaxtyping import Array, Int
 from pinrec_jax import config as config_lib
 from pinrec_jax import sharding
 from pinrec_jax.data import histories
+from pinrec_jax.losses import sketch
 from pinrec_jax.model import items, pinrec
 from pinrec_jax.types import Params
 
@@ -22,6 +23,7 @@ class State(NamedTuple):
   step: Int[Array, ""]
   params: Params
   opt_state: Any  # nested as the transformations are
+  counted: sketch.CountMin | None  # the targets so far, where asked for
 
 
 def optimizer(config: config_lib.Train) -> optax.GradientTransformation:
@@ -48,7 +50,10 @@ def _decayed(params: dict) -> dict:
 
 
 def create(
-  model: pinrec.PinRec, transform: optax.GradientTransformation, seed: int
+  model: pinrec.PinRec,
+  transform: optax.GradientTransformation,
+  loss: config_lib.Loss,
+  seed: int = 0,
 ) -> State:
   """Returns a new state; its values depend on the seed alone."""
   vocabulary, config = model.vocabulary, model.config
@@ -58,31 +63,42 @@ def create(
     rows=jnp.zeros((1, config.hashes), jnp.int32),
     categorical=jnp.zeros((1, slots), jnp.int32),
     dense=jnp.zeros((1, vocabulary.dense)),
+    item_type=jnp.zeros(1, jnp.int32),
   )
   actions = jnp.zeros((1, 1, len(vocabulary.actions)), jnp.uint8)
   tokens = histories.Tokens(
     row, actions, row, row.astype(jnp.uint32), *3 * [row]
   )
   params = model.init(jax.random.key(seed), features, tokens)["params"]
-  return State(jnp.zeros((), jnp.int32), params, transform.init(params))
+  counted = None
+  if loss.counts == "sketch":
+    counted = sketch.empty(loss.sketch_rows, loss.sketch_columns)
+  start = jnp.zeros((), jnp.int32)
+  return State(start, params, transform.init(params), counted)
 
 
 def shapes(
-  model: pinrec.PinRec, transform: optax.GradientTransformation
+  model: pinrec.PinRec,
+  transform: optax.GradientTransformation,
+  loss: config_lib.Loss,
 ) -> State:
   """Returns a state's shapes in place of its arrays."""
-  return jax.eval_shape(lambda: create(model, transform, 0))
+  return jax.eval_shape(lambda: create(model, transform, loss))
 
 
 def initial(
   model: pinrec.PinRec,
   transform: optax.GradientTransformation,
+  loss: config_lib.Loss,
   mesh: jax.sharding.Mesh,
   seed: int,
 ) -> State:
   """Returns a new state, laid out on the mesh by the parameter rules."""
-  places = sharding.of_tree(mesh, shapes(model, transform))
-  return jax.jit(lambda: create(model, transform, seed), out_shardings=places)()
+  places = sharding.of_tree(mesh, shapes(model, transform, loss))
+  new = jax.jit(
+    lambda: create(model, transform, loss, seed), out_shardings=places
+  )
+  return new()
 
 
 def parameters(state: State) -> int:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Real
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories
-from pinrec_jax.losses import next_item
+from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
 from pinrec_jax.train import state as state_lib
 from pinrec_jax.types import Params
@@ -25,7 +25,7 @@ Metrics = dict[str, Real[Array, ""]]
 def train_step(
   state: state_lib.State,
   batch: histories.Batch,
-  corpus: next_item.Corpus,
+  corpus: objectives.Corpus,
   *,
   model: pinrec.PinRec,
   transform: optax.GradientTransformation,
@@ -37,9 +37,12 @@ def train_step(
   All randomness is a function of the seed and the state's step.
   """
   key = jax.random.fold_in(jax.random.key(seed), state.step)
+  counted = state.counted
+  if counted is not None:
+    counted = counted.add(batch.targets.item.reshape(-1), config.sketch_keep)
 
   def loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
-    return next_item.next_item(model, params, batch, corpus, key, config)
+    return objectives.loss(model, params, batch, corpus, counted, key, config)
 
   gradient, metrics = jax.grad(loss, has_aux=True)(state.params)
   updates, opt_state = transform.update(gradient, state.opt_state, state.params)
@@ -47,6 +50,9 @@ def train_step(
   metrics["gradient_norm"] = optax.tree.norm(gradient)
   metrics["tokens"] = jnp.sum(batch.tokens.segment > 0)
   state = state._replace(
-    step=state.step + 1, params=params, opt_state=opt_state
+    step=state.step + 1,
+    params=params,
+    opt_state=opt_state,
+    counted=counted,
   )
   return state, metrics

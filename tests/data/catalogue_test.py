@@ -110,3 +110,35 @@ def test_saved_catalogue_loads_the_same(log, request, tmp_path):
   for one, other in zip(loaded.items, known.items, strict=True):
     assert one.dtype == other.dtype
     np.testing.assert_array_equal(one, other)
+
+
+def test_content_vectors_are_aligned_by_id(items, tmp_path):
+  known, path = encode(items), tmp_path / "vectors.npz"
+  np.savez(path, ids=[9, 70, 7], vectors=[[1, 2], [3, 4], [5, 6]])
+  told = known.with_vectors(path)
+  assert told.vocabulary.dense == 4
+  assert told.items.dense.tolist() == [
+    [0, 0, 0, 0], [1, 5, 6, 1], [2, 0, 0, 0], [3, 1, 2, 1],
+  ]  # fmt: skip
+  told.save(tmp_path)
+  again = catalogue.load(tmp_path)
+  np.testing.assert_array_equal(again.items.dense, told.items.dense)
+
+
+@pytest.mark.parametrize(
+  ("arrays", "message"),
+  [
+    ({"ids": [7]}, "no arrays ids and vectors"),
+    ({"ids": [7], "vectors": [1.0]}, r"shape \(1,\); give one row"),
+    ({"ids": [7, 7], "vectors": [[1.0], [2.0]]}, "an id twice"),
+    ({"ids": [7], "vectors": [[np.nan]]}, "not finite"),
+    ({"ids": [70], "vectors": [[1.0]]}, "none of the log's items"),
+  ],
+)
+def test_a_bad_file_of_vectors_is_named(items, tmp_path, arrays, message):
+  path = tmp_path / "vectors.npz"
+  np.savez(path, **arrays)
+  with pytest.raises(ValueError, match=message):
+    encode(items).with_vectors(path)
+  with pytest.raises(FileNotFoundError, match=r"absent\.npz' is missing"):
+    encode(items).with_vectors(tmp_path / "absent.npz")

@@ -4,16 +4,16 @@ import jax
 import numpy as np
 import pytest
 
+from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories, schema
 
 
 def training(events, world, *, inputs="engagements", length=64, until=None):
   return histories.training(
     events,
+    config_lib.Data(inputs=inputs, length=length),
     until=world.vocabulary.test_from if until is None else until,
-    inputs=inputs,
     outcomes=world.vocabulary.outcomes,
-    length=length,
   )
 
 
@@ -56,7 +56,8 @@ def test_target_is_the_next_engagement(world, inputs, length):
         assert tokens.position[place] == place
         assert targets.item[place] == events.item[target]
         assert targets.surface[place] == events.surface[target]
-        assert targets.gap[place] == seconds(events.time[target], then)
+        assert targets.time[place] == events.time[target]
+        assert targets.item_type[place] == events.item_type[target]
         np.testing.assert_array_equal(
           targets.outcomes[place], events.actions[target, :3]
         )
@@ -78,7 +79,10 @@ def test_nothing_at_or_after_the_cut_is_trained_on(mini):
     )
     pieces, others = (
       histories.training(
-        e, until=until, inputs="exposures", outcomes=7, length=32
+        e,
+        config_lib.Data(inputs="exposures", length=32),
+        until=until,
+        outcomes=7,
       )
       for e in (events, changed)
     )
@@ -111,7 +115,7 @@ def test_one_event_is_the_target_of_the_start(world):
   assert len(events) == 1
   assert tokens.item.tolist() == [schema.NO_ITEM]
   assert targets.item.tolist() == events.item.tolist()
-  assert targets.gap.tolist() == [-1]
+  assert targets.session.tolist() == [0]
 
 
 @pytest.mark.parametrize("inputs", ["engagements", "exposures"])
@@ -166,3 +170,45 @@ def test_latest_events_fit_beside_the_start(world):
   assert histories.serving([kept], 8).item.shape == (1, 8)
   assert len(histories.latest(events, 1)) == 0
   assert len(histories.latest(events, 100)) == len(events)
+
+
+def test_a_query_is_read_and_never_predicted(world):
+  events = world.events[7]
+  about = ~events.engaged
+  assert about.any()
+  asked = dataclasses.replace(events, context=about)
+  plain, told = training(events, world), training(asked, world)
+  ((before, wanted),), ((tokens, targets),) = plain, told
+  last = np.flatnonzero(
+    events.engaged & (events.time < world.vocabulary.test_from)
+  )[-1]
+  read = np.flatnonzero((events.engaged | about)[:last])
+  assert tokens.item.tolist() == [0, *events.item[read]]
+  # What is to be predicted is as without the queries, seen from more places.
+  assert set(targets.item.tolist()) == set(wanted.item.tolist())
+  engaged = np.append(True, events.engaged[read])
+  np.testing.assert_array_equal(tokens.item[engaged], before.item)
+  assert not targets.shown.any()
+
+
+def test_what_was_shown_in_vain_lies_before_the_target(world):
+  events = world.events[7]
+  ((tokens, targets),) = training(events, world)
+  engaged = np.flatnonzero(events.engaged)[: tokens.item.size]
+  found = 0
+  for place, (target, shown) in enumerate(
+    zip(engaged, targets.shown, strict=True)
+  ):
+    between = range(engaged[place - 1] + 1 if place else 0, target)
+    assert shown == (events.item[between[0]] if between else 0)
+    found += bool(between)
+  assert found
+
+
+def test_a_session_ends_with_a_gap_or_an_unknown_time(world):
+  events = world.events[7]
+  day = 86_400
+  assert histories.sessions(events, day).tolist() == [
+    0, 1, *[2] * (len(events) - 2)
+  ]  # fmt: skip
+  assert histories.sessions(events, 60).tolist() == list(range(len(events)))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories, pipeline
 
 LENGTH = 24
@@ -18,10 +19,9 @@ def pieces(world):
     for events in world.events
     for piece in histories.training(
       events,
+      config_lib.Data(length=LENGTH),
       until=world.vocabulary.test_from,
-      inputs="engagements",
       outcomes=world.vocabulary.outcomes,
-      length=LENGTH,
     )
   ]
 

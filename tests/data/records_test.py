@@ -73,3 +73,22 @@ def test_event_of_an_unlisted_item_is_named(log, known):
   log = log.assign(item=log["item"].replace("b", "lost"))
   with pytest.raises(ValueError, match="item lost of the log is not in"):
     next(records.examples(log, known))
+
+
+def test_a_query_is_kept_apart_and_merged_back(log, known):
+  about = ~log["engaged"] & (np.arange(80) % 3 == 0)
+  queries = log.assign(context=about)
+  plain = dict(records.examples(log, known))
+  for user, example in records.examples(queries, known):
+    assert len(example["contexts"]["item"]) == about[log["user"] == user].sum()
+    events = records.events(example)
+    assert events.context.sum() == len(example["contexts"]["item"])
+    assert not (events.context & events.engaged).any()
+    before = records.events(plain[user])
+    np.testing.assert_array_equal(events.item, before.item)
+    assert not before.context.any()
+
+
+def test_an_event_cannot_be_context_and_engaged(log, known):
+  with pytest.raises(ValueError, match="both engaged with and context"):
+    list(records.examples(log.assign(context=True), known))

@@ -16,7 +16,9 @@ def case(*targets):
     actions[n, names] = 1
   zeros = np.zeros(len(targets), np.int64)
   item = np.array([item for item, *_ in targets], np.int32)
-  events = schema.Events(item, actions, zeros, zeros, zeros, zeros == 0)
+  events = schema.Events(
+    item, actions, zeros, zeros, zeros, zeros == 0, zeros > 0
+  )
   return splits.Case("u", events, events)
 
 

@@ -1,43 +1,67 @@
 import jax
 import numpy as np
+import pytest
 
+from pinrec_jax import config as config_lib
 from pinrec_jax.losses import sampling
 
+ITEMS = 19
 
-def test_expected_counts_are_the_counts_seen_on_average():
+
+def _draw(
+  key, targets, share, shown=(), shown_share=None,
+  *, in_batch=0, uniform=0, impressions=0,
+):  # fmt: skip
+  share = np.asarray(share, np.float32)
+  shown_share = share if shown_share is None else shown_share
+  mixture = sampling.Mixture(
+    len(share) - 1, lambda item: share[item], lambda item: shown_share[item]
+  )
+  return mixture.draw(
+    jax.random.key(key),
+    np.asarray(targets),
+    np.asarray(shown or [0]),
+    config_lib.Loss(
+      in_batch=in_batch, uniform=uniform, impressions=impressions
+    ),
+  )
+
+
+@pytest.mark.parametrize("impressions", [0, 24])
+def test_expected_counts_are_the_counts_seen_on_average(impressions):
   rng = np.random.default_rng(0)
-  share = np.append(0, rng.dirichlet(np.ones(19))).astype(np.float32)
-  counts = np.zeros(20)
-  draws = 400
+  share, shown_share = (
+    np.append(0, rng.dirichlet(np.ones(ITEMS))).astype(np.float32)
+    for _ in range(2)
+  )
+  counts, draws = np.zeros(ITEMS + 1), 400
+  expected = 32 * share + 16 / ITEMS + impressions * shown_share
   for n in range(draws):
-    key = jax.random.key(n)
-    targets = jax.random.choice(key, 20, (64,), p=share)
-    drawn = sampling.mixed(key, targets, share, in_batch=32, uniform=16)
+    targets = rng.choice(ITEMS + 1, 64, p=share / share.sum())
+    shown = rng.choice(ITEMS + 1, 48, p=shown_share / shown_share.sum())
+    drawn, of_targets = _draw(
+      n, targets, share, shown.tolist(), shown_share,
+      in_batch=32, uniform=16, impressions=impressions,
+    )  # fmt: skip
     item = np.asarray(drawn.item)
     np.add.at(counts, item, 1)
-    np.testing.assert_allclose(
-      np.exp(drawn.log_expected), (32 * share + 16 / 19)[item], rtol=1e-5
-    )
-  expected = 32 * share[1:] + 16 / 19
-  np.testing.assert_allclose(counts[1:] / draws, expected, rtol=0.12)
+    for items, log_expected in (
+      (item, drawn.log_expected),
+      (targets, of_targets),
+    ):
+      np.testing.assert_allclose(
+        np.exp(log_expected), expected[items], rtol=1e-4
+      )
+  np.testing.assert_allclose(counts[1:] / draws, expected[1:], rtol=0.15)
 
 
 def test_positions_without_a_target_are_not_counted():
-  targets = np.array([0, 0, 0, 5, 6])
-  share = np.full(8, 1 / 7, np.float32)
-  drawn = sampling.mixed(
-    jax.random.key(0), targets, share, in_batch=5, uniform=0
-  )
+  share = np.full(8, 1 / 7)
+  drawn, _ = _draw(0, [0, 0, 0, 5, 6], share, in_batch=5)
   assert sorted(drawn.item.tolist()) == [0, 0, 0, 5, 6]
   np.testing.assert_allclose(np.exp(drawn.log_expected), 2 / 7, rtol=1e-5)
 
 
 def test_uniform_draws_reach_every_item_but_none_the_empty_row():
-  drawn = sampling.mixed(
-    jax.random.key(0),
-    np.zeros(4, np.int32),
-    np.full(6, 0.2, np.float32),
-    in_batch=0,
-    uniform=500,
-  )
+  drawn, _ = _draw(0, np.zeros(4, np.int32), np.full(6, 0.2), uniform=500)
   assert set(drawn.item.tolist()) == {1, 2, 3, 4, 5}

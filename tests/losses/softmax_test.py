@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pinrec_jax import config as config_lib
 from pinrec_jax.losses import sampling, softmax
 
 CORPUS = 50
@@ -26,7 +27,7 @@ def _reference(query, positive, negative, own, ids, log_expected, temperature):
   return np.array(losses)
 
 
-def _case(queries=13, negatives=40, seed=0):
+def _case(queries=12, negatives=40, seed=0):
   rng = np.random.default_rng(seed)
   items = _unit(rng, CORPUS, 6)
   own = rng.integers(1, CORPUS, queries)
@@ -35,20 +36,45 @@ def _case(queries=13, negatives=40, seed=0):
   return _unit(rng, queries, 6), items[own], items[ids], own, ids, expected
 
 
-@pytest.mark.parametrize("chunk", [1, 5, 13, 64])
-def test_equals_the_definition_in_float64(chunk):
+def _loss(
+  query, positive, negative, own, ids, expected, *, temperature, rows=4, **loss
+):
+  """The loss of queries that have one target each, put into rows."""
+  length = len(own) // rows
+
+  def split(x):
+    return jnp.reshape(x, (rows, length, *x.shape[1:]))
+
+  targets = softmax.Targets(
+    split(positive),
+    split(own),
+    jnp.broadcast_to(jnp.eye(length, dtype=bool), (rows, length, length)),
+    jnp.zeros((rows, length)),
+  )
+  return softmax.sampled_softmax(
+    split(query),
+    targets,
+    softmax.Scored(negative, ids, expected),
+    temperature=temperature,
+    config=config_lib.Loss(**loss),
+  ).reshape(-1)
+
+
+@pytest.mark.parametrize("chunk", [1, 6, 64])
+@pytest.mark.parametrize("block", [1, 7, 40, 64])
+def test_equals_the_definition_in_float64(chunk, block):
   case = _case()
-  got = softmax.sampled_softmax(*case, temperature=0.1, chunk=chunk)
+  got = _loss(*case, temperature=0.1, chunk=chunk, block=block)
   np.testing.assert_allclose(got, _reference(*case, 0.1), rtol=2e-5)
 
 
-@pytest.mark.parametrize("chunk", [4, 64])
-def test_gradient_equals_that_of_the_whole_matrix(chunk):
+@pytest.mark.parametrize(("chunk", "block"), [(4, 64), (64, 9), (3, 40)])
+def test_gradient_equals_that_of_the_whole_matrix(chunk, block):
   query, positive, negative, own, ids, expected = _case()
 
   def chunked(q, p, n, t):
-    return softmax.sampled_softmax(
-      q, p, n, own, ids, expected, temperature=t, chunk=chunk
+    return _loss(
+      q, p, n, own, ids, expected, temperature=t, chunk=chunk, block=block
     ).sum()
 
   def whole(q, p, n, t):
@@ -69,20 +95,27 @@ def test_gradient_equals_that_of_the_whole_matrix(chunk):
   )
 
 
-def test_a_query_whose_negatives_are_all_its_own_positive_costs_nothing():
+@pytest.mark.parametrize("objective", ["next_item", "windowed"])
+def test_a_query_whose_negatives_are_all_its_own_positive_costs_nothing(
+  objective,
+):
   rng = np.random.default_rng(0)
   query, item = _unit(rng, 1, 4), _unit(rng, 1, 4)
-  loss = softmax.sampled_softmax(
-    query,
-    item,
-    np.repeat(item, 3, 0),
-    np.array([7]),
-    np.array([7, 7, 0]),
-    np.zeros(3, np.float32),
-    temperature=0.1,
-    chunk=1,
-  )
-  np.testing.assert_allclose(loss, 0, atol=1e-6)
+  value, slope = jax.value_and_grad(
+    lambda q: _loss(
+      q,
+      item,
+      np.repeat(item, 3, 0),
+      np.array([7]),
+      np.array([7, 7, 0]),
+      np.zeros(3, np.float32),
+      temperature=0.1,
+      rows=1,
+      objective=objective,
+    ).sum()
+  )(query)
+  np.testing.assert_allclose(value, 0, atol=1e-6)
+  np.testing.assert_allclose(slope, 0, atol=1e-6)
 
 
 def _full_gradient(query, items, own):
@@ -104,10 +137,18 @@ def test_the_correction_recovers_the_full_softmax():
 
   def sampled(key, *, corrected):
     targets = jax.random.choice(key, CORPUS, (400,), p=share)
-    drawn = sampling.mixed(key, targets, share, in_batch=400, uniform=100)
+    mixture = sampling.Mixture(
+      CORPUS - 1, lambda item: share[item], lambda item: share[item]
+    )
+    drawn, _ = mixture.draw(
+      key,
+      targets,
+      jnp.zeros(1, jnp.int32),
+      config_lib.Loss(in_batch=400, uniform=100),
+    )
     expected = drawn.log_expected if corrected else jnp.zeros(500)
     return jax.grad(
-      lambda q: softmax.sampled_softmax(
+      lambda q: _loss(
         q[None],
         items[own][None],
         jnp.asarray(items)[drawn.item],
@@ -115,7 +156,7 @@ def test_the_correction_recovers_the_full_softmax():
         drawn.item,
         expected,
         temperature=0.5,
-        chunk=1,
+        rows=1,
       )[0]
     )(query)
 

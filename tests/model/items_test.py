@@ -14,6 +14,7 @@ def _features(rng: np.random.Generator, size: int) -> items.ItemFeatures:
     rows=rng.integers(0, 11, (size, 2), dtype=np.int32),
     categorical=rng.integers(0, 5, (size, 3), dtype=np.int32),
     dense=rng.normal(size=(size, 2)).astype(np.float32),
+    item_type=rng.integers(0, 2, size, dtype=np.int32),
   )
 
 
@@ -34,7 +35,7 @@ def test_leading_axes_do_not_matter(embedder):
   features = _features(np.random.default_rng(0), 12)
   params = embedder.init(jax.random.key(0), features)
   flat = embedder.apply(params, features)
-  folded = jax.tree.map(lambda c: c.reshape(3, 4, -1), features)
+  folded = jax.tree.map(lambda c: c.reshape(3, 4, *c.shape[1:]), features)
   np.testing.assert_allclose(
     embedder.apply(params, folded).reshape(12, -1), flat, atol=1e-6
   )
@@ -81,3 +82,25 @@ def test_two_tables_tell_apart_what_one_confuses():
 
 def test_unit_of_nothing_is_finite():
   assert jnp.isfinite(items.unit(jnp.zeros((2, 3)))).all()
+
+
+def test_an_embedder_for_each_type_leaves_the_others_alone():
+  features = _features(np.random.default_rng(0), 12)
+  embedder = items.ItemEmbedder(
+    dim=8, tables=2, rows=11, features=FEATURES, content=True, towers=2
+  )
+  params = embedder.init(jax.random.key(0), features)["params"]
+  before = embedder.apply({"params": params}, features)
+  changed = {**params, "out_1": jax.tree.map(lambda x: x + 1, params["out_1"])}
+  after = embedder.apply({"params": changed}, features)
+  moved = np.abs(after - before).max(-1) > 1e-3
+  np.testing.assert_array_equal(moved, features.item_type == 1)
+
+
+def test_one_embedder_reads_every_type_alike(embedder):
+  features = _features(np.random.default_rng(0), 12)
+  params = embedder.init(jax.random.key(0), features)
+  other = features._replace(item_type=1 - features.item_type)
+  np.testing.assert_array_equal(
+    embedder.apply(params, features), embedder.apply(params, other)
+  )

@@ -25,9 +25,9 @@ def _tokens(world, users, length=LENGTH) -> histories.Tokens:
   return histories.serving(read, length)
 
 
-@pytest.fixture
-def parts(world):
-  config = _config()
+@pytest.fixture(params=config_lib.BACKBONES)
+def parts(world, request):
+  config = _config(backbone=request.param)
   model = pinrec.of_config(config, world.vocabulary)
   features = items.features(world.items, 2, config.model.rows)
   tokens = _tokens(world, 4)
@@ -114,16 +114,17 @@ def test_every_part_of_a_condition_moves_the_query(parts):
   model, params, _, _ = parts
   state = jax.random.normal(jax.random.key(1), (16,))
 
-  def query(outcome, surface, offset):
-    condition = head.Condition(
-      jnp.array(outcome), jnp.array(surface), jnp.array(offset)
+  def query(**asked):
+    condition = head.UNSPECIFIED._replace(
+      **{part: jnp.array(value) for part, value in asked.items()}
     )
     return model.apply(params, state, condition, method="queries")
 
-  plain = query(0, 0, 0)
+  plain = query()
   np.testing.assert_allclose(np.linalg.norm(plain), 1, atol=1e-6)
-  for other in (query(1, 0, 0), query(0, 1, 0), query(0, 0, 1)):
-    assert np.abs(other - plain).max() > 1e-4
+  for part in head.Condition._fields:
+    for value in (1, 2):
+      assert np.abs(query(**{part: value}) - plain).max() > 1e-4
 
 
 def test_an_unconditioned_model_ignores_conditions(world):
@@ -132,7 +133,7 @@ def test_an_unconditioned_model_ignores_conditions(world):
   params = model.init(jax.random.key(0), features, _tokens(world, 2))
   assert not any("outcome" in k for k in params["params"]["head"])
   state = jnp.ones((2, 16))
-  ones, twos = (head.Condition(*3 * [jnp.full((2,), n)]) for n in (1, 2))
+  ones, twos = (head.Condition(*4 * [jnp.full((2,), n)]) for n in (1, 2))
   np.testing.assert_array_equal(
     model.apply(params, state, ones, method="queries"),
     model.apply(params, state, twos, method="queries"),

@@ -173,16 +173,45 @@ def test_response_tells_each_candidate_and_what_was_unknown(parse, world, text):
     item=np.array([[9, 9], [3, 4]], np.int32),
     score=np.array([[0, 0], [0.25, 1 / 3]], np.float32),
     outcome=np.array([[0, 0], [2, -1]]),
+    offset=np.array([[0, 0], [60, -1]]),
     step=np.array([[0, 0], [0, 1]]),
   )
   answer = json.loads(requests.response(request, found, 1, known))
   assert answer == {
     "user": "u",
     "candidates": [
-      {"item": ids[3], "outcome": "like", "step": 0, "score": 0.25},
-      {"item": ids[4], "outcome": None, "step": 1, "score": 0.333333},
+      {
+        "item": ids[3],
+        "outcome": "like",
+        "offset": 60,
+        "step": 0,
+        "score": 0.25,
+      },
+      {
+        "item": ids[4],
+        "outcome": None,
+        "offset": None,
+        "step": 1,
+        "score": 0.333333,
+      },
     ],
     "unknown_items": ["new"],
   }
   answer = requests.response(parse([KNOWN]), found, 1, world.catalogue)
   assert "unknown_items" not in json.loads(answer)
+
+
+def test_the_context_of_a_request_is_read_last(world, small, untrained):
+  def parse(**more):
+    line = json.dumps({"user": "u", "events": [KNOWN], **more})
+    return requests.parse(
+      line, 1, known=world.catalogue, retriever=untrained(small)
+    )
+
+  request = parse(context={"item": 110, "surface": "search"})
+  assert world.items.ids[request.events.item].tolist() == [105, 110]
+  assert request.events.engaged.tolist() == [True, False]
+  assert request.events.context.tolist() == [False, True]
+  assert parse(context=None).events.item.size == 1
+  with pytest.raises(ValueError, match="event 1 has no item"):
+    parse(context={"surface": "search"})

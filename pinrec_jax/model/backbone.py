@@ -1,0 +1,58 @@
+"""A stack of causal blocks over packed rows, or over a cache."""
+
+import dataclasses
+import functools
+
+import flax.linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from pinrec_jax.data import histories
+from pinrec_jax.model import attention, hstu, pooled, transformer
+
+
+class Backbone(nn.Module):
+  """History positions in, states out; every kind of block keeps one contract.
+
+  A block reads the slots its view shows and extends its part of the cache, so
+  training, prefill and decoding are one call (arXiv 2504.10507, backbone).
+  """
+
+  kind: str  # of config.BACKBONES
+  layers: int
+  heads: int
+  dropout: float
+  positions: int  # slots a history can have
+  dtype: DTypeLike
+
+  @nn.compact
+  def __call__(
+    self,
+    x: Float[Array, "b l w"],
+    tokens: histories.Tokens,
+    cache: attention.Cache | None = None,
+    *,
+    train: bool = False,
+  ) -> tuple[Float[Array, "b l w"], attention.Cache | None]:
+    """Returns the states and, where one was given, the extended cache."""
+    block = {
+      "transformer": transformer.Block,
+      "hstu": functools.partial(hstu.Block, positions=self.positions),
+      "pooled": pooled.Block,
+    }[self.kind]
+    pasts = cache.layers if cache is not None else (None,) * self.layers
+    view, cache = attention.look_back(tokens.segment, tokens.time, cache)
+    x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    layers = []
+    for n, past in enumerate(pasts):
+      x, past = block(
+        heads=self.heads,
+        dropout=self.dropout,
+        dtype=self.dtype,
+        name=f"block_{n}",
+      )(x, view, past, train)
+      layers.append(past)
+    x = nn.LayerNorm(dtype=self.dtype, name="norm")(x)
+    if cache is not None:
+      cache = dataclasses.replace(cache, layers=tuple(layers))
+    return x, cache

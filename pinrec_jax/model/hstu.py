@@ -1,0 +1,71 @@
+"""The HSTU block: pointwise gated attention, biased by place and time."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from pinrec_jax.data import schema
+from pinrec_jax.model import attention
+
+TIME_BUCKETS = 64
+BUCKET_WIDTH = 0.301  # of log seconds
+
+
+class Block(nn.Module):
+  """SiLU in place of the softmax, gated by the position itself.
+
+  arXiv 2402.17152, pointwise aggregated attention. Unlike the public code, the
+  time bias compares a position's own time with an earlier one's: nothing
+  tells it when the item to be predicted was engaged with.
+  """
+
+  heads: int
+  dropout: float
+  dtype: DTypeLike
+  positions: int  # slots a history can have
+
+  @nn.compact
+  def __call__(
+    self,
+    x: Float[Array, "b l w"],
+    view: attention.View,
+    past: attention.KVCache | None,
+    train: bool,
+  ) -> tuple[Float[Array, "b l w"], attention.KVCache | None]:
+    width = x.shape[-1]
+    shape = (self.heads, width // self.heads)
+    normed = nn.LayerNorm(dtype=self.dtype, name="attention_norm")(x)
+    gate, query, key, value = (
+      nn.silu(nn.DenseGeneral(shape, dtype=self.dtype, name=name)(normed))
+      for name in ("gate", "query", "key", "value")
+    )
+    key, value, past = attention.extended(key, value, past, view)
+    logits = jnp.einsum("blhk,bshk->bhls", query, key) + self._bias(view)
+    weight = jnp.where(view.mask, nn.silu(logits) / self.positions, 0)
+    read = jnp.einsum("bhls,bshk->blhk", weight.astype(self.dtype), value)
+    read = nn.LayerNorm(dtype=self.dtype, name="read_norm")(
+      read.reshape(x.shape)
+    )
+    drop = nn.Dropout(self.dropout, deterministic=not train)
+    y = drop(read * gate.reshape(x.shape))
+    return x + nn.Dense(width, dtype=self.dtype, name="out")(y), past
+
+  def _bias(self, view: attention.View) -> Float[Array, "b 1 l s"]:
+    """Returns what is added to a logit for the distance in place and time."""
+    small = nn.initializers.normal(0.02)
+    by_place = self.param("place_bias", small, (self.positions,))
+    by_time = self.param("time_bias", small, (TIME_BUCKETS + 1,))
+    slots = view.mask.shape[-1]
+    here = view.start + jnp.arange(view.mask.shape[-2])
+    apart = jnp.clip(here[:, None] - jnp.arange(slots), 0, self.positions - 1)
+    known = (view.time[:, :, None] != schema.UNKNOWN_TIME) & (
+      view.past_time[:, None, :] != schema.UNKNOWN_TIME
+    )
+    # The past only: a slot after the position wraps round, and is masked.
+    seconds = view.time[:, :, None] - view.past_time[:, None, :]
+    bucket = jnp.log1p(seconds.astype(jnp.float32)) / BUCKET_WIDTH
+    bucket = jnp.clip(bucket.astype(jnp.int32), 0, TIME_BUCKETS - 1)
+    # The last entry is that of an unknown time.
+    bucket = jnp.where(known, bucket, TIME_BUCKETS)
+    return (by_place[apart] + by_time[bucket])[:, None]

@@ -1,0 +1,61 @@
+"""Every configuration that is shipped is valid and can be trained."""
+
+import importlib.util
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import pipeline
+from pinrec_jax.model import pinrec
+from pinrec_jax.train import examples
+from pinrec_jax.train import state as state_lib
+from pinrec_jax.train import step as step_lib
+
+FOLDER = pathlib.Path(__file__).parent.parent / "configs"
+
+
+def _module(name):
+  spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+  assert spec is not None
+  assert spec.loader is not None
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=str)
+def test_is_valid_and_names_its_command(path):
+  module = _module(path.stem)
+  config_lib.validate(module.get_config())
+  assert f"--config=configs/{path.name}" in module.__doc__
+
+
+@pytest.mark.parametrize("name", _module("family").FAMILY)
+def test_every_member_of_the_family_learns(world, name):
+  config = _module("family").get_config(name)
+  config_lib.validate(config)
+  config.data.length, config.train.warmup = 12, 1
+  config.model.width = config.model.dim = 16
+  config.model.rows, config.loss.in_batch, config.loss.uniform = 64, 32, 16
+  rows, corpus = examples.packed(config, world)
+  corpus = jax.tree.map(jax.numpy.asarray, corpus)
+  batch = next(pipeline.batches(rows, batch=16, seed=0))
+  model = pinrec.of_config(config, world.vocabulary)
+  transform = state_lib.optimizer(config.train)
+  state = state_lib.create(model, transform, config.loss)
+  losses = []
+  for _ in range(30):
+    state, metrics = step_lib.train_step(
+      state, batch, corpus,
+      model=model, transform=transform, config=config.loss, seed=0,
+    )  # fmt: skip
+    losses.append(float(metrics["loss"]))
+  assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:3])
+
+
+def test_an_unknown_member_is_named():
+  with pytest.raises(ValueError, match=r"'bert' is unknown; .*sasrec"):
+    _module("family").get_config("bert")
