@@ -122,6 +122,7 @@ def memory(queries: int = 512, dim: int = 64) -> dict[str, dict[str, float]]:
       item = jax.ShapeDtypeStruct((number, dim), jnp.float32)
       gradient = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))
       told = gradient.lower(row, row, item).compile().memory_analysis()
+      assert told is not None  # XLA tells on every platform JAX has
       sizes[name] = told.temp_size_in_bytes / 2**20
     found[str(number)] = sizes
     print(f"| {number} | {sizes['blocks']:.0f} | {sizes['whole']:.0f} |")

@@ -17,7 +17,12 @@ def get_config() -> config_lib.Config:
   config = config_lib.Config()
   config.data.name = "kuairand/pure"
   config.model.dim = 128
-  config.train.steps = 1200
+  # Targets lie up to eight days after the history's end. Four days ahead of
+  # the validation day, a model that reads items and their order alone retrieves
+  # more than one that also reads when and where: .086 against .080 recall@10.
+  config.model.context = False
+  config.model.actions = False
+  config.train.steps = 1000
   config.train.batch = 64
   config.train.eval_every = 500
   # The validation day prefers this budget too, but test recall of earlier runs

@@ -38,7 +38,9 @@ class Model:
   actions: bool = True  # read what the user did, not only with which item
   context: bool = True  # read where and when, too
   conditioned: bool = True  # False: PinRec-UC, no outcome, surface or offset
-  offsets: tuple[int, ...] = (60, 3600, 86400)  # bucket edges, seconds
+  # Edges of the offset buckets, seconds; empty: fitted to the log's gaps.
+  offsets: tuple[int, ...] = (60, 3600, 86400)
+  fit_offsets: int = 3  # how many are fitted
   dtype: str = "float32"  # of activations; "bfloat16" on accelerators
 
 
@@ -154,7 +156,8 @@ def validate(config: Config) -> None:
     config.train,
   )
   positive = {
-    "model": ("width", "layers", "heads", "dim", "hashes", "rows"),
+    "model": ("width", "layers", "heads", "dim", "hashes", "rows",
+              "fit_offsets"),
     "data": ("length", "session_gap"),
     "loss": ("temperature", "chunk", "block", "softness", "window",
              "sketch_rows"),
@@ -192,9 +195,8 @@ def validate(config: Config) -> None:
     f"use a multiple of model.hashes ({model.hashes})",
   )  # fmt: skip
   _require(
-    bool(model.offsets) and sorted(set(model.offsets)) == list(model.offsets),
-    "model.offsets", model.offsets,
-    "list at least one number of seconds, increasing",
+    sorted(set(model.offsets)) == list(model.offsets),
+    "model.offsets", model.offsets, "list seconds, increasing, or none",
   )  # fmt: skip
   _require(
     loss.in_batch + loss.uniform + loss.impressions > 0,

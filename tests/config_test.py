@@ -22,7 +22,7 @@ def test_defaults_are_valid():
     ("model.dtype", "float64", "choose from float32, bfloat16"),
     ("model.dropout", 1.0, "below 1"),
     ("model.offsets", (60, 60), "increasing"),
-    ("model.offsets", (), "at least one"),
+    ("model.fit_offsets", 0, "above 0"),
     ("loss.temperature", 0.0, "above 0"),
     ("loss.condition_drop", -0.1, "below 1"),
     ("train.steps", 0, "above 0"),

@@ -30,7 +30,7 @@ def _module(name):
 def test_is_valid_and_names_its_command(path):
   module = _module(path.stem)
   config_lib.validate(module.get_config())
-  assert f"--config=configs/{path.name}" in module.__doc__
+  assert f"--config=configs/{path.name}" in str(module.__doc__)
 
 
 @pytest.mark.parametrize("name", _module("family").FAMILY)

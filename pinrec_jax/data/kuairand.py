@@ -178,6 +178,7 @@ class Kuairand(tfds.core.GeneratorBasedBuilder):
       surfaces=SURFACES,
       validation_from=VALIDATION_FROM,
       test_from=TEST_FROM,
+      gaps=records.gaps(log.loc[log["time"] < VALIDATION_FROM]),
     )
     known.save(pathlib.Path(self.data_path))
     return {"users": self._generate_examples(log, known)}

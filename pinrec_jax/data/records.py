@@ -40,6 +40,21 @@ def features(actions: int) -> tfds.features.FeaturesDict:
   )
 
 
+def gaps(log: pd.DataFrame) -> tuple[int, ...]:
+  """Returns percentiles 1 to 99 of the seconds between engagements.
+
+  Args:
+    log: as for `examples`.
+  """
+  dated = log.loc[log["engaged"] & log["time"].notna(), ["user", "time"]]
+  dated = dated.sort_values(["user", "time"], kind="stable")
+  apart = dated.groupby("user")["time"].diff().dropna()
+  if apart.empty:
+    return ()
+  found = np.percentile(apart, np.arange(1, 100))
+  return tuple(int(seconds) for seconds in found)
+
+
 def examples(
   log: pd.DataFrame, known: catalogue.Catalogue
 ) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -36,6 +36,9 @@ class Vocabulary:
   dense: int  # numbers in an item's dense features
   validation_from: int  # unix seconds
   test_from: int  # unix seconds
+  # Percentiles 1 to 99 of the seconds between a user's engagements, from those
+  # before the validation; empty if they have no times.
+  gaps: tuple[int, ...] = ()
 
   @classmethod
   def of(cls, fields: Mapping[str, Any]) -> "Vocabulary":
@@ -47,12 +50,29 @@ class Vocabulary:
         "surfaces": tuple(fields["surfaces"]),
         "item_types": tuple(fields["item_types"]),
         "features": tuple(Feature(**f) for f in fields["features"]),
+        "gaps": tuple(fields["gaps"]),
       }
     )
 
   def as_json(self) -> dict[str, Any]:
     """Returns plain values for a JSON file."""
     return dataclasses.asdict(self)
+
+  def gap_edges(self, edges: int) -> tuple[int, ...]:
+    """Returns times, in seconds, that split the gaps into equal shares.
+
+    Raises:
+      ValueError: if the log has too few different gaps for so many.
+    """
+    places = [round(100 * (n + 1) / (edges + 1)) - 1 for n in range(edges)]
+    found = sorted({max(self.gaps[place], 1) for place in places if self.gaps})
+    if len(found) < edges:
+      raise ValueError(
+        f"config.model.fit_offsets asks for {edges} different gaps between "
+        f"engagements and this data set has {len(found)}; ask for fewer, or "
+        "list config.model.offsets"
+      )
+    return tuple(found)
 
   @property
   def outcome_names(self) -> tuple[str, ...]:

@@ -110,13 +110,19 @@ class PinRec(nn.Module):
     return self.head(states, condition)
 
   @property
+  def edges(self) -> tuple[int, ...]:
+    """Seconds ahead at which one offset bucket ends and the next begins."""
+    config = self.config
+    return config.offsets or self.vocabulary.gap_edges(config.fit_offsets)
+
+  @property
   def buckets(self) -> int:
     """How many ranges of time ahead are told apart."""
-    return len(self.config.offsets) + 1
+    return len(self.edges) + 1
 
   def bucket(self, gap: Int[AnyArray, "*b"]) -> Int[Array, "*b"]:
     """Returns the offset condition for a time ahead; unknown (-1) is 0."""
-    edges = jnp.array(self.config.offsets, jnp.int32)
+    edges = jnp.array(self.edges, jnp.int32)
     return jnp.where(gap < 0, 0, 1 + jnp.searchsorted(edges, gap, side="right"))
 
   def temperatures(self) -> Float[Array, ""]:

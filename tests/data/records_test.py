@@ -92,3 +92,15 @@ def test_a_query_is_kept_apart_and_merged_back(log, known):
 def test_an_event_cannot_be_context_and_engaged(log, known):
   with pytest.raises(ValueError, match="both engaged with and context"):
     list(records.examples(log.assign(context=True), known))
+
+
+def test_gaps_are_those_between_a_users_own_dated_engagements(log):
+  found = records.gaps(log)
+  apart = []
+  for _, own in log[log["engaged"]].groupby("user"):
+    times = sorted(own["time"].dropna())
+    apart += list(np.diff(times))
+  assert len(found) == 99
+  assert found[49] == int(np.percentile(apart, 50))
+  assert found[-1] <= 20
+  assert records.gaps(log.assign(time=np.nan)) == ()

@@ -93,7 +93,7 @@ def test_an_embedder_for_each_type_leaves_the_others_alone():
   before = embedder.apply({"params": params}, features)
   changed = {**params, "out_1": jax.tree.map(lambda x: x + 1, params["out_1"])}
   after = embedder.apply({"params": changed}, features)
-  moved = np.abs(after - before).max(-1) > 1e-3
+  moved = np.abs(np.subtract(after, before)).max(-1) > 1e-3
   np.testing.assert_array_equal(moved, features.item_type == 1)
 
 

@@ -157,3 +157,14 @@ def test_buckets_of_time(parts):
   gaps = jnp.array([-1, 0, 59, 60, 3599, 3600, 10**6])
   got = model.apply(params, gaps, method="bucket")
   assert got.tolist() == [0, 1, 1, 2, 2, 3, 4]
+
+
+def test_offsets_can_be_fitted_to_the_logs_gaps(world):
+  vocabulary = dataclasses.replace(
+    world.vocabulary, gaps=tuple(range(10, 1000, 10))
+  )
+  model = pinrec.of_config(_config(offsets=()), vocabulary)
+  assert model.edges == (250, 500, 750)
+  assert model.buckets == 4
+  with pytest.raises(ValueError, match=r"fit_offsets asks for 3 .* has 0"):
+    _ = pinrec.of_config(_config(offsets=()), world.vocabulary).edges
