@@ -33,6 +33,9 @@ class Model:
   dropout: float = 0.2
   hashes: int = 2  # hash functions, each into a table of its own
   rows: int = 8192  # per table
+  # How often an id is hidden in training, so that content alone can stand for
+  # an item. Above 0, items never engaged with are read by content alone.
+  id_dropout: float = 0.0
   content: bool = True  # read the items' features beside their ids
   towers: bool = False  # an embedder for each item type
   actions: bool = True  # read what the user did, not only with which item
@@ -183,7 +186,10 @@ def validate(config: Config) -> None:
   }
   for field, (value, known) in choices.items():
     _require(value in known, field, value, f"choose from {', '.join(known)}")
-  for section, name in (("model", "dropout"), ("loss", "condition_drop")):
+  rates = (
+    ("model", "dropout"), ("model", "id_dropout"), ("loss", "condition_drop"),
+  )  # fmt: skip
+  for section, name in rates:
     value = getattr(getattr(config, section), name)
     _require(0 <= value < 1, f"{section}.{name}", value, "use 0 up to below 1")
   _require(
@@ -193,6 +199,10 @@ def validate(config: Config) -> None:
   _require(
     model.dim % model.hashes == 0, "model.dim", model.dim,
     f"use a multiple of model.hashes ({model.hashes})",
+  )  # fmt: skip
+  _require(
+    model.content or not model.id_dropout, "model.id_dropout",
+    model.id_dropout, "use 0, or set model.content=True",
   )  # fmt: skip
   _require(
     sorted(set(model.offsets)) == list(model.offsets),

@@ -155,12 +155,8 @@ def _retriever(
   dataset: dataset_lib.Dataset,
   trained: loop.Trained,
 ) -> retriever_lib.Retriever:
-  return retriever_lib.of_params(
-    config,
-    trained.model,
-    trained.params,
-    dataset.catalogue,
-    splits.outcome_share(dataset),
+  return retriever_lib.of_dataset(
+    config, trained.model, trained.params, dataset
   )
 
 

@@ -124,7 +124,6 @@ def untrained(world):
   import jax
   import optax
 
-  from pinrec_jax.data import splits
   from pinrec_jax.model import pinrec
   from pinrec_jax.serve import retriever
   from pinrec_jax.train import state
@@ -142,12 +141,6 @@ def untrained(world):
       weights[model] = jax.tree.map(
         lambda x: rng.normal(size=x.shape, scale=0.5).astype(x.dtype), shapes
       )
-    return retriever.of_params(
-      config,
-      model,
-      weights[model],
-      world.catalogue,
-      splits.outcome_share(world),
-    )
+    return retriever.of_dataset(config, model, weights[model], world)
 
   return of_config

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import schema
@@ -62,3 +62,16 @@ def outcome_share(dataset: dataset_lib.Dataset) -> Float32[np.ndarray, "o"]:
     dated = (events.time != schema.UNKNOWN_TIME) & (events.time < until)
     counts += events.actions[dated & events.engaged, :outcomes].sum(0)
   return (counts / counts.sum()).astype(np.float32)
+
+
+def cold(dataset: dataset_lib.Dataset, until: int) -> Bool[np.ndarray, "v"]:
+  """Returns which items no user engaged with before a time."""
+  never = np.ones(len(dataset.items.ids), bool)
+  for events in dataset.events:
+    never[events.item[events.engaged & (events.time < until)]] = False
+  return never
+
+
+def training_ends(vocabulary: schema.Vocabulary, *, refit: bool) -> int:
+  """Returns the first second that is not trained on."""
+  return vocabulary.test_from if refit else vocabulary.validation_from

@@ -198,9 +198,11 @@ def loss(
   negatives, target_expected = mixture.draw(
     negative_key, targets.item.reshape(-1), targets.shown.reshape(-1), config
   )
-  states, _ = bound.states(
-    bound.embed(corpus.features.take(tokens.item)), tokens, train=True
-  )
+
+  def embedded(item: Int[AnyArray, "*n"]) -> Float[Array, "*n d"]:
+    return bound.embed(corpus.features.take(item), train=True)
+
+  states, _ = bound.states(embedded(tokens.item), tokens, train=True)
   states = jnp.tile(states, (1, meets.shape[1] // meets.shape[2], 1))
   temperature = bound.temperatures()
   if not config.learned_temperature:
@@ -209,13 +211,13 @@ def loss(
   losses = softmax.sampled_softmax(
     bound.queries(states, condition),
     softmax.Targets(
-      vector=bound.embed(corpus.features.take(targets.item)),
+      vector=embedded(targets.item),
       item=targets.item,
       meets=meets,
       bias=target_expected.reshape(targets.item.shape) * classic,
     ),
     softmax.Scored(
-      vector=bound.embed(corpus.features.take(negatives.item)),
+      vector=embedded(negatives.item),
       item=negatives.item,
       log_expected=negatives.log_expected * (config.logq != "none"),
     ),

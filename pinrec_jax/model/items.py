@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas.util
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from pinrec_jax.data import schema
 from pinrec_jax.types import AnyArray
@@ -21,10 +21,15 @@ hash_array: Any = pandas.util.hash_array
 class ItemFeatures(NamedTuple):
   """What an item is known by, one row an item."""
 
-  rows: Int[AnyArray, "*n x"]  # its row in each hash table
+  rows: Int[AnyArray, "*n x"]  # its row in each hash table; -1 is no id
   categorical: Int[AnyArray, "*n g"]  # 0 is missing
   dense: Float[AnyArray, "*n f"]
   item_type: Int[AnyArray, "*n"]
+
+  def hide(self, hidden: Bool[AnyArray, "*n"]) -> "ItemFeatures":
+    """Returns the features with some items' ids left out."""
+    place = jnp if isinstance(hidden, jax.Array) else np
+    return self._replace(rows=place.where(hidden[..., None], -1, self.rows))
 
   def take(self, items: Int[AnyArray, "*n"]) -> "ItemFeatures":
     """Returns the features of the items in the given rows."""
@@ -88,7 +93,8 @@ class ItemEmbedder(nn.Module):
       ]
       for n in range(self.tables)
     ]
-    own = jnp.concatenate(parts, -1)
+    own = jnp.concatenate(parts, -1) * (items.rows[..., :1] >= 0)
+    parts = [own]
     if self.content:
       column = 0
       for feature in self.features:

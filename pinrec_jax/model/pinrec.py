@@ -70,8 +70,15 @@ class PinRec(nn.Module):
       (),
     )
 
-  def embed(self, features: items.ItemFeatures) -> Float[Array, "*n d"]:
-    """Returns the unit vectors of items."""
+  def embed(
+    self, features: items.ItemFeatures, *, train: bool = False
+  ) -> Float[Array, "*n d"]:
+    """Returns the unit vectors of items; in training some lack their id."""
+    rate = self.config.id_dropout
+    if train and rate:
+      shape = features.rows.shape[:-1]
+      hidden = jax.random.bernoulli(self.make_rng("dropout"), rate, shape)
+      features = features.hide(hidden)
     return self.item_embedder(features)
 
   def states(

@@ -34,6 +34,7 @@ def save(
   told.unlink(missing_ok=True)
   known.save(folder)
   np.save(folder / "vectors.npy", retriever.embedded)
+  np.save(folder / "rows.npy", retriever.features.rows)
   index = retriever.index
   scann = isinstance(index, approximate.Scann)
   if scann:
@@ -84,7 +85,12 @@ def load(
     config,
     model,
     params,
-    items.features(known.items, config.model.hashes, config.model.rows),
+    items.ItemFeatures(
+      np.load(folder / "rows.npy"),
+      known.items.categorical,
+      known.items.dense,
+      known.items.item_type,
+    ),
     np.flatnonzero(known.items.candidate).astype(np.int32),
     embedded,
     index,

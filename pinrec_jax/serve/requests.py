@@ -123,9 +123,11 @@ def _features(
   lost = np.flatnonzero(events.item == schema.NO_ITEM)
   unknown = [str(told[n]["item"]) for n in lost]
   if unknown:
-    features.rows[lost] = items_lib.hashed_rows(
-      unknown, model.hashes, model.rows
-    )
+    features.rows[lost] = -1
+    if not model.id_dropout:
+      features.rows[lost] = items_lib.hashed_rows(
+        unknown, model.hashes, model.rows
+      )
     for n in lost:
       given = told[n].get("features") or {}
       if not isinstance(given, dict):

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import catalogue as catalogue_lib
-from pinrec_jax.data import histories, schema
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import histories, schema, splits
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.decode import compress, generate
 from pinrec_jax.index import approximate, exact, merge
@@ -226,20 +226,22 @@ def _embed(
   return model.bind({"params": params}).embed(features)
 
 
-def of_params(
+def of_dataset(
   config: config_lib.Config,
   model: pinrec.PinRec,
   params: Params,
-  known: catalogue_lib.Catalogue,
-  outcome_share: Float[np.ndarray, "o"],
+  dataset: dataset_lib.Dataset,
   *,
   chunk: int = 8192,
 ) -> Retriever:
   """Returns a retriever over a log's candidates, its index freshly built."""
   features = model_items.features(
-    known.items, config.model.hashes, config.model.rows
+    dataset.items, config.model.hashes, config.model.rows
   )
-  catalogue = np.flatnonzero(known.items.candidate).astype(np.int32)
+  if config.model.id_dropout:
+    until = splits.training_ends(dataset.vocabulary, refit=config.train.refit)
+    features = features.hide(splits.cold(dataset, until))
+  catalogue = np.flatnonzero(dataset.items.candidate).astype(np.int32)
   vectors = [
     _embed(model, params, features.take(catalogue[start : start + chunk]))
     for start in range(0, len(catalogue), chunk)
@@ -253,5 +255,5 @@ def of_params(
     catalogue,
     embedded,
     build_index(config.index.kind, embedded),
-    outcome_share,
+    splits.outcome_share(dataset),
   )

@@ -5,7 +5,7 @@ from jaxtyping import Float32, Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import histories, pipeline
+from pinrec_jax.data import histories, pipeline, splits
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import items
 
@@ -15,9 +15,7 @@ def packed(
 ) -> tuple[pipeline.PackedRows, objectives.Corpus]:
   """Returns the packed training histories and what is counted over them."""
   vocabulary = dataset.vocabulary
-  until = vocabulary.validation_from
-  if config.train.refit:
-    until = vocabulary.test_from
+  until = splits.training_ends(vocabulary, refit=config.train.refit)
   pieces = [
     piece
     for events in dataset.events

@@ -71,12 +71,8 @@ def validate(
 ) -> dict[str, float]:
   """Returns recall@10 of the budgeted list on the validation users."""
   exact = dataclasses.replace(config.index, kind="exact")
-  retriever = retriever_lib.of_params(
-    dataclasses.replace(config, index=exact),
-    model,
-    params,
-    dataset.catalogue,
-    splits.outcome_share(dataset),
+  retriever = retriever_lib.of_dataset(
+    dataclasses.replace(config, index=exact), model, params, dataset
   )
   lists = evals_run.retrieve(
     retriever, cases, size=10, budget=retriever.budget(), quiet=True

@@ -60,3 +60,18 @@ def test_outcome_share_counts_dated_training_engagements(world):
   share = splits.outcome_share(world)
   np.testing.assert_allclose(share, counts / counts.sum(), rtol=1e-6)
   assert share[0] > share[1] > share[2] > 0
+
+
+def test_cold_items_are_those_nobody_engaged_with_before(world):
+  until = world.vocabulary.validation_from
+  warm = {
+    int(item)
+    for events in world.events
+    for item, time, engaged in zip(
+      events.item, events.time, events.engaged, strict=True
+    )
+    if engaged and time < until
+  }
+  cold = splits.cold(world, until)
+  assert {n for n in range(len(cold)) if not cold[n]} == warm
+  assert splits.cold(world, 0).all()

@@ -13,11 +13,15 @@ from pinrec_jax.model import head, items, pinrec
 LENGTH, STEPS = 10, 4
 
 
-@pytest.fixture(scope="module", params=config_lib.BACKBONES)
+@pytest.fixture(scope="module")
 def parts(world, request):
   config = config_lib.Config(
     model=config_lib.Model(
-      backbone=request.param, width=16, heads=2, dim=8, rows=64
+      backbone=getattr(request, "param", "transformer"),
+      width=16,
+      heads=2,
+      dim=8,
+      rows=64,
     )
   )
   config.data.length = LENGTH + STEPS
@@ -69,6 +73,7 @@ def _reference(model, params, features, tokens, wanted, fed):
   return np.stack(found, 1)
 
 
+@pytest.mark.parametrize("parts", config_lib.BACKBONES, indirect=True)
 @pytest.mark.parametrize("fed", [0, 1])
 @pytest.mark.parametrize(
   ("surface", "offset", "item_type"), [(0, -1, 0), (2, 3600, 1)]

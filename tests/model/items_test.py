@@ -104,3 +104,14 @@ def test_one_embedder_reads_every_type_alike(embedder):
   np.testing.assert_array_equal(
     embedder.apply(params, features), embedder.apply(params, other)
   )
+
+
+def test_a_hidden_id_leaves_the_content(embedder):
+  features = _features(np.random.default_rng(0), 12)
+  params = embedder.init(jax.random.key(0), features)
+  hidden = np.arange(12) % 3 == 0
+  vectors = embedder.apply(params, features.hide(hidden))
+  other = features._replace(rows=(features.rows + 1) % 11)
+  others = embedder.apply(params, other.hide(hidden))
+  same = np.abs(np.subtract(vectors, others)).max(-1) < 1e-6
+  np.testing.assert_array_equal(same, hidden)

@@ -25,14 +25,19 @@ def _tokens(world, users, length=LENGTH) -> histories.Tokens:
   return histories.serving(read, length)
 
 
-@pytest.fixture(params=config_lib.BACKBONES)
+@pytest.fixture
 def parts(world, request):
-  config = _config(backbone=request.param)
+  config = _config(backbone=getattr(request, "param", "transformer"))
   model = pinrec.of_config(config, world.vocabulary)
   features = items.features(world.items, 2, config.model.rows)
   tokens = _tokens(world, 4)
   params = model.init(jax.random.key(0), features, tokens)
   return model, params, features, tokens
+
+
+every_backbone = pytest.mark.parametrize(
+  "parts", config_lib.BACKBONES, indirect=True
+)
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -42,6 +47,7 @@ def _states(model, params, features, tokens, cache=None):
   return model.apply(params, vectors, tokens, cache, method="states")
 
 
+@every_backbone
 def test_a_state_depends_on_the_past_only(parts):
   model, params, features, tokens = parts
   vectors = model.apply(params, features.take(tokens.item), method="embed")
@@ -63,6 +69,7 @@ def test_a_state_depends_on_the_past_only(parts):
     assert (slope[:, : at + 1][read[:, : at + 1]] > 0).all()
 
 
+@every_backbone
 def test_packed_users_do_not_see_each_other(parts, world):
   model, params, features, _ = parts
   one, two = (
@@ -79,6 +86,7 @@ def test_packed_users_do_not_see_each_other(parts, world):
   )
 
 
+@every_backbone
 def test_padding_changes_nothing(parts, world):
   model, params, features, _ = parts
   short = _tokens(world, 3, length=6)
@@ -92,7 +100,8 @@ def test_padding_changes_nothing(parts, world):
   )
 
 
-@pytest.mark.parametrize("split", [1, 4, 9])
+@every_backbone
+@pytest.mark.parametrize("split", [1, 4])
 def test_cached_in_two_parts_equals_at_once(parts, split):
   model, params, features, tokens = parts
   whole, _ = _states(model, params, features, tokens)
@@ -168,3 +177,16 @@ def test_offsets_can_be_fitted_to_the_logs_gaps(world):
   assert model.buckets == 4
   with pytest.raises(ValueError, match=r"fit_offsets asks for 3 .* has 0"):
     _ = pinrec.of_config(_config(offsets=()), world.vocabulary).edges
+
+
+def test_ids_are_hidden_in_training_alone(world):
+  model = pinrec.of_config(_config(id_dropout=0.5), world.vocabulary)
+  features = items.features(world.items, 2, 64)
+  params = model.init(jax.random.key(0), features, _tokens(world, 2))
+  plain = model.apply(params, features, method="embed")
+  train = model.apply(
+    params, features, train=True, method="embed",
+    rngs={"dropout": jax.random.key(0)},
+  )  # fmt: skip
+  hidden = np.abs(np.subtract(plain, train)).max(-1) > 1e-5
+  assert 0.2 < hidden.mean() < 0.8

@@ -215,3 +215,10 @@ def test_the_context_of_a_request_is_read_last(world, small, untrained):
   assert parse(context=None).events.item.size == 1
   with pytest.raises(ValueError, match="event 1 has no item"):
     parse(context={"surface": "search"})
+
+
+def test_where_ids_may_be_hidden_an_unknown_item_has_none(parse, small):
+  small.model.id_dropout = 0.2
+  request = parse([KNOWN, {"item": "new", "features": {"tag": "t1"}}])
+  assert (request.features.rows[1] == -1).all()
+  assert (request.features.rows[0] >= 0).all()

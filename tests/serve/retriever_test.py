@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -154,13 +156,8 @@ def test_catalogue_is_embedded_alike_in_chunks(world, small, untrained):
   retriever = untrained(small)
   assert (retriever.catalogue == np.arange(1, 28)).all()
   assert schema.NO_ITEM not in retriever.catalogue
-  chunked = retriever_lib.of_params(
-    small,
-    retriever.model,
-    retriever.params,
-    world.catalogue,
-    retriever.outcome_share,
-    chunk=10,
+  chunked = retriever_lib.of_dataset(
+    small, retriever.model, retriever.params, world, chunk=10
   )
   np.testing.assert_allclose(chunked.embedded, retriever.embedded, atol=1e-6)
   norms = np.linalg.norm(retriever.embedded, axis=-1)
@@ -171,3 +168,42 @@ def test_history_and_steps_share_the_positions(small, untrained):
   assert untrained(small).longest == small.data.length - 1
   small.decode.steps = 1
   assert untrained(small).longest == small.data.length
+
+
+def test_items_nobody_engaged_with_are_read_by_content_alone(
+  world, small, untrained
+):
+  # Where item 3 is new, nothing of its id reaches its vector.
+  new = dataclasses.replace(
+    world,
+    events=tuple(
+      dataclasses.replace(e, engaged=e.engaged & (e.item != 3))
+      for e in world.events
+    ),
+  )
+  for rate, cold in ((0.0, False), (0.2, True)):
+    small.model.id_dropout = rate
+    known = untrained(small)
+    retriever = retriever_lib.of_dataset(small, known.model, known.params, new)
+    moved = np.abs(retriever.embedded - known.embedded).max(-1) > 1e-4
+    assert moved.tolist() == [cold and row == 3 for row in range(1, 28)]
+    assert (retriever.features.rows[3] == -1).all() == cold
+
+
+@pytest.mark.parametrize("offsets", [(), (0, 90_000), (60,)])
+def test_every_time_ahead_asked_for_has_its_vector(
+  world, small, untrained, offsets
+):
+  small.decode.offsets = offsets
+  small.decode.merge_above = 2.0  # nothing is merged
+  retriever = untrained(small)
+  found = generated(retriever, world, {"click": 0.75, "like": 0.25})
+  asked = offsets or (-1,)
+  steps = small.decode.steps
+  assert found.offset.tolist() == list(asked) * 2 * steps
+  per_step = [o for o in (0, 2) for _ in asked]
+  assert found.outcome.tolist() == per_step * steps
+  np.testing.assert_allclose(found.share.sum(-1), 1, rtol=1e-5)
+  clicks = found.share[:, found.outcome == 0].sum(-1)
+  np.testing.assert_allclose(clicks, 0.75, rtol=1e-5)
+  assert len(np.unique(found.query[0].round(4), axis=0)) == len(found.step)
