@@ -14,7 +14,7 @@ Notation, the paper's symbol on the left:
   H(u, t)    history       a user's events, oldest first
   i, a, s, t item, actions, surface, time of an event (time in unix seconds)
   h_{u,t}    state         what the backbone says at a history position
-  c_1..c_k   condition     outcome, surface and offset the next item should have
+  c_1..c_k   condition     outcome, surface, type and so on it should have
   e_delta    offset        a learned vector for a bucket of time ahead
   O(h, c)    head          state and condition to a query
   i^         query         a predicted unit vector in the item space

@@ -44,6 +44,8 @@ class Model:
   # Edges of the offset buckets, seconds; empty: fitted to the log's gaps.
   offsets: tuple[int, ...] = (60, 3600, 86400)
   fit_offsets: int = 3  # how many are fitted
+  # Edges, seconds, of how long before the end of training a target lies.
+  ages: tuple[int, ...] = (86400, 2 * 86400, 4 * 86400)
   dtype: str = "float32"  # of activations; "bfloat16" on accelerators
 
 
@@ -105,6 +107,9 @@ class Decode:
   item_type: str = ""  # condition; empty: unspecified
   # Seconds ahead, one vector an outcome for each; empty: unspecified.
   offsets: tuple[int, ...] = ()
+  # Seconds before the end of training whose choices are asked for, condition;
+  # 0 asks for the latest, -1 leaves it unspecified.
+  age: int = 0
   # Cosine above which two vectors become one. Unlike the paper, which merges
   # at about 0.9: here queries 0.98 apart still retrieve other items.
   merge_above: float = 0.99
@@ -204,10 +209,12 @@ def validate(config: Config) -> None:
     model.content or not model.id_dropout, "model.id_dropout",
     model.id_dropout, "use 0, or set model.content=True",
   )  # fmt: skip
-  _require(
-    sorted(set(model.offsets)) == list(model.offsets),
-    "model.offsets", model.offsets, "list seconds, increasing, or none",
-  )  # fmt: skip
+  for name in ("offsets", "ages"):
+    value = getattr(model, name)
+    _require(
+      sorted(set(value)) == list(value), f"model.{name}", value,
+      "list seconds, increasing, or none",
+    )  # fmt: skip
   _require(
     loss.in_batch + loss.uniform + loss.impressions > 0,
     "loss.uniform", loss.uniform,

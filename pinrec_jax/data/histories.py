@@ -34,6 +34,7 @@ class Targets(NamedTuple):
   surface: Int[AnyArray, "*b l"]
   item_type: Int[AnyArray, "*b l"]
   time: UInt32[AnyArray, "*b l"]  # unix seconds, or UNKNOWN_TIME
+  age: Int[AnyArray, "*b l"]  # seconds to the end of training; -1 is unknown
   session: Int[AnyArray, "*b l"]  # counted within the user's history
   shown: Int[AnyArray, "*b l"]  # an item shown in vain before it; 0 is none
 
@@ -118,6 +119,7 @@ def training(
       surface=target.surface.astype(np.int32),
       item_type=target.item_type.astype(np.int32),
       time=target.time.astype(np.uint32),
+      age=_gaps(np.full_like(target.time, until), target.time),
       session=session[following],
       shown=shown_item[vain].astype(np.int32),
     )

@@ -20,6 +20,7 @@ class Wanted(NamedTuple):
   feedback: Float[AnyArray, "q"]  # odds that a query's vector is fed back
   surface: Int[AnyArray, "b"]  # 1 + the surface; 0 is unspecified
   item_type: Int[AnyArray, ""]  # 1 + the type; 0 is unspecified
+  age: Int[AnyArray, ""]  # seconds before training's end; -1 is unspecified
 
 
 @functools.partial(jax.jit, static_argnames=("model", "steps"))
@@ -56,12 +57,13 @@ def generate(
   states, cache = bound.states(bound.embed(features), tokens, cache)
 
   def queries(state: Float[Array, "b w"]) -> Float[Array, "b q d"]:
-    bucket = bound.bucket(wanted.offset)
+    # Nobody asks for an unknown time: that bucket, 0, means unspecified here.
+    offset, age = (
+      jnp.where(bucket > 0, bucket + 1, 0)
+      for bucket in (bound.bucket(wanted.offset), bound.age_bucket(wanted.age))
+    )
     condition = head.Condition(
-      wanted.outcome,
-      wanted.surface[:, None],
-      jnp.where(bucket > 0, bucket + 1, 0),
-      wanted.item_type,
+      wanted.outcome, wanted.surface[:, None], offset, wanted.item_type, age
     )
     state = jnp.broadcast_to(
       state[:, None], (batch, wanted.outcome.size, state.shape[-1])

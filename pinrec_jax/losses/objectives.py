@@ -87,6 +87,7 @@ def asked(
   key: PRNGKeyArray,
   batch: histories.Batch,
   bucket: Int[Array, "b l l"],
+  age: Int[Array, "b l"],
   meets: Bool[Array, "b q l"],
   outcome_share: Float[AnyArray, "o"],
   config: config_lib.Loss,
@@ -94,7 +95,7 @@ def asked(
   """Draws the condition of each query and keeps the targets that satisfy it.
 
   The condition is that of one target, drawn from those the query may meet:
-  one of its outcomes, its surface, type and offset (arXiv 2504.10507,
+  one of its outcomes, its surface, type, age and offset (arXiv 2504.10507,
   conditions at training), each left unspecified at the configured rate so that
   a request may leave it out. It thereby follows whichever target is met, at
   the cost of one query. A multi-token query's bucket is always its offset.
@@ -103,11 +104,12 @@ def asked(
     key: of the draws.
     batch: rows of histories.
     bucket: of the time from each token to each target.
+    age: the bucket of each target's age.
     meets: from `acceptable`.
     outcome_share: how common each outcome is.
     config: rates and weights.
   """
-  target_key, outcome_key, *drop_keys = jax.random.split(key, 6)
+  target_key, outcome_key, *drop_keys = jax.random.split(key, 7)
   targets = jax.tree.map(jnp.asarray, batch.targets)
   times = meets.shape[1] // meets.shape[2]  # queries a position
   bucket = jnp.tile(bucket, (1, times, 1))
@@ -123,7 +125,11 @@ def asked(
   outcome = jnp.where(jnp.any(of_met.outcomes > 0, -1), drawn, 0)
   offset = 1 + jnp.take_along_axis(bucket, met[..., None], -1)[..., 0]
   full = head.Condition(
-    outcome, of_met.surface + 1, offset, of_met.item_type + 1
+    outcome,
+    of_met.surface + 1,
+    offset,
+    of_met.item_type + 1,
+    age[rows, met] + 1,
   )
   keep = head.Condition(
     *(
@@ -138,7 +144,7 @@ def asked(
   if config.objective in config_lib.ONE_TARGET:
     meets = meets & jax.nn.one_hot(met, meets.shape[-1], dtype=bool)
   else:
-    meets = meets & _satisfies(condition, targets, bucket)
+    meets = meets & _satisfies(condition, targets, bucket, age)
   return Asked(condition, meets)
 
 
@@ -146,6 +152,7 @@ def _satisfies(
   condition: head.Condition,
   targets: histories.Targets,
   bucket: Int[Array, "b q l"],
+  age: Int[Array, "b l"],
 ) -> Bool[Array, "b q l"]:
   """Returns which targets of its row satisfy each query's condition."""
   rows = jnp.arange(bucket.shape[0])[:, None]
@@ -156,6 +163,7 @@ def _satisfies(
     (condition.surface, targets.surface[:, None]),
     (condition.offset, bucket),
     (condition.item_type, targets.item_type[:, None]),
+    (condition.age, age[:, None]),
   ):
     found &= (part == 0)[..., None] | (part[..., None] == has + 1)
   return found
@@ -188,7 +196,13 @@ def loss(
   bucket = bound.bucket(ahead)
   meets = acceptable(batch, ahead, bucket, config, bound.buckets)
   condition, meets = asked(
-    condition_key, batch, bucket, meets, corpus.outcome_share, config
+    condition_key,
+    batch,
+    bucket,
+    bound.age_bucket(targets.age),
+    meets,
+    corpus.outcome_share,
+    config,
   )
   mixture = sampling.Mixture(
     corpus.share.shape[0] - 1,

@@ -23,9 +23,12 @@ class Condition(NamedTuple):
   surface: Int[AnyArray, "*#b"]  # 1 + the surface, whose own 0 is unknown
   offset: Int[AnyArray, "*#b"]  # 1 + the bucket of time ahead; 0 is unknown
   item_type: Int[AnyArray, "*#b"]  # 1 + the type
+  # 1 + the bucket of its age when training ended; 0 is unknown. Not in the
+  # paper: what is popular changes, and a request wants what is now.
+  age: Int[AnyArray, "*#b"]
 
 
-UNSPECIFIED = Condition(*[np.zeros((), np.int32)] * 4)
+UNSPECIFIED = Condition(*[np.zeros((), np.int32)] * 5)
 
 
 class OutcomeHead(nn.Module):
@@ -40,6 +43,7 @@ class OutcomeHead(nn.Module):
   surfaces: int
   offsets: int
   item_types: int
+  ages: int
   conditioned: bool
   dtype: DTypeLike = jnp.float32
 
@@ -52,7 +56,10 @@ class OutcomeHead(nn.Module):
       # From a small start, a rare condition differs from an unspecified one
       # only as far as its own data say.
       small = nn.initializers.normal(0.02)
-      sizes = (self.outcomes, self.surfaces, self.offsets + 1, self.item_types)
+      sizes = (
+        self.outcomes, self.surfaces, self.offsets + 1, self.item_types,
+        self.ages + 1,
+      )  # fmt: skip
       named = zip(Condition._fields, sizes, condition, strict=True)
       asked = sum(
         nn.Embed(

@@ -61,6 +61,7 @@ class PinRec(nn.Module):
       len(vocabulary.surfaces),
       self.buckets,
       len(vocabulary.item_types),
+      len(config.ages) + 1,
       config.conditioned,
       dtype,
     )
@@ -128,9 +129,12 @@ class PinRec(nn.Module):
     return len(self.edges) + 1
 
   def bucket(self, gap: Int[AnyArray, "*b"]) -> Int[Array, "*b"]:
-    """Returns the offset condition for a time ahead; unknown (-1) is 0."""
-    edges = jnp.array(self.edges, jnp.int32)
-    return jnp.where(gap < 0, 0, 1 + jnp.searchsorted(edges, gap, side="right"))
+    """Returns the bucket of a time ahead, from 1; an unknown one (-1) is 0."""
+    return _bucket(gap, self.edges)
+
+  def age_bucket(self, age: Int[AnyArray, "*b"]) -> Int[Array, "*b"]:
+    """Returns the bucket of a target's age when training ended, likewise."""
+    return _bucket(age, self.config.ages)
 
   def temperatures(self) -> Float[Array, ""]:
     """Returns the learned softmax temperature, at least 0.01."""
@@ -142,6 +146,13 @@ class PinRec(nn.Module):
     """Touches every parameter; for initialisation."""
     states, _ = self.states(self.embed(features.take(tokens.item)), tokens)
     return self.queries(states, head.UNSPECIFIED)
+
+
+def _bucket(
+  seconds: Int[AnyArray, "*b"], edges: tuple[int, ...]
+) -> Int[Array, "*b"]:
+  found = jnp.searchsorted(jnp.array(edges, jnp.int32), seconds, side="right")
+  return jnp.where(jnp.asarray(seconds) < 0, 0, 1 + found)
 
 
 def of_config(

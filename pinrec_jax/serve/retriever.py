@@ -140,6 +140,7 @@ class Retriever:
       feedback=feedback.astype(np.float32),
       surface=np.full(users, self._asked("surface"), np.int32),
       item_type=np.array(self._asked("item_type"), np.int32),
+      age=np.array(decode.age, np.int32),
     )
     query = generate.generate(
       self.model, self.params, features, tokens, wanted, key, steps=decode.steps

@@ -57,6 +57,7 @@ def test_target_is_the_next_engagement(world, inputs, length):
         assert targets.item[place] == events.item[target]
         assert targets.surface[place] == events.surface[target]
         assert targets.time[place] == events.time[target]
+        assert targets.age[place] == seconds(until, events.time[target])
         assert targets.item_type[place] == events.item_type[target]
         np.testing.assert_array_equal(
           targets.outcomes[place], events.actions[target, :3]

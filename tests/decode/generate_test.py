@@ -33,13 +33,16 @@ def parts(world, request):
   return model, params, table.take(tokens.item), tokens
 
 
-def _wanted(users=5, feedback=(1.0, 0.0), surface=0, offset=-1, item_type=0):
+def _wanted(
+  users=5, feedback=(1.0, 0.0), surface=0, offset=-1, item_type=0, age=-1
+):
   return generate.Wanted(
     outcome=np.array([1, 3], np.int32),
     offset=np.array([-1, offset], np.int32),
     feedback=np.array(feedback, np.float32),
     surface=np.full(users, surface, np.int32),
     item_type=np.array(item_type, np.int32),
+    age=np.array(age, np.int32),
   )
 
 
@@ -60,6 +63,7 @@ def _reference(model, params, features, tokens, wanted, fed):
         wanted.surface,
         jnp.full((len(vectors),), bucket + 1 if bucket else 0),
         jnp.full((len(vectors),), wanted.item_type),
+        jnp.full((len(vectors),), 2 if wanted.age == 0 else 0),
       )
       outcomes.append(apply(states[:, -1], condition, method="queries"))
     found.append(np.stack(outcomes, 1))
@@ -76,14 +80,15 @@ def _reference(model, params, features, tokens, wanted, fed):
 @pytest.mark.parametrize("parts", config_lib.BACKBONES, indirect=True)
 @pytest.mark.parametrize("fed", [0, 1])
 @pytest.mark.parametrize(
-  ("surface", "offset", "item_type"), [(0, -1, 0), (2, 3600, 1)]
+  ("surface", "offset", "item_type", "age"), [(0, -1, 0, -1), (2, 3600, 1, 0)]
 )
-def test_cached_equals_uncached(parts, fed, surface, offset, item_type):
+def test_cached_equals_uncached(parts, fed, surface, offset, item_type, age):
   wanted = _wanted(
     feedback=np.eye(2)[fed],
     surface=surface,
     offset=offset,
     item_type=item_type,
+    age=age,
   )
   got = generate.generate(*parts, wanted, jax.random.key(0), steps=STEPS)
   model, params, features, tokens = parts

@@ -14,11 +14,19 @@ from pinrec_jax.train import state as state_lib
 
 EDGES = (43_201, 100_000)  # the world's events are half a day apart
 HALF_DAY = 43_200
+DAY = 2 * HALF_DAY
 
 
 def _config(**loss) -> config_lib.Config:
   config = config_lib.Config(
-    model=config_lib.Model(width=16, heads=2, dim=8, rows=64, offsets=EDGES),
+    model=config_lib.Model(
+      width=16,
+      heads=2,
+      dim=8,
+      rows=64,
+      offsets=EDGES,
+      ages=tuple(range(2 * DAY, 20 * DAY, 2 * DAY)),
+    ),
     loss=config_lib.Loss(
       **{"in_batch": 12, "uniform": 9, "window": 2 * HALF_DAY, **loss}
     ),
@@ -72,6 +80,11 @@ def _acceptable(batch, config):
   return meets, ahead
 
 
+def _age(batch):
+  age = jnp.asarray(batch.targets.age)
+  return jnp.where(age < 0, 0, 1 + age // (2 * DAY))
+
+
 @functools.partial(jax.jit, static_argnames="config")
 def _asked(batch, corpus, config, key=0):
   ahead = objectives.seconds_ahead(batch)
@@ -81,7 +94,13 @@ def _asked(batch, corpus, config, key=0):
   )
   meets = objectives.acceptable(batch, ahead, bucket, config, len(EDGES) + 1)
   asked = objectives.asked(
-    jax.random.key(key), batch, bucket, meets, corpus.outcome_share, config
+    jax.random.key(key),
+    batch,
+    bucket,
+    _age(batch),
+    meets,
+    corpus.outcome_share,
+    config,
   )
   return ahead, bucket, meets, asked
 
@@ -115,12 +134,12 @@ def test_all_that_is_met_satisfies_the_condition(batch, objective):
         bucket[row, query % length, there],
         targets.surface[row, there],
         targets.item_type[row, there],
+        _age(batch)[row, there],
       )
       if asked[0]:
         assert targets.outcomes[row, there, asked[0] - 1]
-      for wanted, value in zip(
-        (asked[2], asked[1], asked[3]), has, strict=True
-      ):
+      wanted_parts = (asked[2], asked[1], *asked[3:])
+      for wanted, value in zip(wanted_parts, has, strict=True):
         assert wanted in (0, value + 1)
       if objective == "multi_token" and query >= length:
         assert asked[2] == query // length + 1
@@ -172,7 +191,7 @@ def test_each_part_is_left_out_on_its_own(batch):
   real = batch.targets.item > 0
   left = [
     np.stack([np.asarray(getattr(d, part) == 0)[real] for d in drawn])
-    for part in ("surface", "offset", "item_type")
+    for part in ("surface", "offset", "item_type", "age")
   ]
   for part in left:
     np.testing.assert_allclose(part.mean(), 0.3, atol=0.03)
@@ -188,8 +207,9 @@ def _reference(model, params, batch, corpus, config, key):
   bucket = bound.bucket(ahead)
   meets = objectives.acceptable(batch, ahead, bucket, config, bound.buckets)
   condition, meets = objectives.asked(
-    condition_key, batch, bucket, meets, corpus.outcome_share, config
-  )
+    condition_key, batch, bucket, bound.age_bucket(targets.age), meets,
+    corpus.outcome_share, config,
+  )  # fmt: skip
   mixture = sampling.Mixture(
     corpus.share.shape[0] - 1,
     lambda item: corpus.share[item],

@@ -142,7 +142,7 @@ def test_an_unconditioned_model_ignores_conditions(world):
   params = model.init(jax.random.key(0), features, _tokens(world, 2))
   assert not any("outcome" in k for k in params["params"]["head"])
   state = jnp.ones((2, 16))
-  ones, twos = (head.Condition(*4 * [jnp.full((2,), n)]) for n in (1, 2))
+  ones, twos = (head.Condition(*5 * [jnp.full((2,), n)]) for n in (1, 2))
   np.testing.assert_array_equal(
     model.apply(params, state, ones, method="queries"),
     model.apply(params, state, twos, method="queries"),
@@ -166,6 +166,10 @@ def test_buckets_of_time(parts):
   gaps = jnp.array([-1, 0, 59, 60, 3599, 3600, 10**6])
   got = model.apply(params, gaps, method="bucket")
   assert got.tolist() == [0, 1, 1, 2, 2, 3, 4]
+  day = 86_400
+  ages = jnp.array([-1, 0, day - 1, day, 3 * day, 10 * day])
+  got = model.apply(params, ages, method="age_bucket")
+  assert got.tolist() == [0, 1, 1, 2, 3, 4]
 
 
 def test_offsets_can_be_fitted_to_the_logs_gaps(world):
