@@ -75,9 +75,7 @@ def retrieve(
     # Rounded up to a power of two, so that few sizes are ever compiled.
     padded = read + read[:1] * ((1 << (len(read) - 1).bit_length()) - len(read))
     tokens, features = requests.rows(padded, retriever.longest)
-    vectors = retriever.vectors(
-      tokens, features, budget, jax.random.fold_in(key, batch[0][0])
-    )
+    vectors = retriever.vectors(tokens, features, budget, key, batch[0][0])
     drop = config.index.drop_seen
     seen = [
       request.events.item[request.events.engaged & drop] for request in padded

@@ -119,6 +119,20 @@ def _pure(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
   return pd.concat([undated, dated], ignore_index=True), items
 
 
+def _known(
+  layout: Callable[[pathlib.Path], tuple[pd.DataFrame, pd.DataFrame]],
+  source: pathlib.Path,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+  """Returns a layout's log and items, or says which column is missing."""
+  try:
+    return layout(source)
+  except KeyError as error:
+    raise ValueError(
+      f"a table in {source} lacks the column {error}; point data.source at "
+      "KuaiRand's own files"
+    ) from error
+
+
 LAYOUTS = {"mini": _excerpt, "pure": _pure}
 
 
@@ -166,7 +180,7 @@ class Kuairand(tfds.core.GeneratorBasedBuilder):
   def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
     del dl_manager  # the files are local
     assert self.builder_config is not None  # there is a list of them
-    log, items = LAYOUTS[self.builder_config.name](self._source)
+    log, items = _known(LAYOUTS[self.builder_config.name], self._source)
     log["engaged"] = log[[*OUTCOMES, "long_watch"]].fillna(0).any(axis=1)
     # All videos the log shows in the training and test period.
     candidates = log.loc[log["time"].notna(), "item"].unique()

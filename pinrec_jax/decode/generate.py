@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key
 
 from pinrec_jax.data import histories, schema
 from pinrec_jax.model import attention, head, items, pinrec
@@ -30,7 +30,7 @@ def generate(
   features: items.ItemFeatures,
   tokens: histories.Tokens,
   wanted: Wanted,
-  key: PRNGKeyArray,
+  keys: Key[Array, "b"],
   *,
   steps: int,
 ) -> Float[Array, "b t q d"]:
@@ -45,7 +45,7 @@ def generate(
     features: of the tokens' items, gathered: leading axes [b l].
     tokens: histories that end at the last position, padded on the left.
     wanted: the conditions.
-    key: of the feedback draws.
+    keys: of each user's feedback draws.
     steps: vectors generated after one another per query.
   """
   batch, length = tokens.item.shape
@@ -70,11 +70,11 @@ def generate(
     )
     return bound.queries(state, condition)
 
-  def step(carry: tuple, step_key: PRNGKeyArray):
+  def step(carry: tuple, number: Int[Array, ""]):
     query, last, cache = carry
-    drawn = jax.random.categorical(
-      step_key, jnp.log(wanted.feedback), shape=(batch,)
-    )
+    step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
+    odds = jnp.log(wanted.feedback)
+    drawn = jax.vmap(jax.random.categorical, (0, None))(step_keys, odds)
     vector = query[jnp.arange(batch), drawn]
     last = following(last, wanted, drawn)
     states, cache = bound.states(vector[:, None], last, cache)
@@ -83,8 +83,7 @@ def generate(
 
   first = queries(states[:, -1])
   last = jax.tree.map(lambda column: column[:, -1:], tokens)
-  keys = jax.random.split(key, steps - 1) if steps > 1 else key[None][:0]
-  _, more = jax.lax.scan(step, (first, last, cache), keys)
+  _, more = jax.lax.scan(step, (first, last, cache), jnp.arange(1, steps))
   return jnp.concatenate([first[:, None], jnp.moveaxis(more, 0, 1)], 1)
 
 

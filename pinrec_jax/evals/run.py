@@ -87,7 +87,8 @@ def retrieve(
       tokens,
       retriever.features.take(tokens.item),
       budget,
-      jax.random.fold_in(key, n),
+      key,
+      first=n * config.evals.batch,
     )
     vectors = vectors._replace(
       query=vectors.query[: len(part)], share=vectors.share[: len(part)]

@@ -113,6 +113,7 @@ class Retriever:
     features: model_items.ItemFeatures,
     budget: Mapping[str, float],
     key: jax.Array,
+    first: int = 0,
   ) -> Vectors:
     """Generates the vectors of a batch and merges near-duplicates.
 
@@ -120,7 +121,9 @@ class Retriever:
       tokens: rows of histories, padded on the left.
       features: of the tokens' items, [b l ...].
       budget: from `Retriever.budget`; empty asks for no outcome.
-      key: of this batch's feedback draws.
+      key: of the feedback draws.
+      first: the number of the first user among all; a user's draws depend on
+        it and not on the batch.
     """
     decode = self.config.decode
     offsets = np.array(decode.offsets or (-1,), np.int32)
@@ -142,9 +145,13 @@ class Retriever:
       item_type=np.array(self._asked("item_type"), np.int32),
       age=np.array(decode.age, np.int32),
     )
-    query = generate.generate(
-      self.model, self.params, features, tokens, wanted, key, steps=decode.steps
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(
+      key, first + np.arange(users)
     )
+    query = generate.generate(
+      self.model, self.params, features, tokens, wanted, keys,
+      steps=decode.steps,
+    )  # fmt: skip
     batch, steps, kinds, dim = query.shape
     query = query.reshape(batch, steps * kinds, dim)
     share = budget_lib.over_steps(shares, steps, decode.step_decay).reshape(-1)

@@ -171,3 +171,15 @@ def test_broken_file_without_sums_is_named(copy, name, damage):
   (copy / name).write_bytes(damage((copy / name).read_bytes()))
   with pytest.raises(ValueError, match=rf"{name} is corrupt: .*copy it again"):
     kuairand.LAYOUTS["mini"](copy)
+
+
+@pytest.mark.parametrize("name", ["mini", "pure"])
+def test_missing_column_is_named(raw, name, tmp_path):
+  source = raw(name)
+  path = next(source.glob("*events.parquet" if name == "mini" else "log_*"))
+  pd.read_parquet(path).drop(columns="tab").to_parquet(path)
+  builder = kuairand.Kuairand(
+    source=str(source), config=name, data_dir=str(tmp_path / "prepared")
+  )
+  with pytest.raises(ValueError, match=r"lacks the column 'tab'; point data"):
+    builder.download_and_prepare()

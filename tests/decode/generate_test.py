@@ -46,6 +46,10 @@ def _wanted(
   )
 
 
+def _keys(seed=0):
+  return jax.random.split(jax.random.key(seed), 5)
+
+
 def _reference(model, params, features, tokens, wanted, fed):
   """No cache: the whole history is read anew at every step."""
   apply = functools.partial(
@@ -90,7 +94,7 @@ def test_cached_equals_uncached(parts, fed, surface, offset, item_type, age):
     item_type=item_type,
     age=age,
   )
-  got = generate.generate(*parts, wanted, jax.random.key(0), steps=STEPS)
+  got = generate.generate(*parts, wanted, _keys(), steps=STEPS)
   model, params, features, tokens = parts
   want = _reference(model, params, features, tokens, wanted, fed)
   assert got.shape == (5, STEPS, 2, 8)
@@ -98,23 +102,22 @@ def test_cached_equals_uncached(parts, fed, surface, offset, item_type, age):
 
 
 def test_the_first_steps_of_more_are_those_of_few(parts):
-  key = jax.random.key(0)
-  few = generate.generate(*parts, _wanted(), key, steps=1)
-  more = generate.generate(*parts, _wanted(), key, steps=STEPS)
+  few = generate.generate(*parts, _wanted(), _keys(), steps=1)
+  more = generate.generate(*parts, _wanted(), _keys(), steps=STEPS)
   np.testing.assert_allclose(more[:, :1], few, atol=1e-5)
   assert np.abs(more[:, 1] - more[:, 0]).max() > 1e-3
 
 
 def test_users_of_a_batch_do_not_mix(parts):
   model, params, features, tokens = parts
-  whole = generate.generate(*parts, _wanted(), jax.random.key(0), steps=2)
+  whole = generate.generate(*parts, _wanted(), _keys(), steps=2)
   one = generate.generate(
     model,
     params,
     jax.tree.map(lambda c: c[2:3], features),
     jax.tree.map(lambda c: c[2:3], tokens),
     _wanted(users=1),
-    jax.random.key(0),
+    _keys()[2:3],
     steps=2,
   )
   np.testing.assert_allclose(one[0], whole[2], atol=1e-5)
@@ -123,8 +126,8 @@ def test_users_of_a_batch_do_not_mix(parts):
 def test_sampled_feedback_follows_the_key_and_its_odds(parts):
   def after(feedback, seed):
     wanted = _wanted(feedback=feedback)
-    key = jax.random.key(seed)
-    return np.asarray(generate.generate(*parts, wanted, key, steps=2))[:, 1]
+    found = generate.generate(*parts, wanted, _keys(seed), steps=2)
+    return np.asarray(found)[:, 1]
 
   first, second = after((1.0, 0.0), 0), after((0.0, 1.0), 0)
   mixed = np.stack([after((0.5, 0.5), seed) for seed in range(12)])
