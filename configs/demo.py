@@ -12,6 +12,13 @@ from pinrec_jax import config as config_lib
 def get_config() -> config_lib.Config:
   """Returns the configuration of the demo."""
   config = config_lib.Config()
+  # Targets lie up to eight days after the history's end. Trained to four days
+  # before the test and validated on those, a model that reads items and their
+  # order alone retrieves more than one that also reads when and where (.043
+  # against .034 recall@10), and asking for the latest day's choices costs (.038).
+  config.model.context = False
+  config.model.actions = False
+  config.decode.age = -1
   config.train.steps = 400
   config.train.batch = 32
   config.train.eval_every = 100

@@ -12,17 +12,15 @@ cores.
 from pinrec_jax import config as config_lib
 
 DAY = 86400
-PLAIN = {"model.actions": False, "model.context": False}
 FAMILY = {
   # Pooled history against item vectors, no order (a two-tower model).
   "two_tower": {
     "model.backbone": "pooled",
     "model.layers": 1,
     "model.conditioned": False,
-    **PLAIN,
   },
   # Items and their order alone, next item (arXiv 1808.09781).
-  "sasrec": {"model.conditioned": False, "model.content": False, **PLAIN},
+  "sasrec": {"model.conditioned": False, "model.content": False},
   # One drawn engagement of the next four weeks (arXiv 2205.04507).
   "pinnerformer": {
     "model.conditioned": False,
@@ -49,6 +47,10 @@ def get_config(name: str = "oc") -> config_lib.Config:
   if name not in FAMILY:
     raise ValueError(f"family {name!r} is unknown; choose from {list(FAMILY)}")
   config = config_lib.Config()
+  # As in configs/demo.py: on this log, when and where mislead.
+  config.model.context = False
+  config.model.actions = False
+  config.decode.age = -1
   config.train.steps = 400
   config.train.batch = 32
   config.train.eval_every = 100
