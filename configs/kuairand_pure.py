@@ -5,8 +5,9 @@
 
 FOLDER holds log_standard_4_25_to_5_08_pure.parquet,
 user_history_4_09_to_4_24_last50.parquet and video_features_basic_pure.csv.
-About eight minutes on two CPU cores, without a rival load. Expect recall@10 of
-about .073 (OC) and .067 (UC), popularity .041; one seed so far.
+About a quarter of an hour on two CPU cores. Expect recall@10 of about .074
+(OC), .071 (UC) and .041 (popularity); the spread over seeds is in
+results/kuairand_pure.json.
 """
 
 from pinrec_jax import config as config_lib
