@@ -1,11 +1,20 @@
 """Eight virtual devices, checked shapes, and one tiny log for every test."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ["XLA_FLAGS"] = (
   os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Many tests compile the same programs, some in processes of their own.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+  compiled = os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp()
+  atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import hypothesis
 import numpy as np

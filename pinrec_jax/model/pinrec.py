@@ -1,6 +1,7 @@
 """PinRec: histories in, predicted item vectors out."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 

@@ -69,7 +69,8 @@ def create(
   tokens = histories.Tokens(
     row, actions, row, row.astype(jnp.uint32), *3 * [row]
   )
-  params = model.init(jax.random.key(seed), features, tokens)["params"]
+  # Jitted: one program compiles sooner than each of its operations does.
+  params = jax.jit(model.init)(jax.random.key(seed), features, tokens)["params"]
   counted = None
   if loss.counts == "sketch":
     counted = sketch.empty(loss.sketch_rows, loss.sketch_columns)

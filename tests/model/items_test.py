@@ -90,10 +90,10 @@ def test_an_embedder_for_each_type_leaves_the_others_alone():
     dim=8, tables=2, rows=11, features=FEATURES, content=True, towers=2
   )
   params = embedder.init(jax.random.key(0), features)["params"]
-  before = embedder.apply({"params": params}, features)
+  before = embedder.bind({"params": params})(features)
   changed = {**params, "out_1": jax.tree.map(lambda x: x + 1, params["out_1"])}
-  after = embedder.apply({"params": changed}, features)
-  moved = np.abs(np.subtract(after, before)).max(-1) > 1e-3
+  after = embedder.bind({"params": changed})(features)
+  moved = np.abs(after - before).max(-1) > 1e-3
   np.testing.assert_array_equal(moved, features.item_type == 1)
 
 
@@ -110,8 +110,8 @@ def test_a_hidden_id_leaves_the_content(embedder):
   features = _features(np.random.default_rng(0), 12)
   params = embedder.init(jax.random.key(0), features)
   hidden = np.arange(12) % 3 == 0
-  vectors = embedder.apply(params, features.hide(hidden))
+  vectors = embedder.bind(params)(features.hide(hidden))
   other = features._replace(rows=(features.rows + 1) % 11)
-  others = embedder.apply(params, other.hide(hidden))
-  same = np.abs(np.subtract(vectors, others)).max(-1) < 1e-6
+  others = embedder.bind(params)(other.hide(hidden))
+  same = np.abs(vectors - others).max(-1) < 1e-6
   np.testing.assert_array_equal(same, hidden)

@@ -187,10 +187,8 @@ def test_ids_are_hidden_in_training_alone(world):
   model = pinrec.of_config(_config(id_dropout=0.5), world.vocabulary)
   features = items.features(world.items, 2, 64)
   params = model.init(jax.random.key(0), features, _tokens(world, 2))
-  plain = model.apply(params, features, method="embed")
-  train = model.apply(
-    params, features, train=True, method="embed",
-    rngs={"dropout": jax.random.key(0)},
-  )  # fmt: skip
-  hidden = np.abs(np.subtract(plain, train)).max(-1) > 1e-5
+  plain = model.bind(params).embed(features)
+  rngs = {"dropout": jax.random.key(0)}
+  train = model.bind(params, rngs=rngs).embed(features, train=True)
+  hidden = np.abs(plain - train).max(-1) > 1e-5
   assert 0.2 < hidden.mean() < 0.8
