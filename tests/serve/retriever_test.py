@@ -57,9 +57,10 @@ def test_vectors_come_step_by_step_with_their_share(
   small.decode.merge_above = 1.0
   retriever = untrained(small)
   budget = {"save": 0.75, "like": 0.25} if conditioned else {}
-  query, share, outcome, step = generated(retriever, world, budget)
+  query, share, outcome, offset, step = generated(retriever, world, budget)
   kinds = [1, 2] if conditioned else [-1]
   assert outcome.tolist() == 2 * kinds
+  assert (offset == -1).all()
   assert step.tolist() == [0] * len(kinds) + [1] * len(kinds)
   np.testing.assert_allclose(np.linalg.norm(query, axis=-1), 1, rtol=1e-5)
   # The second step has half the budget of the first.
@@ -143,7 +144,7 @@ def test_candidate_scores_are_cosines_with_the_vector_that_found_it(
   vectors = generated(retriever, world, {"save": 0.5, "like": 0.5})
   found = retriever.candidates(vectors, [NOTHING] * 3, 8)
   for user in range(3):
-    for item, score, outcome, step in zip(
+    for item, score, outcome, _, step in zip(
       *(column[user] for column in found), strict=True
     ):
       place = 2 * step + [1, 2].index(outcome)
