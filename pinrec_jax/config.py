@@ -215,6 +215,13 @@ def validate(config: Config) -> None:
       sorted(set(value)) == list(value), f"model.{name}", value,
       "list seconds, increasing, or none",
     )  # fmt: skip
+  for name in ("in_batch", "uniform", "impressions"):
+    value = getattr(loss, name)
+    _require(value >= 0, f"loss.{name}", value, "use 0 or more")
+  _require(
+    0 < loss.sketch_keep <= 1, "loss.sketch_keep", loss.sketch_keep,
+    "use a number above 0 and up to 1",
+  )  # fmt: skip
   _require(
     loss.in_batch + loss.uniform + loss.impressions > 0,
     "loss.uniform", loss.uniform,
@@ -238,6 +245,10 @@ def validate(config: Config) -> None:
   _require(
     all(seconds >= 0 for seconds in config.decode.offsets),
     "decode.offsets", config.decode.offsets, "list seconds, 0 or more",
+  )  # fmt: skip
+  _require(
+    config.decode.age >= -1, "decode.age", config.decode.age,
+    "use seconds, 0 or more, or -1 for any",
   )  # fmt: skip
   _require(
     train.warmup < train.steps, "train.warmup", train.warmup,

@@ -221,14 +221,16 @@ def loss(
   temperature = bound.temperatures()
   if not config.learned_temperature:
     temperature = jax.lax.stop_gradient(temperature)
-  classic = config.logq == "classic"
+  bias = jnp.zeros(targets.item.shape)
+  if config.logq == "classic":
+    bias = target_expected.reshape(targets.item.shape)
   losses = softmax.sampled_softmax(
     bound.queries(states, condition),
     softmax.Targets(
       vector=embedded(targets.item),
       item=targets.item,
       meets=meets,
-      bias=target_expected.reshape(targets.item.shape) * classic,
+      bias=bias,
     ),
     softmax.Scored(
       vector=embedded(negatives.item),
