@@ -43,7 +43,22 @@ def main() -> None:
       command += [f"--config.train.seed={seed}", *rest]
       subprocess.run(command, check=True)
     reports.append(json.loads(report.read_text()))
-  figures = {
+  figures = summary(reports)
+  command = ["--config=" + options.config, *rest]
+  options.output.parent.mkdir(parents=True, exist_ok=True)
+  options.output.write_text(
+    json.dumps(
+      {"command": command, "machine": machine(), "figures": figures}, indent=1
+    )
+    + "\n"
+  )
+  print(table(figures))
+  print(sweep_table(figures))
+
+
+def summary(reports: list[dict]) -> dict[str, dict]:
+  """Returns the mean and standard deviation of every figure over seeds."""
+  return {
     key: {
       "mean": statistics.mean(values),
       "spread": statistics.stdev(values) if len(values) > 1 else 0.0,
@@ -53,23 +68,17 @@ def main() -> None:
     if isinstance(reports[0][key], int | float)
     for values in [[report[key] for report in reports]]
   }
-  machine = {
+
+
+def machine() -> dict[str, str | int | None]:
+  """Returns what the figures were measured on."""
+  return {
     "machine": platform.machine(),
     "cores": os.cpu_count(),
     "device": jax.devices()[0].device_kind,
     "python": platform.python_version(),
     "jax": jax.__version__,
   }
-  command = ["--config=" + options.config, *rest]
-  options.output.parent.mkdir(parents=True, exist_ok=True)
-  options.output.write_text(
-    json.dumps(
-      {"command": command, "machine": machine, "figures": figures}, indent=1
-    )
-    + "\n"
-  )
-  print(table(figures))
-  print(sweep_table(figures))
 
 
 def table(figures: dict[str, dict[str, float]]) -> str:

@@ -1,18 +1,58 @@
-"""Every model of the family, on the same data with the same training.
+"""Every model of the family on one log, with the same training.
 
-  bash launch/local.sh --config=configs/family.py:sasrec --workdir=runs/sasrec
+  bash launch/local.sh --config=configs/family.py:pure/sasrec \
+    --config.data.source=FOLDER --workdir=runs/sasrec
 
-What follows the colon is one of FAMILY below. All of them share the sizes, the
-negatives and the number of updates of the demo; each differs in the fields
-listed with it and in nothing else. Another log is chosen as everywhere, with
---config.data.name and --config.data.source. About two minutes each on two CPU
-cores.
+What follows the colon is LOG/MODEL, from the two tables below; without the log
+it is the embedded excerpt. On one log all of them share sizes, negatives and
+the number of updates; each differs in the fields listed with it and in nothing
+else. benchmarks/family.py runs a whole log; results/family_LOG.json holds what
+to expect.
 """
 
 from pinrec_jax import config as config_lib
 
 DAY = 86400
-FAMILY = {
+LOGS = {
+  # As in configs/demo.py: here, when and where mislead.
+  "mini": {
+    "data.name": "kuairand/mini",
+    "model.context": False,
+    "model.actions": False,
+    "decode.age": -1,
+    "decode.budget": "long_view:0.8,is_click:0.2",
+    "train.steps": 400,
+    "train.batch": 32,
+    "train.eval_every": 100,
+    "train.refit": True,
+  },
+  # As in configs/kuairand_pure.py.
+  "pure": {
+    "data.name": "kuairand/pure",
+    "model.dim": 128,
+    "model.context": False,
+    "model.actions": False,
+    "decode.budget": "long_view:0.8,is_click:0.2",
+    "train.steps": 1000,
+    "train.eval_every": 500,
+    "train.refit": True,
+  },
+  # Any rating is wanted, so no outcome is asked for. Times enter as a history
+  # shows them; the target's is never given.
+  "ml_1m": {
+    "data.name": "movielens/1m",
+    "data.length": 200,
+    "model.ages": (),
+    "decode.age": -1,
+    "decode.budget": "unspecified:1",
+    "train.steps": 1500,
+    "train.batch": 16,
+    "train.eval_every": 500,
+    "train.refit": True,
+    "evals.cutoffs": (10, 50, 200),
+  },
+}
+MODELS = {
   # Pooled history against item vectors, no order (a two-tower model).
   "two_tower": {
     "model.backbone": "pooled",
@@ -20,7 +60,12 @@ FAMILY = {
     "model.conditioned": False,
   },
   # Items and their order alone, next item (arXiv 1808.09781).
-  "sasrec": {"model.conditioned": False, "model.content": False},
+  "sasrec": {
+    "model.conditioned": False,
+    "model.content": False,
+    "model.context": False,
+    "model.actions": False,
+  },
   # One drawn engagement of the next four weeks (arXiv 2205.04507).
   "pinnerformer": {
     "model.conditioned": False,
@@ -30,35 +75,35 @@ FAMILY = {
   # Gated pointwise attention with place and time biases (arXiv 2402.17152).
   "hstu": {"model.backbone": "hstu", "model.conditioned": False},
   "hstu_oc": {"model.backbone": "hstu"},
-  # PinRec (arXiv 2504.10507): without conditions, with them, with the session's
-  # minimum, and with a vector for each time ahead.
+  # PinRec (arXiv 2504.10507): without conditions, with them; of several
+  # acceptable targets, within a day or the session, the nearest; and with a
+  # vector for each time ahead.
   "uc": {"model.conditioned": False},
   "oc": {},
-  "session_oc": {"loss.objective": "session", "data.session_gap": DAY},
+  "windowed_oc": {"loss.objective": "windowed"},
+  "session_oc": {"loss.objective": "session"},
   "mt_oc": {
     "loss.objective": "multi_token",
-    "decode.offsets": (0, 60, 3600, DAY),
+    "model.offsets": (),
+    "decode.offsets": (0, 3600, DAY),
   },
 }
 
 
-def get_config(name: str = "oc") -> config_lib.Config:
-  """Returns the configuration of one member of the family."""
-  if name not in FAMILY:
-    raise ValueError(f"family {name!r} is unknown; choose from {list(FAMILY)}")
+def get_config(name: str = "mini/oc") -> config_lib.Config:
+  """Returns the configuration of one member of the family on one log."""
+  log, _, model = name.rpartition("/")
+  log = log or "mini"
+  for kind, chosen, known in (("log", log, LOGS), ("model", model, MODELS)):
+    if chosen not in known:
+      raise ValueError(
+        f"{kind} {chosen!r} is unknown; choose from {list(known)}"
+      )
   config = config_lib.Config()
-  # As in configs/demo.py: on this log, when and where mislead.
-  config.model.context = False
-  config.model.actions = False
-  config.decode.age = -1
-  config.train.steps = 400
-  config.train.batch = 32
-  config.train.eval_every = 100
-  config.train.refit = True
-  config.evals.twin = False
-  for path, value in FAMILY[name].items():
+  config.evals.twin, config.evals.sweep = False, ()
+  for path, value in (LOGS[log] | MODELS[model]).items():
     section, field = path.split(".")
     setattr(getattr(config, section), field, value)
-  if config.model.conditioned:
-    config.decode.budget = "long_view:0.8,is_click:0.2"
+  if not config.model.conditioned:
+    config.decode.budget = ""
   return config

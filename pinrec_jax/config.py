@@ -16,6 +16,10 @@ class Data:
   prepared: str = "~/.cache/pinrec_jax"  # where prepared data sets are kept
   vectors: str = ""  # .npz of content vectors by item id; empty: none
   inputs: str = "engagements"  # or "exposures": shown-only events are read too
+  # What is predicted, in training and evaluation; histories stay whole. Empty:
+  # engagements at any surface, and with any outcome.
+  surface: str = ""
+  outcomes: str = ""  # "click,save"
   length: int = 64  # events in a row of a batch, and in the longest history
   session_gap: int = 1800  # seconds without an engagement that end a session
   workers: int = 0  # Grain processes; 0 reads in threads
@@ -86,6 +90,7 @@ class Train:
   batch: int = 64  # rows, over all processes
   learning_rate: float = 2e-3
   warmup: int = 50  # steps
+  start_from: str = ""  # work folder of the run whose weights to begin with
   refit: bool = False  # train on the validation day too, and keep the last
   weight_decay: float = 0.01
   clip: float = 1.0  # global gradient norm

@@ -33,13 +33,13 @@ def evaluate(
 ) -> dict[str, Any]:
   """Evaluates the best checkpoint on the test users."""
   dataset = _load(config)
-  return _measure(config, dataset, workdir)
+  retriever, _ = _retriever(config, dataset, workdir)
+  return _measure(retriever, dataset, workdir)
 
 
 def index(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
   """Builds the index of the best checkpoint and writes it."""
-  dataset = _load(config)
-  return _write_index(config, dataset, workdir)
+  return _write_index(config, _load(config), workdir)[0]
 
 
 def retrieve(
@@ -65,7 +65,7 @@ def retrieve(
     folder, config, trained.model, trained.params, known
   )
   budget = retriever.budget()
-  key = jax.random.key(config.train.seed)
+  key, served = jax.random.key(config.train.seed), 0
   numbered = ((n, t) for n, t in enumerate(lines, start=1) if t.strip())
   while batch := list(itertools.islice(numbered, config.evals.batch)):
     read = [
@@ -75,7 +75,8 @@ def retrieve(
     # Rounded up to a power of two, so that few sizes are ever compiled.
     padded = read + read[:1] * ((1 << (len(read) - 1).bit_length()) - len(read))
     tokens, features = requests.rows(padded, retriever.longest)
-    vectors = retriever.vectors(tokens, features, budget, key, batch[0][0])
+    vectors = retriever.vectors(tokens, features, budget, key, served)
+    served += len(read)
     drop = config.index.drop_seen
     seen = [
       request.events.item[request.events.engaged & drop] for request in padded
@@ -93,8 +94,8 @@ def demo(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
   if config.evals.twin and config.model.conditioned:
     _say("training the unconditioned twin, for as long")
     _fit(_twin(config), dataset, workdir / TWIN)
-  report |= _write_index(config, dataset, workdir)
-  report |= _measure(config, dataset, workdir)
+  written, retriever = _write_index(config, dataset, workdir)
+  report |= written | _measure(retriever, dataset, workdir)
   report["seconds"] = time.monotonic() - began
   return report
 
@@ -142,6 +143,12 @@ def _fit(
 ) -> dict[str, Any]:
   workdir.mkdir(parents=True, exist_ok=True)
   report = loop.train(config, dataset, workdir)
+  if "inherited_step" in report:
+    _say(
+      f"began with the {report['inherited_parameters']:,} parameters of "
+      f"{config.train.start_from}, step {report['inherited_step']}; optimizer, "
+      "data order and counts were new"
+    )
   if _first():
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     plots.training([json.loads(t) for t in lines], workdir / "training.png")
@@ -151,43 +158,45 @@ def _fit(
 def _retriever(
   config: config_lib.Config,
   dataset: dataset_lib.Dataset,
-  trained: loop.Trained,
-) -> retriever_lib.Retriever:
-  return retriever_lib.of_dataset(
+  workdir: pathlib.Path,
+) -> tuple[retriever_lib.Retriever, int]:
+  """Returns a run's best checkpoint, ready for requests, and its step."""
+  trained = loop.best(config, dataset.catalogue, workdir)
+  retriever = retriever_lib.of_dataset(
     config, trained.model, trained.params, dataset
   )
+  return retriever, trained.step
 
 
 def _write_index(
   config: config_lib.Config,
   dataset: dataset_lib.Dataset,
   workdir: pathlib.Path,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], retriever_lib.Retriever]:
   began = time.monotonic()
-  trained = loop.best(config, dataset.catalogue, workdir)
-  retriever = _retriever(config, dataset, trained)
+  retriever, step = _retriever(config, dataset, workdir)
   if _first():
-    folder = workdir / "index"
-    artifact.save(retriever, dataset.catalogue, folder, step=trained.step)
+    artifact.save(retriever, dataset.catalogue, workdir / "index", step=step)
   cases = splits.cases(dataset, "validation", limit=config.evals.batch)
-  return {
+  report = {
     "index": type(retriever.index).__name__.lower(),
     "index_items": len(retriever.catalogue),
     "index_seconds": time.monotonic() - began,
     "scann_recall@100": evals_run.index_recall(retriever, cases),
   }
+  return report, retriever
 
 
 def _measure(
-  config: config_lib.Config,
+  retriever: retriever_lib.Retriever,
   dataset: dataset_lib.Dataset,
   workdir: pathlib.Path,
 ) -> dict[str, Any]:
   """Evaluates on the test users, plots and prints; the twin too, if any."""
-  cases = splits.cases(dataset, "test")
-  vocabulary, evals = dataset.vocabulary, config.evals
-  trained = loop.best(config, dataset.catalogue, workdir)
-  retriever = _retriever(config, dataset, trained)
+  config, vocabulary = retriever.config, dataset.vocabulary
+  evals = config.evals
+  aim = vocabulary.aim(config.data.surface, config.data.outcomes)
+  cases = splits.cases(dataset, "test", aim=aim)
   report = evals_run.evaluate(retriever, cases)
   popular = evals_run.popularity(
     dataset,
@@ -195,15 +204,14 @@ def _measure(
     split="test",
     size=max(evals.cutoffs),
     drop_seen=config.index.drop_seen,
+    aim=aim,
   )
   report |= evals_run.of_lists(
     popular, cases, vocabulary, evals.cutoffs, "popularity_"
   )
   models = {"": "PinRec-OC" if config.model.conditioned else "PinRec-UC"}
   if (workdir / TWIN).is_dir() and config.model.conditioned:
-    other = _twin(config)
-    trained = loop.best(other, dataset.catalogue, workdir / TWIN)
-    twin = _retriever(other, dataset, trained)
+    twin, _ = _retriever(_twin(config), dataset, workdir / TWIN)
     report |= evals_run.evaluate(twin, cases, prefix="uc_")
     report |= evals_run.unordered(
       twin, cases, vectors=int(report["vectors"]), prefix="uc_"
@@ -217,7 +225,7 @@ def _measure(
     plots.recalls(report, models, shown, k, workdir / f"recall@{k}.png")
   _say(tables.recalls(report, models, shown, evals.cutoffs))
   if config.model.conditioned and len(shown) > 1:
-    some = splits.cases(dataset, "test", limit=evals.sweep_users)
+    some = splits.cases(dataset, "test", limit=evals.sweep_users, aim=aim)
     rows = evals_run.sweep(retriever, some)
     if _first():
       plots.budget_sweep(rows, workdir / "budget_sweep.png")
@@ -229,8 +237,11 @@ def _measure(
 
 def _twin(config: config_lib.Config) -> config_lib.Config:
   """Returns the same run without conditions, PinRec-UC."""
+  other = config.train.start_from
+  start_from = str(pathlib.Path(other) / TWIN) if other else ""
   return dataclasses.replace(
     config,
+    train=dataclasses.replace(config.train, start_from=start_from),
     model=dataclasses.replace(config.model, conditioned=False),
     decode=dataclasses.replace(
       config.decode, budget="", surface="", item_type="", offsets=()

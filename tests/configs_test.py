@@ -33,10 +33,18 @@ def test_is_valid_and_names_its_command(path):
   assert f"--config=configs/{path.name}" in str(module.__doc__)
 
 
-@pytest.mark.parametrize("name", _module("family").FAMILY)
+@pytest.mark.parametrize("log", _module("family").LOGS)
+@pytest.mark.parametrize("model", _module("family").MODELS)
+def test_every_member_of_the_family_is_valid_on_every_log(log, model):
+  config = _module("family").get_config(f"{log}/{model}")
+  config_lib.validate(config)
+  assert bool(config.decode.budget) == config.model.conditioned
+
+
+@pytest.mark.parametrize("name", _module("family").MODELS)
 def test_every_member_of_the_family_learns(world, name):
   config = _module("family").get_config(name)
-  config_lib.validate(config)
+  config.decode.budget = ""
   config.data.length, config.train.warmup = 12, 1
   config.model.width = config.model.dim = 16
   config.model.rows, config.loss.in_batch, config.loss.uniform = 64, 32, 16
@@ -56,6 +64,13 @@ def test_every_member_of_the_family_learns(world, name):
   assert np.mean(losses[-3:]) < 0.95 * np.mean(losses[:2])
 
 
-def test_an_unknown_member_is_named():
-  with pytest.raises(ValueError, match=r"'bert' is unknown; .*sasrec"):
-    _module("family").get_config("bert")
+@pytest.mark.parametrize(
+  ("name", "complaint"),
+  [
+    ("bert", r"model 'bert' is unknown; .*sasrec"),
+    ("moon/oc", r"log 'moon' is unknown; .*ml_1m"),
+  ],
+)
+def test_an_unknown_member_is_named(name, complaint):
+  with pytest.raises(ValueError, match=complaint):
+    _module("family").get_config(name)

@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import pathlib
 
+import filelock
 import tensorflow_datasets as tfds
 import tqdm
 
@@ -12,7 +13,11 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import catalogue as catalogue_lib
 from pinrec_jax.data import records, schema
 
-BUILDERS = {"kuairand": "pinrec_jax.data.kuairand:Kuairand"}
+BUILDERS = {
+  "amazon": "pinrec_jax.data.amazon:Amazon",
+  "kuairand": "pinrec_jax.data.kuairand:Kuairand",
+  "movielens": "pinrec_jax.data.movielens:Movielens",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +75,13 @@ def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
         f"files of {config.name}"
       )
     root /= _fingerprint(source)
-  builder = builder_class(
-    source=config.source, config=variant, data_dir=str(root)
-  )
-  builder.download_and_prepare()
+  root.mkdir(parents=True, exist_ok=True)
+  # Runs started together prepare a log once.
+  with filelock.FileLock(root / f"{name}-{variant}.lock"):
+    builder = builder_class(
+      source=config.source, config=variant, data_dir=str(root)
+    )
+    builder.download_and_prepare()
   return builder
 
 

@@ -9,6 +9,8 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
 from pinrec_jax.types import AnyArray
 
+EVERYTHING = schema.Aim()
+
 
 class Tokens(NamedTuple):
   """What the model reads at each history position, of one row or several.
@@ -77,25 +79,26 @@ def tokens(events: schema.Events) -> Tokens:
 
 
 def training(
-  events: schema.Events,
+  everything: schema.Events,
   config: config_lib.Data,
   *,
-  until: int,
+  end: int,
   outcomes: int,
+  aim: schema.Aim = EVERYTHING,
 ) -> list[Batch]:
-  """Returns a user's history before a time, each position with its target.
+  """Returns a user's history, each position with its target.
 
-  The target is the next engagement; nothing at or after `until` is seen. A
-  history longer than a row becomes several, each with a start of its own. A
-  user without a target gives none.
+  The target is the next engagement. A history longer than a row becomes
+  several, each with a start of its own. A user without a target gives none.
 
   Args:
-    events: all of the user's events.
+    everything: the user's events up to the end of training.
     config: says what is read, how long a row is and when a session ends.
-    until: unix seconds; later events are left out.
+    end: the unix second when training ends; 0 if there is none.
     outcomes: how many of the actions can be aimed at.
+    aim: which engagements are predicted; what the others follow is read and
+      learns nothing.
   """
-  everything = events.where(events.time < until)
   place = np.flatnonzero(_readable(everything, config.inputs))
   events, length = everything.where(place), config.length
   engaged = np.flatnonzero(events.engaged)
@@ -110,16 +113,19 @@ def training(
     read = tokens(events.where(slice(first, last)))
     following = engaged[np.searchsorted(engaged, first + read.position)]
     target = events.where(following)
+    wanted = aim.met(target)
+    if not wanted.any():
+      continue
     after = np.append(-1, place)[first + read.position] + 1
     vain = in_vain[np.searchsorted(in_vain, after)]
     vain = np.where(vain < place[following], vain, len(everything))
     targets = Targets(
-      item=target.item.astype(np.int32),
-      outcomes=target.actions[:, :outcomes],
+      item=np.where(wanted, target.item, schema.NO_ITEM).astype(np.int32),
+      outcomes=target.actions[:, :outcomes] * aim.aimed(outcomes),
       surface=target.surface.astype(np.int32),
       item_type=target.item_type.astype(np.int32),
       time=target.time.astype(np.uint32),
-      age=_gaps(np.full_like(target.time, until), target.time),
+      age=_gaps(np.full_like(target.time, end), target.time),
       session=session[following],
       shown=shown_item[vain].astype(np.int32),
     )
@@ -144,9 +150,9 @@ def _readable(events: schema.Events, inputs: str) -> Bool[np.ndarray, "l"]:
   return np.ones(len(events), bool)
 
 
-def visible(events: schema.Events, *, until: int, inputs: str) -> schema.Events:
-  """Returns the events before a time that the model may read."""
-  return events.where((events.time < until) & _readable(events, inputs))
+def visible(events: schema.Events, inputs: str) -> schema.Events:
+  """Returns the events that the model may read."""
+  return events.where(_readable(events, inputs))
 
 
 def serving(histories: list[schema.Events], length: int) -> Tokens:

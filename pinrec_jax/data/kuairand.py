@@ -3,17 +3,15 @@
 Gao et al., CIKM 2022, doi:10.1145/3511808.3557624, CC BY-SA 4.0.
 """
 
-import hashlib
 import pathlib
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import catalogue, records
+from pinrec_jax.data import catalogue, raw, records
 
 EMBEDDED = pathlib.Path(__file__).parent / "kuairand_mini"
 
@@ -32,35 +30,10 @@ VALIDATION_FROM = TEST_FROM - 86400
 TAG_SLOTS = 3
 
 
-def _read(path: pathlib.Path, reader: Callable[[Any], pd.DataFrame]):
-  """Returns a table, or says which file is missing or broken."""
-  sums = path.with_name("SHA256SUMS")
-  if not path.is_file():
-    raise FileNotFoundError(
-      f"data file {path} is missing; point data.source at a folder that has it"
-    )
-  if sums.is_file():
-    expected = dict(
-      line.split()[::-1] for line in sums.read_text().splitlines()
-    )
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if expected.get(path.name, found) != found:
-      raise ValueError(
-        f"data file {path} is corrupt: its sha256 is {found}, {sums} says "
-        f"{expected[path.name]}; copy it again"
-      )
-  try:
-    return reader(path)
-  except (OSError, ValueError, EOFError, zlib.error) as error:
-    raise ValueError(
-      f"data file {path} is corrupt: {error}; copy it again"
-    ) from error
-
-
 def _excerpt(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
   """Returns the log and the items of the embedded layout."""
-  log = _read(source / "events.parquet", pd.read_parquet)
-  past = _read(source / "history.parquet", pd.read_parquet)
+  log = raw.read(source / "events.parquet", pd.read_parquet)
+  past = raw.read(source / "history.parquet", pd.read_parquet)
   bits = log["actions"].to_numpy()
   dated = pd.DataFrame(
     {
@@ -80,16 +53,16 @@ def _excerpt(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
       "is_like": flags >> 1 & 1,
     }
   )
-  items = _read(source / "items.csv.gz", pd.read_csv)
+  items = raw.read(source / "items.csv.gz", pd.read_csv)
   return pd.concat([undated, dated], ignore_index=True), items
 
 
 def _pure(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
   """Returns the log and the items of the KuaiRand-Pure layout."""
-  log = _read(
+  log = raw.read(
     source / "log_standard_4_25_to_5_08_pure.parquet", pd.read_parquet
   ).drop_duplicates()
-  past = _read(
+  past = raw.read(
     source / "user_history_4_09_to_4_24_last50.parquet", pd.read_parquet
   )
   dated = pd.DataFrame(
@@ -115,22 +88,8 @@ def _pure(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
       )
     ]
     undated[name] = np.concatenate(flags)
-  items = _read(source / "video_features_basic_pure.csv", pd.read_csv)
+  items = raw.read(source / "video_features_basic_pure.csv", pd.read_csv)
   return pd.concat([undated, dated], ignore_index=True), items
-
-
-def _known(
-  layout: Callable[[pathlib.Path], tuple[pd.DataFrame, pd.DataFrame]],
-  source: pathlib.Path,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-  """Returns a layout's log and items, or says which column is missing."""
-  try:
-    return layout(source)
-  except KeyError as error:
-    raise ValueError(
-      f"a table in {source} lacks the column {error}; point data.source at "
-      "KuaiRand's own files"
-    ) from error
 
 
 LAYOUTS = {"mini": _excerpt, "pure": _pure}
@@ -180,7 +139,9 @@ class Kuairand(tfds.core.GeneratorBasedBuilder):
   def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
     del dl_manager  # the files are local
     assert self.builder_config is not None  # there is a list of them
-    log, items = _known(LAYOUTS[self.builder_config.name], self._source)
+    log, items = raw.known(
+      LAYOUTS[self.builder_config.name], self._source, "KuaiRand"
+    )
     log["engaged"] = log[[*OUTCOMES, "long_watch"]].fillna(0).any(axis=1)
     # All videos the log shows in the training and test period.
     candidates = log.loc[log["time"].notna(), "item"].unique()

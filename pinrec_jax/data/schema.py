@@ -34,8 +34,10 @@ class Vocabulary:
   item_types: tuple[str, ...]
   features: tuple[Feature, ...]
   dense: int  # numbers in an item's dense features
-  validation_from: int  # unix seconds
-  test_from: int  # unix seconds
+  # Unix seconds from which on the log validates, and tests. Both 0: each user's
+  # last engagement is the test, and the one before it the validation.
+  validation_from: int = 0
+  test_from: int = 0
   # Percentiles 1 to 99 of the seconds between a user's engagements, from those
   # before the validation; empty if they have no times.
   gaps: tuple[int, ...] = ()
@@ -73,6 +75,22 @@ class Vocabulary:
         "list config.model.offsets"
       )
     return tuple(found)
+
+  def aim(self, surface: str, outcomes: str) -> "Aim":
+    """Returns which engagements are predicted.
+
+    Args:
+      surface: a name; empty means any.
+      outcomes: names such as "click,save"; empty means any, or none.
+
+    Raises:
+      ValueError: if the log has no such surface or outcome.
+    """
+    names = [name.strip() for name in outcomes.split(",") if name.strip()]
+    return Aim(
+      self.surface(surface) if surface else None,
+      tuple(self.outcome(name) for name in names),
+    )
 
   @property
   def outcome_names(self) -> tuple[str, ...]:
@@ -124,6 +142,27 @@ class Events:
 
   def __len__(self) -> int:
     return len(self.item)
+
+
+@dataclasses.dataclass(frozen=True)
+class Aim:
+  """Which engagements are predicted; the default is all."""
+
+  surface: int | None = None
+  outcomes: tuple[int, ...] = ()  # it has one of them; empty: any, or none
+
+  def aimed(self, outcomes: int) -> Bool[np.ndarray, "o"]:
+    """Returns which of a log's outcomes may be aimed at."""
+    return np.isin(range(outcomes), self.outcomes or range(outcomes))
+
+  def met(self, events: Events) -> Bool[np.ndarray, "l"]:
+    """Returns which events are predicted."""
+    chosen = events.engaged
+    if self.surface is not None:
+      chosen = chosen & (events.surface == self.surface)
+    if self.outcomes:
+      chosen = chosen & events.actions[:, list(self.outcomes)].any(-1)
+    return chosen
 
 
 class Items(NamedTuple):

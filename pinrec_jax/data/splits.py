@@ -1,4 +1,4 @@
-"""The standard split by time, and who is evaluated."""
+"""The split of a log, by time or by each user's last, and who is evaluated."""
 
 import dataclasses
 
@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import schema
+from pinrec_jax.data import histories, schema
 
-EXPOSURES = 5  # earlier events a user needs to be evaluated
+EXPOSURES = 5  # earlier events a user needs, where the split is by time
+SPLITS = ("validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,58 +21,107 @@ class Case:
   targets: schema.Events  # engagements in the period
 
 
-def period(vocabulary: schema.Vocabulary, split: str) -> tuple[int, int]:
-  """Returns the first second of a split and the first one after it."""
+def starts(vocabulary: schema.Vocabulary, split: str) -> int:
+  """Returns the unix second a split starts at; 0 if each user has a place."""
   return {
-    "validation": (vocabulary.validation_from, vocabulary.test_from),
-    "test": (vocabulary.test_from, 2**32),
+    "validation": vocabulary.validation_from,
+    "test": vocabulary.test_from,
   }[split]
 
 
+def before(
+  vocabulary: schema.Vocabulary, events: schema.Events, split: str
+) -> int:
+  """Returns how many of a user's events lie before a split.
+
+  Where each user's last engagements are held out, users with fewer than three
+  have none to spare, and all their events lie before.
+  """
+  if start := starts(vocabulary, split):
+    return int((events.time < start).sum())
+  engaged = np.flatnonzero(events.engaged)
+  if len(engaged) <= len(SPLITS):
+    return len(events)
+  return int(engaged[SPLITS.index(split) - len(SPLITS)])
+
+
+def past(
+  vocabulary: schema.Vocabulary, events: schema.Events, split: str
+) -> schema.Events:
+  """Returns a user's events before a split."""
+  return events.where(slice(before(vocabulary, events, split)))
+
+
 def cases(
-  dataset: dataset_lib.Dataset, split: str, *, limit: int = 0
+  dataset: dataset_lib.Dataset,
+  split: str,
+  *,
+  limit: int = 0,
+  aim: schema.Aim = histories.EVERYTHING,
 ) -> list[Case]:
   """Returns the users evaluated in "validation" or "test".
 
-  They have an engagement in the period and five earlier exposures.
+  They have a target in the period and, where the split is by time, five
+  earlier exposures.
 
   Args:
     dataset: the log.
     split: the period.
     limit: take this many, chosen evenly; 0 takes all.
+    aim: which engagements are targets.
   """
-  start, end = period(dataset.vocabulary, split)
-  found = []
+  found, least = [], EXPOSURES if dataset.vocabulary.test_from else 1
   for user, events in zip(dataset.users, dataset.events, strict=True):
-    past = events.time < start
-    target = events.engaged & ~past & (events.time < end)
-    if target.any() and past.sum() >= EXPOSURES:
-      found.append(Case(user, events.where(past), events.where(target)))
+    start, end = before(dataset.vocabulary, events, split), len(events)
+    if split == "validation":
+      end = before(dataset.vocabulary, events, "test")
+    target = start + np.flatnonzero(aim.met(events)[start:end])
+    if target.size and start >= least:
+      earlier = events.where(slice(start))
+      found.append(Case(user, earlier, events.where(target)))
   if limit and limit < len(found):
     places = np.linspace(0, len(found), limit, endpoint=False).astype(int)
     found = [found[place] for place in places]
   return found
 
 
-def outcome_share(dataset: dataset_lib.Dataset) -> Float32[np.ndarray, "o"]:
-  """Returns each outcome's share of the dated training engagements' actions."""
-  outcomes = dataset.vocabulary.outcomes
-  until = dataset.vocabulary.validation_from
-  counts = np.zeros(outcomes)
+def recent(
+  vocabulary: schema.Vocabulary,
+  events: schema.Events,
+  split: str,
+  aim: schema.Aim = histories.EVERYTHING,
+) -> schema.Events:
+  """Returns the targets before a split that say what is usual.
+
+  In a log split by time these are the dated ones alone.
+  """
+  earlier = past(vocabulary, events, split)
+  dated = earlier.time != schema.UNKNOWN_TIME
+  return earlier.where(aim.met(earlier) & (dated | (not vocabulary.test_from)))
+
+
+def outcome_share(
+  dataset: dataset_lib.Dataset, aim: schema.Aim = histories.EVERYTHING
+) -> Float32[np.ndarray, "o"]:
+  """Returns each outcome's share of the recent training targets' actions."""
+  vocabulary = dataset.vocabulary
+  counts = np.zeros(vocabulary.outcomes)
   for events in dataset.events:
-    dated = (events.time != schema.UNKNOWN_TIME) & (events.time < until)
-    counts += events.actions[dated & events.engaged, :outcomes].sum(0)
-  return (counts / counts.sum()).astype(np.float32)
+    usual = recent(vocabulary, events, "validation", aim)
+    counts += usual.actions[:, : vocabulary.outcomes].sum(0)
+  counts *= aim.aimed(vocabulary.outcomes)
+  return (counts / max(counts.sum(), 1)).astype(np.float32)
 
 
-def cold(dataset: dataset_lib.Dataset, until: int) -> Bool[np.ndarray, "v"]:
-  """Returns which items no user engaged with before a time."""
+def cold(dataset: dataset_lib.Dataset, split: str) -> Bool[np.ndarray, "v"]:
+  """Returns which items no user engaged with before a split."""
   never = np.ones(len(dataset.items.ids), bool)
   for events in dataset.events:
-    never[events.item[events.engaged & (events.time < until)]] = False
+    earlier = past(dataset.vocabulary, events, split)
+    never[earlier.item[earlier.engaged]] = False
   return never
 
 
-def training_ends(vocabulary: schema.Vocabulary, *, refit: bool) -> int:
-  """Returns the first second that is not trained on."""
-  return vocabulary.test_from if refit else vocabulary.validation_from
+def after_training(*, refit: bool) -> str:
+  """Returns the first split that is not trained on."""
+  return "test" if refit else "validation"

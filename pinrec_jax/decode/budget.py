@@ -7,9 +7,11 @@ from jaxtyping import Float
 
 from pinrec_jax.data import schema
 
+UNSPECIFIED = "unspecified"  # the outcome of a budget that aims at none
+
 
 def parse(text: str, vocabulary: schema.Vocabulary) -> dict[str, float]:
-  """Reads a budget such as "save:0.7,click:0.3".
+  """Reads a budget such as "save:0.7,click:0.2,unspecified:0.1".
 
   Raises:
     ValueError: on an unknown or repeated outcome, a share that is negative or
@@ -18,7 +20,7 @@ def parse(text: str, vocabulary: schema.Vocabulary) -> dict[str, float]:
   budget: dict[str, float] = {}
   for part in text.split(","):
     name, _, share = part.strip().partition(":")
-    vocabulary.outcome(name)
+    index(name, vocabulary)
     if name in budget:
       raise ValueError(f"budget {text!r} names {name!r} twice; add its shares")
     try:
@@ -37,6 +39,15 @@ def parse(text: str, vocabulary: schema.Vocabulary) -> dict[str, float]:
       f"budget {text!r} sums to {total:g}, not 1; scale its shares"
     )
   return {name: share for name, share in budget.items() if share > 0}
+
+
+def index(name: str, vocabulary: schema.Vocabulary) -> int:
+  """Returns an outcome's index, or -1 for "unspecified".
+
+  Raises:
+    ValueError: on an unknown outcome.
+  """
+  return -1 if name == UNSPECIFIED else vocabulary.outcome(name)
 
 
 def from_shares(

@@ -44,9 +44,7 @@ def _batches(
     part = cases[start : start + size]
     padded = [*part, *[part[0]] * (size - len(part))]
     read = [
-      histories.latest(
-        histories.visible(case.past, until=2**32, inputs=inputs), longest
-      )
+      histories.latest(histories.visible(case.past, inputs), longest)
       for case in padded
     ]
     yield part, histories.serving(read, longest)
@@ -116,16 +114,17 @@ def popularity(
   split: str,
   size: int,
   drop_seen: bool,
+  aim: schema.Aim = histories.EVERYTHING,
 ) -> Int[np.ndarray, "b c"]:
   """Returns the items engaged with most before the cut, for each user.
 
-  Only dated engagements count; ties go to the lower row.
+  In a log split by time only dated engagements count; ties go to the lower
+  row.
   """
-  start, _ = splits.period(dataset.vocabulary, split)
   counts = np.zeros(len(dataset.items.ids))
   for events in dataset.events:
-    dated = (events.time != schema.UNKNOWN_TIME) & (events.time < start)
-    np.add.at(counts, events.item[dated & events.engaged], 1)
+    usual = splits.recent(dataset.vocabulary, events, split, aim)
+    np.add.at(counts, usual.item, 1)
   counts[~dataset.items.candidate] = -1
   seen = [_seen(case, drop_seen) for case in cases]
   ranked = np.argsort(-counts, kind="stable")

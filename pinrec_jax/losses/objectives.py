@@ -64,7 +64,8 @@ def acceptable(
 
   Returns:
     one query a position, [b l l]; of the multi-token objective 1 + buckets:
-    all positions' next items, then what lies in the first bucket, and so on.
+    all positions' next items, then what lies in the first bucket, and so on;
+    `one_bucket` draws from those.
   """
   tokens, targets = batch
   segment, place = jnp.asarray(tokens.segment), jnp.arange(ahead.shape[-1])
@@ -81,6 +82,38 @@ def acceptable(
   if config.objective == "next_item":
     return following
   return following | later & (ahead >= 0) & (ahead <= config.window)
+
+
+def one_bucket(
+  key: PRNGKeyArray, meets: Bool[Array, "b q l"]
+) -> tuple[Bool[Array, "b r l"], Float[Array, "b r"]]:
+  """Draws one bucket of time ahead a position, and what it counts for.
+
+  A position's query for a bucket is trained in some steps and stands for all
+  buckets that hold a target for it, so that a step costs two queries a
+  position, whatever the number of buckets, and on average learns the same.
+
+  Args:
+    key: of the draws.
+    meets: of the multi-token objective, from `acceptable`.
+
+  Returns:
+    meets of the next items and then of the drawn buckets, two queries a
+    position, and the weights of their losses; 0 where nothing may be met.
+  """
+  rows, _, length = meets.shape
+  there = meets.reshape(rows, -1, length, length)
+  holds = jnp.any(there, -1)
+  drawn = jax.random.categorical(
+    key, jnp.where(holds[:, 1:], 0.0, -jnp.inf), axis=1
+  )
+  chosen = jnp.take_along_axis(there[:, 1:], drawn[:, None, :, None], 1)
+  return (
+    jnp.concatenate([there[:, 0], chosen[:, 0]], 1),
+    jnp.concatenate([holds[:, 0], jnp.sum(holds[:, 1:], 1)], 1).astype(
+      jnp.float32
+    ),
+  )
 
 
 def asked(
@@ -195,6 +228,9 @@ def loss(
   ahead = seconds_ahead(batch)
   bucket = bound.bucket(ahead)
   meets = acceptable(batch, ahead, bucket, config, bound.buckets)
+  weight = jnp.any(meets, -1).astype(jnp.float32)
+  if config.objective == "multi_token":
+    meets, weight = one_bucket(jax.random.fold_in(condition_key, 1), meets)
   condition, meets = asked(
     condition_key,
     batch,
@@ -240,7 +276,6 @@ def loss(
     temperature=temperature,
     config=config,
   )
-  weight = jnp.any(meets, -1).astype(losses.dtype)
   count = jnp.maximum(jnp.sum(weight), 1)
   mean = jnp.sum(losses * weight) / count
   return mean, {"loss": mean, "temperature": temperature, "targets": count}

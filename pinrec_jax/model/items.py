@@ -106,7 +106,8 @@ class ItemEmbedder(nn.Module):
         # Slot 0 means missing, and adds nothing.
         present = (slots > 0)[..., None]
         parts.append(jnp.sum(table[slots] * present, axis=-2))
-      parts.append(nn.Dense(self.content_width, name="dense")(items.dense))
+      if items.dense.shape[-1]:
+        parts.append(nn.Dense(self.content_width, name="dense")(items.dense))
     x = jnp.concatenate(parts, -1).astype(self.dtype)
     for n in range(self.towers):
       end = f"_{n}" if n else ""

@@ -127,7 +127,7 @@ class Retriever:
     """
     decode = self.config.decode
     offsets = np.array(decode.offsets or (-1,), np.int32)
-    named = [self.vocabulary.outcome(name) for name in budget] or [-1]
+    named = [budget_lib.index(name, self.vocabulary) for name in budget] or [-1]
     outcome = np.repeat(np.array(named, np.int32), offsets.size)
     offset = np.tile(offsets, len(named))
     shares = np.repeat(list(budget.values()) or [1.0], offsets.size)
@@ -247,8 +247,9 @@ def of_dataset(
     dataset.items, config.model.hashes, config.model.rows
   )
   if config.model.id_dropout:
-    until = splits.training_ends(dataset.vocabulary, refit=config.train.refit)
-    features = features.hide(splits.cold(dataset, until))
+    split = splits.after_training(refit=config.train.refit)
+    features = features.hide(splits.cold(dataset, split))
+  aim = dataset.vocabulary.aim(config.data.surface, config.data.outcomes)
   catalogue = np.flatnonzero(dataset.items.candidate).astype(np.int32)
   vectors = [
     _embed(model, params, features.take(catalogue[start : start + chunk]))
@@ -263,5 +264,5 @@ def of_dataset(
     catalogue,
     embedded,
     build_index(config.index.kind, embedded),
-    splits.outcome_share(dataset),
+    splits.outcome_share(dataset, aim),
   )

@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import grain
@@ -91,6 +91,7 @@ class Checkpoints:
     mesh: jax.sharding.Mesh,
     network: Mapping[str, Any],
     data: Any = None,
+    ignoring: Collection[str] = (),
   ) -> Any:
     """Returns the state of a step, laid out on a mesh of any shape.
 
@@ -100,6 +101,7 @@ class Checkpoints:
       mesh: where it goes.
       network: what the running configuration says.
       data: a Grain iterator to wind to the same place, if any.
+      ignoring: what of the network need not agree.
 
     Raises:
       ValueError: if the checkpoint is of another network.
@@ -111,7 +113,7 @@ class Checkpoints:
     differing = [
       f"{key} is {saved.get(key)!r} there and {wanted.get(key)!r} here"
       for key in sorted({*saved, *wanted})
-      if saved.get(key) != wanted.get(key)
+      if saved.get(key) != wanted.get(key) and key not in ignoring
     ]
     if differing:
       raise ValueError(

@@ -15,18 +15,33 @@ def packed(
 ) -> tuple[pipeline.PackedRows, objectives.Corpus]:
   """Returns the packed training histories and what is counted over them."""
   vocabulary = dataset.vocabulary
-  until = splits.training_ends(vocabulary, refit=config.train.refit)
+  split = splits.after_training(refit=config.train.refit)
+  aim = vocabulary.aim(config.data.surface, config.data.outcomes)
   pieces = [
     piece
     for events in dataset.events
     for piece in histories.training(
-      events, config.data, until=until, outcomes=vocabulary.outcomes
+      splits.past(vocabulary, events, split),
+      config.data,
+      end=splits.starts(vocabulary, split),
+      outcomes=vocabulary.outcomes,
+      aim=aim,
     )
   ]
   if not pieces:
-    raise ValueError(f"{config.data.name} has no engagement to train on")
+    raise ValueError(
+      f"{config.data.name} has no engagement to train on at "
+      f"data.surface={config.data.surface!r} with data.outcomes="
+      f"{config.data.outcomes!r}; choose others"
+    )
   targets = np.concatenate([piece.targets.item for piece in pieces])
   outcomes = np.sum([piece.targets.outcomes.sum(0) for piece in pieces], 0)
+  for name, count in zip(vocabulary.outcome_names, outcomes, strict=True):
+    if not count and name in _asked(config):
+      raise ValueError(
+        f"outcome {name!r} is asked for and no training engagement has it; "
+        "leave it out of data.outcomes and decode.budget"
+      )
   shown = np.concatenate([piece.targets.shown for piece in pieces])
   corpus = objectives.Corpus(
     features=items.features(
@@ -41,6 +56,12 @@ def packed(
   )
   rows = pipeline.PackedRows(pieces, config.data.length, config.train.seed)
   return rows, corpus
+
+
+def _asked(config: config_lib.Config) -> set[str]:
+  """Returns the outcomes that a configuration names."""
+  named = f"{config.data.outcomes},{config.decode.budget}".split(",")
+  return {part.partition(":")[0].strip() for part in named}
 
 
 def _share(drawn: Int[np.ndarray, "_"], items: int) -> Float32[np.ndarray, "v"]:

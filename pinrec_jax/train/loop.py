@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
@@ -96,7 +96,10 @@ def train(
   mesh = sharding.device_mesh(train_config.model_axis)
   sharding.check_batch(mesh, train_config.batch)
   rows, corpus = examples.packed(config, dataset)
-  cases = splits.cases(dataset, "validation", limit=train_config.eval_users)
+  aim = dataset.vocabulary.aim(config.data.surface, config.data.outcomes)
+  cases = splits.cases(
+    dataset, "validation", limit=train_config.eval_users, aim=aim
+  )
   data = pipeline.batches(
     rows,
     batch=train_config.batch,
@@ -107,21 +110,16 @@ def train(
   )
   model = pinrec.of_config(config, dataset.vocabulary)
   transform = state_lib.optimizer(train_config)
-  state = state_lib.initial(
-    model, transform, config.loss, mesh, train_config.seed
-  )
   corpus = sharding.from_all(mesh, corpus)
   fits = network(config, dataset.catalogue)
   checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
-  if checkpoints.last is not None:
-    state = checkpoints.restore(checkpoints.last, state, mesh, fits, data)
-    logging.info("resumed at step %d", checkpoints.last)
+  state, inherited = _begin(config, dataset, mesh, checkpoints, data)
   start = int(state.step)
-  if start == 0:
-    logging.info(
-      "%d parameters, %d rows a epoch, %.1f %% filled",
-      state_lib.parameters(state), len(rows), 100 * rows.filled,
-    )  # fmt: skip
+  report = {
+    "parameters": state_lib.parameters(state),
+    "filled": rows.filled,
+    **inherited,
+  }
 
   with (
     contextlib.closing(checkpoints),
@@ -174,11 +172,46 @@ def train(
           "command again to go on"
         )
     checkpoints.wait()
-  report = {"parameters": state_lib.parameters(state), "filled": rows.filled}
   if log.seconds:
     report["train_tokens_per_s"] = log.tokens / log.seconds
     report["train_seconds"] = log.seconds
   return report
+
+
+def _begin(
+  config: config_lib.Config,
+  dataset: dataset_lib.Dataset,
+  mesh: jax.sharding.Mesh,
+  checkpoints: checkpoint.Checkpoints,
+  data: Any,
+) -> tuple[state_lib.State, dict[str, Number]]:
+  """Returns a run's last state, or a new one, perhaps with another's weights.
+
+  What was taken over from the other run is told beside it.
+  """
+  model = pinrec.of_config(config, dataset.vocabulary)
+  state = state_lib.initial(
+    model,
+    state_lib.optimizer(config.train),
+    config.loss,
+    mesh,
+    config.train.seed,
+  )
+  if checkpoints.last is not None:
+    fits = network(config, dataset.catalogue)
+    logging.info("resuming at step %d", checkpoints.last)
+    return checkpoints.restore(checkpoints.last, state, mesh, fits, data), {}
+  if not config.train.start_from:
+    return state, {}
+  other = pathlib.Path(config.train.start_from).expanduser()
+  step, saved, _ = _saved(
+    config, dataset.catalogue, other, ignoring=("train.refit",)
+  )
+  told: dict[str, Number] = {
+    "inherited_step": step,
+    "inherited_parameters": state_lib.parameters(saved),
+  }
+  return state._replace(params=saved.params), told
 
 
 def best(
@@ -192,6 +225,18 @@ def best(
     FileNotFoundError: if the run has no checkpoint.
     ValueError: if the checkpoint is of another configuration.
   """
+  step, state, metrics = _saved(config, known, workdir)
+  model = pinrec.of_config(config, known.vocabulary)
+  return Trained(model, sharding.on_host(state.params), step, metrics)
+
+
+def _saved(
+  config: config_lib.Config,
+  known: catalogue.Catalogue,
+  workdir: pathlib.Path,
+  ignoring: Collection[str] = (),
+) -> tuple[int, state_lib.State, dict[str, float]]:
+  """Returns a run's best step, its state on the mesh and its validation."""
   checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", read_only=True)
   step = checkpoints.best or checkpoints.last
   if step is None:
@@ -199,12 +244,13 @@ def best(
       f"no checkpoint in {workdir / 'checkpoints'}; train first, with the same "
       "--workdir"
     )
-  model = pinrec.of_config(config, known.vocabulary)
   shapes = state_lib.shapes(
-    model, state_lib.optimizer(config.train), config.loss
+    pinrec.of_config(config, known.vocabulary),
+    state_lib.optimizer(config.train),
+    config.loss,
   )
   mesh = sharding.device_mesh(config.train.model_axis)
+  fits = network(config, known)
   with contextlib.closing(checkpoints):
-    state = checkpoints.restore(step, shapes, mesh, network(config, known))
-    metrics = checkpoints.metrics(step)
-  return Trained(model, sharding.on_host(state.params), step, metrics)
+    state = checkpoints.restore(step, shapes, mesh, fits, ignoring=ignoring)
+    return step, state, checkpoints.metrics(step)

@@ -1,3 +1,5 @@
+from concurrent import futures
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,3 +43,9 @@ def test_changed_source_is_prepared_anew(config):
   past = pd.read_parquet(path)
   pd.concat([past, past.assign(user_id=10)]).to_parquet(path)
   assert dataset_lib.load(config).users == ("10", "7", "8", "9")
+
+
+def test_runs_started_together_prepare_a_log_once(config):
+  with futures.ThreadPoolExecutor(2) as pool:
+    one, other = pool.map(dataset_lib.load, [config, config])
+  assert one.users == other.users == ("7", "8", "9")

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import histories, schema
+from pinrec_jax.data import histories, schema, splits
 
 
-def training(events, world, *, inputs="engagements", length=64, until=None):
+def training(events, world, *, inputs="engagements", length=64):
   return histories.training(
-    events,
+    splits.past(world.vocabulary, events, "test"),
     config_lib.Data(inputs=inputs, length=length),
-    until=world.vocabulary.test_from if until is None else until,
+    end=world.vocabulary.test_from,
     outcomes=world.vocabulary.outcomes,
   )
 
@@ -80,26 +80,15 @@ def test_nothing_at_or_after_the_cut_is_trained_on(mini):
     )
     pieces, others = (
       histories.training(
-        e,
+        splits.past(mini.vocabulary, e, "validation"),
         config_lib.Data(inputs="exposures", length=32),
-        until=until,
+        end=until,
         outcomes=7,
       )
       for e in (events, changed)
     )
     same(pieces, others)
     assert all((piece.tokens.time < until).all() for piece in pieces)
-
-
-def test_an_event_at_the_cut_is_left_out_and_one_before_is_not(world):
-  events = world.events[5]
-  last = int(np.flatnonzero(events.engaged)[-1])
-  until = int(events.time[last])
-  sizes = [
-    sum(piece.tokens.item.size for piece in training(events, world, until=cut))
-    for cut in (until, until + 1)
-  ]
-  assert sizes == [events.engaged.sum() - 1, events.engaged.sum()]
 
 
 @pytest.mark.parametrize("inputs", ["engagements", "exposures"])
@@ -121,13 +110,10 @@ def test_one_event_is_the_target_of_the_start(world):
 
 @pytest.mark.parametrize("inputs", ["engagements", "exposures"])
 def test_visible_events_are_those_the_model_may_read(world, inputs):
-  until = world.vocabulary.validation_from
   for events in world.events:
-    kept = histories.visible(events, until=until, inputs=inputs)
-    assert (kept.time < until).all()
-    assert inputs == "exposures" or kept.engaged.all()
+    kept = histories.visible(events, inputs)
     wanted = events.engaged | (inputs == "exposures")
-    assert len(kept) == (wanted & (events.time < until)).sum()
+    assert kept.item.tolist() == events.item[wanted].tolist()
 
 
 def test_gap_is_the_time_since_the_token_before(world):

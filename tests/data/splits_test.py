@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,13 @@ def test_excerpt_has_the_published_test_set(mini):
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_cases_are_those_of_a_slow_reference(world, split):
-  start, end = splits.period(world.vocabulary, split)
+  start, end = {
+    "validation": (
+      world.vocabulary.validation_from,
+      world.vocabulary.test_from,
+    ),
+    "test": (world.vocabulary.test_from, 2**32),
+  }[split]
   expected = {}
   for user, events in zip(world.users, world.events, strict=True):
     times = events.time.tolist()
@@ -34,10 +42,58 @@ def test_cases_are_those_of_a_slow_reference(world, split):
     assert case.targets.engaged.all()
 
 
-def test_periods_follow_one_another(world):
-  validation = splits.period(world.vocabulary, "validation")
-  test = splits.period(world.vocabulary, "test")
-  assert validation[0] < validation[1] == test[0]
+@pytest.fixture
+def last_ones(world):
+  """The same log, each user's last two engagements held out."""
+  names = dataclasses.replace(world.vocabulary, validation_from=0, test_from=0)
+  known = dataclasses.replace(world.catalogue, vocabulary=names)
+  return dataclasses.replace(world, catalogue=known)
+
+
+def test_an_event_at_the_cut_is_not_before_it(world):
+  events = world.events[5]
+  cut = dataclasses.replace(world.vocabulary, test_from=int(events.time[9]))
+  assert splits.before(cut, events, "test") == 9
+  later = dataclasses.replace(cut, test_from=cut.test_from + 1)
+  assert splits.before(later, events, "test") == 10
+
+
+def test_without_times_the_last_engagements_are_held_out(last_ones):
+  found = {
+    split: {case.user: case for case in splits.cases(last_ones, split)}
+    for split in splits.SPLITS
+  }
+  assert list(found["test"]) == list(found["validation"])
+  for user, events in zip(last_ones.users, last_ones.events, strict=True):
+    engaged = np.flatnonzero(events.engaged).tolist()
+    if user not in found["test"]:
+      assert len(engaged) < 3
+      continue
+    for split, place in zip(splits.SPLITS, engaged[-2:], strict=True):
+      case = found[split][user]
+      assert case.past.item.tolist() == events.item[:place].tolist()
+      assert case.targets.item.tolist() == [events.item[place]]
+  assert len(found["test"]) > 30
+
+
+@pytest.mark.parametrize("engagements", range(4))
+def test_who_has_too_few_engagements_is_only_trained_on(last_ones, engagements):
+  events = last_ones.events[5]
+  last = np.flatnonzero(events.engaged)[:engagements]
+  events = events.where(slice(int(last[-1]) + 1 if engagements else 0))
+  past = splits.past(last_ones.vocabulary, events, "validation")
+  assert past.engaged.sum() == (1 if engagements == 3 else engagements)
+
+
+def test_without_times_every_engagement_says_what_is_usual(world, last_ones):
+  events = world.events[5]
+  assert not events.time[0]
+  assert events.engaged[0]
+  kept = [
+    splits.recent(log.vocabulary, events, "test").item[0]
+    for log in (world, last_ones)
+  ]
+  assert kept[0] != events.item[0] == kept[1]
 
 
 def test_limit_takes_users_evenly(mini):
@@ -63,7 +119,10 @@ def test_outcome_share_counts_dated_training_engagements(world):
 
 
 def test_cold_items_are_those_nobody_engaged_with_before(world):
-  until = world.vocabulary.validation_from
+  until = world.vocabulary.test_from - 8 * 86400
+  names = dataclasses.replace(world.vocabulary, validation_from=until)
+  known = dataclasses.replace(world.catalogue, vocabulary=names)
+  world = dataclasses.replace(world, catalogue=known)
   warm = {
     int(item)
     for events in world.events
@@ -72,6 +131,20 @@ def test_cold_items_are_those_nobody_engaged_with_before(world):
     )
     if engaged and time < until
   }
-  cold = splits.cold(world, until)
+  cold = splits.cold(world, "validation")
   assert {n for n in range(len(cold)) if not cold[n]} == warm
-  assert splits.cold(world, 0).all()
+  assert splits.cold(world, "test").sum() < cold.sum() < len(cold)
+
+
+def test_targets_are_what_is_aimed_at(world):
+  aim = world.vocabulary.aim("search", "save")
+  every = {case.user: case for case in splits.cases(world, "test")}
+  chosen = splits.cases(world, "test", aim=aim)
+  assert 0 < len(chosen) < len(every)
+  for case in chosen:
+    whole = every[case.user]
+    assert case.past.item.tolist() == whole.past.item.tolist()
+    at = (whole.targets.surface == 2) & (whole.targets.actions[:, 1] > 0)
+    assert case.targets.item.tolist() == whole.targets.item[at].tolist()
+  share = splits.outcome_share(world, aim)
+  np.testing.assert_array_equal(share, [0, 1, 0])

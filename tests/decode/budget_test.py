@@ -13,6 +13,13 @@ def test_an_outcome_without_share_is_left_out(world):
   assert budget.parse("click:1,save:0", world.vocabulary) == {"click": 1.0}
 
 
+def test_a_share_may_aim_at_no_outcome(world):
+  got = budget.parse("unspecified:0.6,like:0.4", world.vocabulary)
+  assert got == {"unspecified": 0.6, "like": 0.4}
+  places = [budget.index(name, world.vocabulary) for name in got]
+  assert places == [-1, 2]
+
+
 @pytest.mark.parametrize(
   ("text", "complaint"),
   [

@@ -198,6 +198,36 @@ def test_each_part_is_left_out_on_its_own(batch):
   np.testing.assert_allclose((left[0] & left[1]).mean(), 0.09, atol=0.02)
 
 
+def test_a_bucket_stands_for_all_that_hold_a_target(batch):
+  batch, corpus = batch
+  config = _config(objective="multi_token").loss
+  every = np.asarray(_asked(batch, corpus, config)[2])
+  length = every.shape[2]
+  every = every.reshape(len(every), -1, length, length)
+  held = every[:, 1:].any(-1).sum(1)
+  times = np.zeros(every.shape[:3])
+  for key in range(60):
+    meets, weight = map(
+      np.asarray, objectives.one_bucket(jax.random.key(key), _flat(every))
+    )
+    np.testing.assert_array_equal(meets[:, :length], every[:, 0])
+    np.testing.assert_array_equal(weight[:, :length], every[:, 0].any(-1))
+    np.testing.assert_array_equal(weight[:, length:], held)
+    drawn = meets[:, None, length:] == every[:, 1:]
+    same = drawn.all(-1) & every[:, 1:].any(-1)
+    np.testing.assert_array_equal(same.any(1), held > 0)
+    times[:, 1:] += same / np.maximum(same.sum(1, keepdims=True), 1)
+  several = (held > 1)[:, None] & every[:, 1:].any(-1)
+  assert several.sum() > 10
+  rate = times[:, 1:] * held[:, None] / 60
+  np.testing.assert_allclose(rate[several].mean(), 1, atol=0.02)
+  assert 0.3 < rate[several].min() < rate[several].max() < 1.7
+
+
+def _flat(every):
+  return jnp.asarray(every.reshape(len(every), -1, every.shape[-1]))
+
+
 def _reference(model, params, batch, corpus, config, key):
   """The whole loss in float64, a query and a target at a time."""
   condition_key, negative_key, _ = jax.random.split(key, 3)
@@ -206,6 +236,11 @@ def _reference(model, params, batch, corpus, config, key):
   ahead = objectives.seconds_ahead(batch)
   bucket = bound.bucket(ahead)
   meets = objectives.acceptable(batch, ahead, bucket, config, bound.buckets)
+  weight = np.asarray(meets.any(-1), float)
+  if config.objective == "multi_token":
+    meets, weight = objectives.one_bucket(
+      jax.random.fold_in(condition_key, 1), meets
+    )
   condition, meets = objectives.asked(
     condition_key, batch, bucket, bound.age_bucket(targets.age), meets,
     corpus.outcome_share, config,
@@ -227,7 +262,7 @@ def _reference(model, params, batch, corpus, config, key):
   query, item, meets = (np.asarray(x, np.float64) for x in (query, item, meets))
   expected = np.asarray(expected, np.float64).reshape(targets.item.shape)
   rate = float(bound.temperatures())
-  losses = []
+  losses, weights = [], []
   for row, q in np.argwhere(meets.any(-1)):
     own = [t for t in range(meets.shape[2]) if meets[row, q, t]]
     hidden = {0, *(int(targets.item[row, t]) for t in own)}
@@ -238,6 +273,7 @@ def _reference(model, params, batch, corpus, config, key):
       if n not in hidden:
         bias = 0 if config.logq == "none" else log_expected
         rest += np.exp(query[row, q] @ item[n] / rate - bias)
+    weights.append(weight[row, q])
     each = []
     for t in own:
       score = query[row, q] @ item[targets.item[row, t]] / rate
@@ -251,7 +287,7 @@ def _reference(model, params, batch, corpus, config, key):
     else:
       soft = config.softness
       losses.append(-soft * np.log(np.mean(np.exp(-np.array(each) / soft))))
-  return np.mean(losses)
+  return np.average(losses, weights=weights)
 
 
 @pytest.mark.parametrize(

@@ -208,3 +208,13 @@ def test_every_time_ahead_asked_for_has_its_vector(
   clicks = found.share[:, found.outcome == 0].sum(-1)
   np.testing.assert_allclose(clicks, 0.75, rtol=1e-5)
   assert len(np.unique(found.query[0].round(4), axis=0)) == len(found.step)
+
+
+def test_a_budget_without_outcome_asks_as_no_budget_does(
+  world, small, untrained
+):
+  retriever = untrained(small)
+  nothing = generated(retriever, world, {})
+  both = generated(retriever, world, {"unspecified": 0.5, "like": 0.5})
+  assert both.outcome[:2].tolist() == [-1, 2]
+  np.testing.assert_allclose(both.query[:, 0], nothing.query[:, 0], rtol=1e-5)

@@ -110,3 +110,40 @@ def test_a_batch_that_does_not_divide_is_refused(config, world, tmp_path):
   config.train.batch = 12
   with pytest.raises(ValueError, match="batch 12 does not divide over 8"):
     loop.train(config, world, tmp_path)
+
+
+def test_a_run_may_begin_with_anothers_weights(config, world, tmp_path):
+  loop.train(config, world, tmp_path / "all")
+  before = loop.best(config, world.catalogue, tmp_path / "all")
+  config.train.start_from = str(tmp_path / "all")
+  config.train.learning_rate = 1e-12
+  config.data.surface, config.data.outcomes = "search", "save,like"
+  report = loop.train(config, world, tmp_path / "search")
+  after = loop.best(config, world.catalogue, tmp_path / "search")
+  near = jax.tree.map(np.allclose, before.params, after.params)
+  assert all(jax.tree.leaves(near))
+  assert report["inherited_step"] == before.step
+  assert report["inherited_parameters"] == report["parameters"]
+  # Going on, it takes nothing over again.
+  config.train.steps += 1
+  assert "inherited_step" not in loop.train(config, world, tmp_path / "search")
+
+
+def test_a_refit_may_begin_with_a_run_that_was_none(config, world, tmp_path):
+  loop.train(config, world, tmp_path / "all")
+  config.train.start_from, config.train.refit = str(tmp_path / "all"), True
+  assert loop.train(config, world, tmp_path / "refit")["inherited_step"]
+
+
+def test_weights_of_another_network_are_refused(config, world, tmp_path):
+  loop.train(config, world, tmp_path / "all")
+  config.train.start_from = str(tmp_path / "all")
+  config.model.width = 32
+  with pytest.raises(ValueError, match=r"model\.width is 16 there and 32 here"):
+    loop.train(config, world, tmp_path / "other")
+
+
+def test_a_missing_run_to_begin_with_is_named(config, world, tmp_path):
+  config.train.start_from = str(tmp_path / "absent")
+  with pytest.raises(FileNotFoundError, match=r"no checkpoint in .*absent"):
+    loop.train(config, world, tmp_path)

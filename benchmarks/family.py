@@ -1,0 +1,71 @@
+"""Trains every model of the family on one log and tabulates what they reach.
+
+  python benchmarks/family.py --log=pure --source=FOLDER \
+    --workdir=runs/family --output=results/family_pure.json
+
+Models already reported in the work folder are not run again, so that it may
+be stopped at any point. Everything after the options goes to pinrec_jax.main.
+"""
+
+import argparse
+import json
+import pathlib
+import runpy
+import subprocess
+import sys
+
+CONFIG = "configs/family.py"
+SHOWN = ("recall@10", "ndcg@10", "unordered_recall@10", "vectors")
+
+
+def main() -> None:
+  """Runs what is missing, then writes and prints the table."""
+  known = runpy.run_path(CONFIG)
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--log", choices=list(known["LOGS"]), required=True)
+  parser.add_argument("--models", nargs="+", default=list(known["MODELS"]))
+  parser.add_argument("--source", default="")
+  parser.add_argument("--workdir", type=pathlib.Path, required=True)
+  parser.add_argument("--output", type=pathlib.Path, required=True)
+  options, rest = parser.parse_known_args()
+  reports = {}
+  for model in options.models:
+    folder = options.workdir / options.log / model
+    path = folder / "report.json"
+    if not path.is_file():
+      command = [sys.executable, "-m", "pinrec_jax.main"]
+      command += [f"--config={CONFIG}:{options.log}/{model}", *rest]
+      command += [f"--workdir={folder}"]
+      command += [f"--config.data.source={options.source}"]
+      subprocess.run(command, check=True)
+    report = json.loads(path.read_text())
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    report["loss"] = [
+      row["loss"] for row in map(json.loads, lines) if "loss" in row
+    ][-1]
+    reports[model] = report
+  options.output.parent.mkdir(parents=True, exist_ok=True)
+  options.output.write_text(
+    json.dumps({"command": rest, "models": reports}, indent=1) + "\n"
+  )
+  print(table(reports))
+
+
+def table(reports: dict[str, dict[str, float]]) -> str:
+  """Returns a row a model, popularity last, as a Markdown table."""
+  names = ("loss", *SHOWN)
+  lines = ["| | " + " | ".join(names) + " |", "|--|" + "--|" * len(names)]
+  for model, report in reports.items():
+    cells = [f"{report[name]:.4g}" for name in names]
+    lines.append(f"| {model} | " + " | ".join(cells) + " |")
+  any_report = next(iter(reports.values()))
+  cells = [
+    f"{any_report[key]:.4g}" if key in any_report else ""
+    for key in (f"popularity_{name}" for name in names)
+  ]
+  lines.append("| popularity | " + " | ".join(cells) + " |")
+  return "\n".join(lines)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,86 @@
+"""Another library's SASRec under this project's protocol.
+
+  bash launch/peers.sh
+  python benchmarks/sasrec.py --config=configs/kuairand_pure.py \
+    --source=FOLDER --seeds=3 --output=results/sasrec_kuairand_pure.json
+
+Writes what a model may read before the test to a file, has RecTools train and
+retrieve in its own environment, and scores the lists as every other. Users it
+has no list for, for want of two engagements, get the popular items.
+"""
+
+import argparse
+import json
+import pathlib
+import runpy
+import subprocess
+import tempfile
+
+import numpy as np
+import seeds
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import histories, splits
+from pinrec_jax.evals import run as evals_run
+
+PEER = pathlib.Path(__file__).parent / "peers" / "rectools_sasrec.py"
+VENV = pathlib.Path("~/.cache/pinrec_jax/peers/rectools").expanduser()
+
+
+def main() -> None:
+  """Runs every seed and writes the figures."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--config", required=True)
+  parser.add_argument("--source", default="")
+  parser.add_argument("--prepared", default=config_lib.Data().prepared)
+  parser.add_argument("--seeds", type=int, default=3)
+  parser.add_argument("--epochs", type=int, default=8)
+  parser.add_argument("--python", default=str(VENV / "bin" / "python"))
+  parser.add_argument("--output", type=pathlib.Path, required=True)
+  options = parser.parse_args()
+  config = runpy.run_path(options.config)["get_config"]()
+  config.data.source = options.source
+  config.data.prepared = options.prepared
+  dataset = dataset_lib.load(config.data)
+  cases = splits.cases(dataset, "test")
+  size, vocabulary = max(config.evals.cutoffs), dataset.vocabulary
+  popular = evals_run.popularity(
+    dataset, cases, split="test", size=size, drop_seen=True
+  )
+  reports = []
+  with tempfile.TemporaryDirectory() as folder:
+    files = [str(pathlib.Path(folder, n)) for n in ("in.npz", "out.npz")]
+    seen = [
+      histories.visible(
+        splits.past(vocabulary, events, "test"), "engagements"
+      ).item
+      for events in dataset.events
+    ]
+    place = {user: n for n, user in enumerate(dataset.users)}
+    np.savez(
+      files[0],
+      user=np.repeat(np.arange(len(seen)), [len(items) for items in seen]),
+      item=np.concatenate(seen),
+      asked=np.array([place[case.user] for case in cases]),
+    )
+    for seed in range(options.seeds):
+      flags = [f"--seed={seed}", f"--epochs={options.epochs}"]
+      subprocess.run(
+        [options.python, str(PEER), *files, *flags, f"--size={size}"],
+        check=True,
+      )
+      found = np.load(files[1])
+      lists = np.where(found["lists"][:, :1] > 0, found["lists"], popular)
+      report = evals_run.of_lists(
+        lists, cases, dataset.vocabulary, config.evals.cutoffs
+      )
+      report["seconds"] = float(found["seconds"])
+      print(f"seed {seed}: recall@10 {report['recall@10']:.4f}")
+      reports.append(report)
+  written = {"machine": seeds.machine(), "figures": seeds.summary(reports)}
+  options.output.write_text(json.dumps(written, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,41 @@
+"""The demo's model, fine-tuned on one surface of the embedded excerpt.
+
+  bash launch/local.sh --config=configs/demo.py --workdir=runs/demo
+  bash launch/local.sh --config=configs/finetune.py --workdir=runs/finetune
+
+The second stage of the two (arXiv 2504.10507, pre-training and fine-tuning):
+histories stay those of all surfaces, targets are the clicks and long views of
+tab_1, and what was shown there in vain is drawn as negatives. It starts from
+the weights in train.start_from, and says so. To see what the first stage does
+on that surface by itself:
+
+  bash launch/local.sh --config=configs/demo.py --workdir=runs/demo \
+    --mode=evaluate --config.data.surface=tab_1 \
+    --config.data.outcomes=is_click,long_view
+
+About a minute on two CPU cores; what to expect is in results/finetune.json.
+"""
+
+from pinrec_jax import config as config_lib
+
+
+def get_config() -> config_lib.Config:
+  """Returns the configuration of the second stage."""
+  config = config_lib.Config()
+  config.data.surface = "tab_1"
+  config.data.outcomes = "is_click,long_view"
+  config.model.context = False
+  config.model.actions = False
+  config.loss.impressions = 256
+  config.train.start_from = "runs/demo"
+  config.train.learning_rate = 5e-4
+  config.train.warmup = 10
+  config.train.steps = 100
+  config.train.batch = 32
+  config.train.eval_every = 50
+  config.train.refit = True
+  config.decode.age = -1
+  config.decode.surface = "tab_1"
+  config.decode.budget = "long_view:0.8,is_click:0.2"
+  config.evals.sweep = ("is_click", "long_view")
+  return config

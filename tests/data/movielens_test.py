@@ -1,0 +1,108 @@
+import pathlib
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import splits
+
+MOVIES = """\
+1::Toy Story (1995)::Animation|Children's|Comedy
+2::Léon: The Professional (1994)::Crime
+3::Nobody Saw It (1990)::Drama
+4::Untitled::Comedy
+"""
+# Two ratings of user 1 are of one second; the file's order decides.
+RATINGS = """\
+1::4::5::978300760
+1::2::3::978300500
+1::1::4::978300500
+1::4::1::978300900
+2::1::2::978300100
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+  source = tmp_path / "ml-1m"
+  source.mkdir()
+  (source / "movies.dat").write_bytes(MOVIES.encode("latin-1"))
+  (source / "ratings.dat").write_text(RATINGS)
+  return config_lib.Data(
+    name="movielens/1m", source=str(source), prepared=str(tmp_path / "prepared")
+  )
+
+
+def test_ratings_become_histories_in_order(config):
+  dataset = dataset_lib.load(config)
+  events = dict(zip(dataset.users, dataset.events, strict=True))["1"]
+  assert dataset.items.ids[events.item].tolist() == [2, 1, 4, 4]
+  assert events.actions.tolist() == [
+    [0, 0, 1], [0, 1, 0], [1, 0, 0], [0, 0, 1]
+  ]  # fmt: skip
+  assert dataset.vocabulary.outcome_names[0] == "rating_5"
+  assert events.engaged.all()
+
+
+def test_only_rated_films_are_candidates(config):
+  dataset = dataset_lib.load(config)
+  assert dataset.items.ids.tolist() == [0, 1, 2, 4]
+  assert dataset.items.candidate.tolist() == [False, True, True, True]
+  (genre,) = dataset.vocabulary.features
+  assert genre.name == "genre"
+  assert genre.slots == 3
+  # Animation, Children's, Comedy; Crime; Comedy.
+  assert dataset.items.categorical[1:].tolist() == [
+    [1, 2, 3], [4, 0, 0], [3, 0, 0]
+  ]  # fmt: skip
+  year = dataset.items.dense[:, 0]
+  assert year[1] > year[2]
+  assert year[3] == 0
+
+
+def test_last_ratings_are_held_out(config):
+  dataset = dataset_lib.load(config)
+  events = dict(zip(dataset.users, dataset.events, strict=True))
+  names = dataset.vocabulary
+  assert splits.before(names, events["1"], "test") == 3
+  assert splits.before(names, events["1"], "validation") == 2
+  assert splits.before(names, events["2"], "validation") == 1
+  # Nothing held out tells how times ahead are told apart.
+  assert set(names.gaps) == {0}
+
+
+def test_rebuilt_ratings_are_read_too(config):
+  plain = dataset_lib.load(config)
+  source = pathlib.Path(config.source)
+  rows = [line.split("::") for line in RATINGS.splitlines()]
+  table = np.array(rows, int)
+  (source / "ratings.dat").unlink()
+  columns = ["user_id", "movie_id", "rating", "timestamp"]
+  pd.DataFrame(table, columns=columns).to_parquet(
+    source / "ratings_reconstructed.parquet"
+  )
+  again = dataset_lib.load(config)
+  for one, other in zip(plain.events, again.events, strict=True):
+    np.testing.assert_array_equal(one.item, other.item)
+    np.testing.assert_array_equal(one.time, other.time)
+
+
+def test_missing_folder_says_where_the_files_are(config):
+  config.source = ""
+  with pytest.raises(ValueError, match=r"data.source is empty.*ml-1m.zip"):
+    dataset_lib.load(config)
+
+
+def test_missing_file_is_named(config):
+  (pathlib.Path(config.source) / "movies.dat").unlink()
+  with pytest.raises(FileNotFoundError, match=r"movies\.dat is missing"):
+    dataset_lib.load(config)
+
+
+def test_broken_line_is_an_error(config):
+  path = pathlib.Path(config.source) / "ratings.dat"
+  path.write_text(RATINGS + "3::1::4::9::9::9\n")
+  with pytest.raises(ValueError, match=r"ratings\.dat is corrupt"):
+    dataset_lib.load(config)
