@@ -59,12 +59,14 @@ MODELS = {
     "model.layers": 1,
     "model.conditioned": False,
   },
-  # Items and their order alone, next item (arXiv 1808.09781).
+  # Items and their order alone, counted from the end as in its left-padded
+  # rows, next item (arXiv 1808.09781).
   "sasrec": {
     "model.conditioned": False,
     "model.content": False,
     "model.context": False,
     "model.actions": False,
+    "model.positions": "end",
   },
   # One drawn engagement of the next four weeks (arXiv 2205.04507).
   "pinnerformer": {

@@ -44,6 +44,9 @@ class Model:
   towers: bool = False  # an embedder for each item type
   actions: bool = True  # read what the user did, not only with which item
   context: bool = True  # read where and when, too
+  # Positions are counted from a history's "start", or from its "end" as where
+  # rows are padded on the left: the last event then always has the same one.
+  positions: str = "start"
   conditioned: bool = True  # False: PinRec-UC, no outcome, surface or offset
   # Edges of the offset buckets, seconds; empty: fitted to the log's gaps.
   offsets: tuple[int, ...] = (60, 3600, 86400)
@@ -190,6 +193,7 @@ def validate(config: Config) -> None:
     "loss.relax": (loss.relax, ("min", "softmin", "mean")),
     "loss.logq": (loss.logq, ("corrected", "classic", "none")),
     "loss.counts": (loss.counts, ("exact", "sketch")),
+    "model.positions": (model.positions, ("start", "end")),
     "model.dtype": (model.dtype, ("float32", "bfloat16")),
     "decode.feedback": (config.decode.feedback, ("largest", "sample")),
     "index.kind": (config.index.kind, ("auto", "scann", "exact")),

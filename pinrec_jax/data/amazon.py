@@ -6,14 +6,12 @@ data may be used for research and not be passed on, so none of it is embedded.
 """
 
 import pathlib
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import catalogue, raw, records
+from pinrec_jax.data import builder
 
 OUTCOMES = ("review",)
 SEQUENCES, ITEMS = "sequential_data.txt", "items.csv"
@@ -32,16 +30,13 @@ def _sequences(file: pathlib.Path) -> pd.DataFrame:
   )
 
 
-def _layout(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-  """Returns the log and the items; an item's first attribute is its brand."""
-  log = raw.read(source / SEQUENCES, _sequences)
-  log = log.assign(time=np.nan, surface=0, engaged=True, review=True)
-  items = raw.read(source / ITEMS, pd.read_csv)
+def _features(items: pd.DataFrame) -> pd.DataFrame:
+  """Returns the columns an item is described by; its brand comes first."""
   attributes = items["attributes"].fillna("").str.strip("|")
   parts = attributes.str.split("|", expand=True)
   parts = parts.mask(parts == "")
   slots = parts.columns[1 : 1 + CATEGORY_SLOTS]
-  return log, pd.DataFrame(
+  return pd.DataFrame(
     {
       "item": items["item"],
       "item_type": "product",
@@ -51,45 +46,28 @@ def _layout(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
   )
 
 
-class Amazon(tfds.core.GeneratorBasedBuilder):
-  """Amazon reviews: one example a user, the last review tested."""
+class Amazon(builder.Builder):
+  """Amazon reviews: each user's last is the test."""
 
   VERSION = tfds.core.Version("1.0.0")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name=name, description=f"Amazon 2014, {name}.")
     for name in ("beauty", "sports", "toys")
   ]
+  ACTIONS = OUTCOMES
+  ORIGIN = f"{SEQUENCES} and {ITEMS} of the 5-core sequences"
+  ABOUT = {
+    "homepage": "https://jmcauley.ucsd.edu/data/amazon",
+    "license": "academic use, no redistribution",
+  }
 
-  def __init__(self, *, source: str = "", **kwargs: Any):
-    self._source = pathlib.Path(source).expanduser() if source else None
-    super().__init__(file_format="array_record", **kwargs)
-
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(
-      features=records.features(len(OUTCOMES)),
-      homepage="https://jmcauley.ucsd.edu/data/amazon",
-      license="academic use, no redistribution",
-    )
-
-  def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-    del dl_manager  # the files are local
-    if self._source is None:
-      raise ValueError(
-        f"data.source is empty; point it at a folder with {SEQUENCES} and "
-        f"{ITEMS}"
-      )
-    log, items = raw.known(_layout, self._source, "the 5-core sequences")
-    known = catalogue.encode(
-      items,
+  def raw(self, source: pathlib.Path) -> builder.Raw:
+    """Reads a folder's files."""
+    log = builder.read(source / SEQUENCES, _sequences)
+    log = log.assign(time=np.nan, surface=0, engaged=True, review=True)
+    return builder.Raw(
+      log,
+      _features(builder.read(source / ITEMS, pd.read_csv)),
       np.unique(log["item"].to_numpy()),
-      actions=OUTCOMES,
-      outcomes=len(OUTCOMES),
-      surfaces=("unknown",),
+      {"outcomes": len(OUTCOMES), "surfaces": ("unknown",)},
     )
-    known.save(pathlib.Path(self.data_path))
-    return {"users": self._generate_examples(log, known)}
-
-  def _generate_examples(
-    self, log: pd.DataFrame, known: catalogue.Catalogue
-  ) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from records.examples(log, known)

@@ -25,6 +25,7 @@ class Tokens(NamedTuple):
   time: UInt32[AnyArray, "*b l"]  # unix seconds, or UNKNOWN_TIME
   gap: Int[AnyArray, "*b l"]  # seconds since the token before; -1 is unknown
   position: Int[AnyArray, "*b l"]  # place in the user's history
+  after: Int[AnyArray, "*b l"]  # how many tokens of the history follow
   segment: Int[AnyArray, "*b l"]  # which user of the row; 0 is padding
 
 
@@ -74,6 +75,7 @@ def tokens(events: schema.Events) -> Tokens:
     time=time.astype(np.uint32),
     gap=np.concatenate([[-1], _gaps(time[1:], time[:-1])]).astype(np.int32),
     position=np.arange(size, dtype=np.int32),
+    after=np.arange(size, dtype=np.int32)[::-1],
     segment=np.ones(size, np.int32),
   )
 

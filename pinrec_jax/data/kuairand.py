@@ -4,14 +4,12 @@ Gao et al., CIKM 2022, doi:10.1145/3511808.3557624, CC BY-SA 4.0.
 """
 
 import pathlib
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import catalogue, raw, records
+from pinrec_jax.data import builder, records
 
 EMBEDDED = pathlib.Path(__file__).parent / "kuairand_mini"
 
@@ -32,8 +30,8 @@ TAG_SLOTS = 3
 
 def _excerpt(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
   """Returns the log and the items of the embedded layout."""
-  log = raw.read(source / "events.parquet", pd.read_parquet)
-  past = raw.read(source / "history.parquet", pd.read_parquet)
+  log = builder.read(source / "events.parquet", pd.read_parquet)
+  past = builder.read(source / "history.parquet", pd.read_parquet)
   bits = log["actions"].to_numpy()
   dated = pd.DataFrame(
     {
@@ -53,16 +51,16 @@ def _excerpt(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
       "is_like": flags >> 1 & 1,
     }
   )
-  items = raw.read(source / "items.csv.gz", pd.read_csv)
+  items = builder.read(source / "items.csv.gz", pd.read_csv)
   return pd.concat([undated, dated], ignore_index=True), items
 
 
 def _pure(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
   """Returns the log and the items of the KuaiRand-Pure layout."""
-  log = raw.read(
+  log = builder.read(
     source / "log_standard_4_25_to_5_08_pure.parquet", pd.read_parquet
   ).drop_duplicates()
-  past = raw.read(
+  past = builder.read(
     source / "user_history_4_09_to_4_24_last50.parquet", pd.read_parquet
   )
   dated = pd.DataFrame(
@@ -88,7 +86,7 @@ def _pure(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
       )
     ]
     undated[name] = np.concatenate(flags)
-  items = raw.read(source / "video_features_basic_pure.csv", pd.read_csv)
+  items = builder.read(source / "video_features_basic_pure.csv", pd.read_csv)
   return pd.concat([undated, dated], ignore_index=True), items
 
 
@@ -115,50 +113,38 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
   )
 
 
-class Kuairand(tfds.core.GeneratorBasedBuilder):
-  """KuaiRand: one example a user, all of the user's events in order."""
+class Kuairand(builder.Builder):
+  """KuaiRand, split by time."""
 
   VERSION = tfds.core.Version("1.1.0")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name="mini", description="The embedded excerpt."),
     tfds.core.BuilderConfig(name="pure", description="KuaiRand-Pure."),
   ]
+  ACTIONS = ACTIONS
+  ORIGIN = "KuaiRand's own files"
+  ABOUT = {
+    "homepage": "https://kuairand.com",
+    "citation": (EMBEDDED / "CITATION.bib").read_text(),
+    "license": "CC BY-SA 4.0",
+  }
+  EMBEDDED = EMBEDDED
 
-  def __init__(self, *, source: str = "", **kwargs: Any):
-    self._source = pathlib.Path(source).expanduser() if source else EMBEDDED
-    super().__init__(file_format="array_record", **kwargs)
-
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(
-      features=records.features(len(ACTIONS)),
-      homepage="https://kuairand.com",
-      citation=(EMBEDDED / "CITATION.bib").read_text(),
-      license="CC BY-SA 4.0",
-    )
-
-  def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-    del dl_manager  # the files are local
+  def raw(self, source: pathlib.Path) -> builder.Raw:
+    """Reads a folder's files."""
     assert self.builder_config is not None  # there is a list of them
-    log, items = raw.known(
-      LAYOUTS[self.builder_config.name], self._source, "KuaiRand"
-    )
+    log, items = LAYOUTS[self.builder_config.name](source)
     log["engaged"] = log[[*OUTCOMES, "long_watch"]].fillna(0).any(axis=1)
-    # All videos the log shows in the training and test period.
-    candidates = log.loc[log["time"].notna(), "item"].unique()
-    known = catalogue.encode(
+    return builder.Raw(
+      log,
       _features(items),
-      candidates,
-      actions=ACTIONS,
-      outcomes=len(OUTCOMES),
-      surfaces=SURFACES,
-      validation_from=VALIDATION_FROM,
-      test_from=TEST_FROM,
-      gaps=records.gaps(log.loc[log["time"] < VALIDATION_FROM]),
+      # All videos the log shows in the training and test period.
+      log.loc[log["time"].notna(), "item"].unique(),
+      {
+        "outcomes": len(OUTCOMES),
+        "surfaces": SURFACES,
+        "validation_from": VALIDATION_FROM,
+        "test_from": TEST_FROM,
+        "gaps": records.gaps(log.loc[log["time"] < VALIDATION_FROM]),
+      },
     )
-    known.save(pathlib.Path(self.data_path))
-    return {"users": self._generate_examples(log, known)}
-
-  def _generate_examples(
-    self, log: pd.DataFrame, known: catalogue.Catalogue
-  ) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from records.examples(log, known)

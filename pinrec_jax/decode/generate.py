@@ -112,5 +112,6 @@ def following(
     time=jnp.where(dated, last.time + ahead.astype(last.time.dtype), 0),
     gap=jnp.where(dated, ahead, -1).astype(last.gap.dtype),
     position=last.position + 1,
+    after=last.after,
     segment=last.segment,
   )

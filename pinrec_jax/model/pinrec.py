@@ -105,7 +105,10 @@ class PinRec(nn.Module):
       when = self.time_encoding(tokens.time, tokens.gap)
       vectors = jnp.concatenate([vectors, when], -1)
     x = self.projection(vectors)
-    x = x + self.position[tokens.position]
+    place = tokens.position
+    if self.config.positions == "end":
+      place = self.positions - 1 - tokens.after
+    x = x + self.position[place]
     if self.config.context:
       x = x + self.surface(tokens.surface)
     if self.config.actions:

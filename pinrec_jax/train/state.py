@@ -67,7 +67,7 @@ def create(
   )
   actions = jnp.zeros((1, 1, len(vocabulary.actions)), jnp.uint8)
   tokens = histories.Tokens(
-    row, actions, row, row.astype(jnp.uint32), *3 * [row]
+    row, actions, row, row.astype(jnp.uint32), *4 * [row]
   )
   # Jitted: one program compiles sooner than each of its operations does.
   params = jax.jit(model.init)(jax.random.key(seed), features, tokens)["params"]

@@ -145,6 +145,7 @@ def test_the_event_fed_back_says_what_it_stands_for(parts):
   drawn = jnp.array([0, 1, 0, 1, 0])
   plain = generate.following(last, _wanted(), drawn)
   np.testing.assert_array_equal(plain.position, last.position + 1)
+  np.testing.assert_array_equal(plain.after, 0)
   np.testing.assert_array_equal(plain.surface, last.surface)
   np.testing.assert_array_equal(plain.time, 0)
   np.testing.assert_array_equal(plain.gap, -1)

@@ -192,3 +192,30 @@ def test_ids_are_hidden_in_training_alone(world):
   train = model.bind(params, rngs=rngs).embed(features, train=True)
   hidden = np.abs(plain - train).max(-1) > 1e-5
   assert 0.2 < hidden.mean() < 0.8
+
+
+@pytest.mark.parametrize("positions", ["start", "end"])
+def test_positions_are_counted_from_the_start_or_the_end(world, positions):
+  config = _config(positions=positions)
+  model = pinrec.of_config(config, world.vocabulary)
+  features = items.features(world.items, 2, config.model.rows)
+  # Users 1 and 2 have one and two events, the others fill the row.
+  tokens = _tokens(world, 5)
+  real = np.asarray(tokens.segment) > 0
+  length = real.sum(-1)
+  assert len(set(length.tolist())) > 2
+  params = model.init(jax.random.key(0), features, tokens)
+
+  def slope_of(row, at):
+    def value(table):
+      held = {"params": {**params["params"], "position": table}}
+      return jnp.sum(_states(model, held, features, tokens)[0][row, at] ** 2)
+
+    slope = jax.grad(value)(params["params"]["position"])
+    return set(np.flatnonzero(np.abs(slope).max(-1)).tolist())
+
+  for row in range(5):
+    size = int(length[row])
+    first = 0 if positions == "start" else LENGTH - size
+    assert slope_of(row, -1) == set(range(first, first + size))
+    assert slope_of(row, LENGTH - size) == {first}
