@@ -45,6 +45,8 @@ def test_every_member_of_the_family_is_valid_on_every_log(log, model):
 def test_every_member_of_the_family_learns(world, name):
   config = _module("family").get_config(name)
   config.decode.budget = ""
+  # This log is too short for its gaps to be fitted.
+  config.model.offsets = config.model.offsets or (43_201, 100_000)
   config.data.length, config.train.warmup = 12, 1
   config.model.width = config.model.dim = 16
   config.model.rows, config.loss.in_batch, config.loss.uniform = 64, 32, 16

@@ -7,12 +7,12 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 from jaxtyping import Shaped
 
 from pinrec_jax.data import catalogue, records
-from pinrec_jax.types import AnyArray
 
 
 class Raw(NamedTuple):
@@ -20,7 +20,7 @@ class Raw(NamedTuple):
 
   log: pd.DataFrame  # as for `records.examples`
   items: pd.DataFrame  # as for `catalogue.encode`
-  candidates: Shaped[AnyArray, "c"]  # ids that may be recommended
+  candidates: Shaped[np.ndarray, "c"]  # ids that may be recommended
   names: Mapping[str, Any]  # what else the vocabulary needs
 
 

@@ -139,7 +139,7 @@ class Kuairand(builder.Builder):
       log,
       _features(items),
       # All videos the log shows in the training and test period.
-      log.loc[log["time"].notna(), "item"].unique(),
+      np.unique(log.loc[log["time"].notna(), "item"].to_numpy()),
       {
         "outcomes": len(OUTCOMES),
         "surfaces": SURFACES,

@@ -93,7 +93,7 @@ class Movielens(builder.Builder):
       source / "movies.dat", functools.partial(_fields, names=names)
     )
     # Films nobody rated are in no published candidate set.
-    rated = _features(movies[movies["movie_id"].isin(log["item"])])
+    rated = _features(movies.loc[movies["movie_id"].isin(log["item"])])
     return builder.Raw(
       log,
       rated,
