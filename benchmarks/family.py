@@ -14,6 +14,8 @@ import runpy
 import subprocess
 import sys
 
+import seeds
+
 CONFIG = "configs/family.py"
 SHOWN = ("recall@10", "ndcg@10", "unordered_recall@10", "vectors")
 
@@ -45,9 +47,8 @@ def main() -> None:
     ][-1]
     reports[model] = report
   options.output.parent.mkdir(parents=True, exist_ok=True)
-  options.output.write_text(
-    json.dumps({"command": rest, "models": reports}, indent=1) + "\n"
-  )
+  written = {"command": rest, "machine": seeds.machine(), "models": reports}
+  options.output.write_text(json.dumps(written, indent=1) + "\n")
   print(table(reports))
 
 

@@ -5,8 +5,10 @@
     --source=FOLDER --seeds=3 --output=results/sasrec_kuairand_pure.json
 
 Writes what a model may read before the test to a file, has RecTools train and
-retrieve in its own environment, and scores the lists as every other. Users it
-has no list for, for want of two engagements, get the popular items.
+retrieve in its own environment, and scores the lists as every other, once with
+what a user engaged with before left out, once (unshown_) with what they were
+shown as well. Users it has no list for, for want of two engagements, get the
+popular items.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import json
 import pathlib
 import runpy
 import subprocess
+import sys
 import tempfile
 
 import numpy as np
@@ -45,8 +48,10 @@ def main() -> None:
   dataset = dataset_lib.load(config.data)
   cases = splits.cases(dataset, "test")
   size, vocabulary = max(config.evals.cutoffs), dataset.vocabulary
+  # So long that leaving out what a user was shown still fills a list.
+  longest = size + max(len(case.past) for case in cases)
   popular = evals_run.popularity(
-    dataset, cases, split="test", size=size, drop_seen=True
+    dataset, cases, split="test", size=longest, drop_seen="engagements"
   )
   reports = []
   with tempfile.TemporaryDirectory() as folder:
@@ -67,18 +72,33 @@ def main() -> None:
     for seed in range(options.seeds):
       flags = [f"--seed={seed}", f"--epochs={options.epochs}"]
       subprocess.run(
-        [options.python, str(PEER), *files, *flags, f"--size={size}"],
+        [options.python, str(PEER), *files, *flags, f"--size={longest}"],
         check=True,
       )
       found = np.load(files[1])
       lists = np.where(found["lists"][:, :1] > 0, found["lists"], popular)
-      report = evals_run.of_lists(
-        lists, cases, dataset.vocabulary, config.evals.cutoffs
-      )
+      report = {}
+      for drop_seen in ("engagements", "exposures"):
+        kept = [
+          row[~np.isin(row, case.past.seen(drop_seen))][:size]
+          for row, case in zip(lists, cases, strict=True)
+        ]
+        prefix = {"engagements": "", "exposures": "unshown_"}[drop_seen]
+        report |= evals_run.of_lists(
+          np.stack(kept), cases, vocabulary, config.evals.cutoffs, prefix
+        )
       report["seconds"] = float(found["seconds"])
-      print(f"seed {seed}: recall@10 {report['recall@10']:.4f}")
+      print(
+        f"seed {seed}: recall@10 {report['recall@10']:.4f}, "
+        f"{report['unshown_recall@10']:.4f} without what was shown"
+      )
       reports.append(report)
-  written = {"machine": seeds.machine(), "figures": seeds.summary(reports)}
+  written = {
+    "command": sys.argv[1:],
+    "machine": seeds.machine(),
+    "figures": seeds.summary(reports),
+  }
+  options.output.parent.mkdir(parents=True, exist_ok=True)
   options.output.write_text(json.dumps(written, indent=1) + "\n")
 
 

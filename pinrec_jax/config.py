@@ -130,7 +130,9 @@ class Index:
   """The nearest-neighbour look-up."""
 
   kind: str = "auto"  # "scann", "exact"; auto: ScaNN where it is installed
-  drop_seen: bool = True  # leave out what the user engaged with before
+  # What is left out of a user's list: "engagements", what they engaged with
+  # before; "exposures", what they were shown too; or "nothing".
+  drop_seen: str = "engagements"
 
 
 @dataclasses.dataclass(slots=True)
@@ -197,6 +199,10 @@ def validate(config: Config) -> None:
     "model.dtype": (model.dtype, ("float32", "bfloat16")),
     "decode.feedback": (config.decode.feedback, ("largest", "sample")),
     "index.kind": (config.index.kind, ("auto", "scann", "exact")),
+    "index.drop_seen": (
+      config.index.drop_seen,
+      ("engagements", "exposures", "nothing"),
+    ),
   }
   for field, (value, known) in choices.items():
     _require(value in known, field, value, f"choose from {', '.join(known)}")

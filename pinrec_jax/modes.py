@@ -77,10 +77,7 @@ def retrieve(
     tokens, features = requests.rows(padded, retriever.longest)
     vectors = retriever.vectors(tokens, features, budget, key, served)
     served += len(read)
-    drop = config.index.drop_seen
-    seen = [
-      request.events.item[request.events.engaged & drop] for request in padded
-    ]
+    seen = [request.seen for request in padded]
     found = retriever.candidates(vectors, seen, config.decode.candidates)
     for place, request in enumerate(read):
       yield requests.response(request, found, place, known)
@@ -195,8 +192,7 @@ def _measure(
   """Evaluates on the test users, plots and prints; the twin too, if any."""
   config, vocabulary = retriever.config, dataset.vocabulary
   evals = config.evals
-  aim = vocabulary.aim(config.data.surface, config.data.outcomes)
-  cases = splits.cases(dataset, "test", aim=aim)
+  cases = splits.cases(dataset, "test")
   report = evals_run.evaluate(retriever, cases)
   popular = evals_run.popularity(
     dataset,
@@ -204,7 +200,6 @@ def _measure(
     split="test",
     size=max(evals.cutoffs),
     drop_seen=config.index.drop_seen,
-    aim=aim,
   )
   report |= evals_run.of_lists(
     popular, cases, vocabulary, evals.cutoffs, "popularity_"
@@ -225,7 +220,7 @@ def _measure(
     plots.recalls(report, models, shown, k, workdir / f"recall@{k}.png")
   _say(tables.recalls(report, models, shown, evals.cutoffs))
   if config.model.conditioned and len(shown) > 1:
-    some = splits.cases(dataset, "test", limit=evals.sweep_users, aim=aim)
+    some = splits.cases(dataset, "test", limit=evals.sweep_users)
     rows = evals_run.sweep(retriever, some)
     if _first():
       plots.budget_sweep(rows, workdir / "budget_sweep.png")

@@ -22,12 +22,13 @@ BUILDERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """The catalogue and every user's events."""
+  """The catalogue, every user's events, and which of them are predicted."""
 
   name: str
   catalogue: catalogue_lib.Catalogue
   users: tuple[str, ...]
   events: tuple[schema.Events, ...]
+  aim: schema.Aim = schema.EVERYTHING
 
   @property
   def vocabulary(self) -> schema.Vocabulary:
@@ -86,8 +87,16 @@ def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
 
 
 def load(config: config_lib.Data) -> Dataset:
-  """Prepares a log if need be and reads it."""
+  """Prepares a log if need be and reads it.
+
+  Raises:
+    FileNotFoundError: if a raw file is missing.
+    ValueError: on a log, a surface or an outcome that there is not, or a
+      corrupt file.
+  """
   builder = prepare(config)
+  known = catalogue_lib.load(pathlib.Path(builder.data_dir))
+  aim = known.vocabulary.aim(config.surface, config.outcomes)
   # The decorator of TFDS hides the parameter from the type checker.
   source = builder.as_data_source("users")  # pyright: ignore[reportCallIssue]
   read = [
@@ -95,7 +104,6 @@ def load(config: config_lib.Data) -> Dataset:
     for example in tqdm.tqdm(source, desc="reading users", unit="user")
   ]
   read.sort(key=lambda user: user[0])
-  known = catalogue_lib.load(pathlib.Path(builder.data_dir))
   if config.vectors:
     known = known.with_vectors(pathlib.Path(config.vectors).expanduser())
   return Dataset(
@@ -103,4 +111,5 @@ def load(config: config_lib.Data) -> Dataset:
     catalogue=known,
     users=tuple(user for user, _ in read),
     events=tuple(events for _, events in read),
+    aim=aim,
   )

@@ -9,8 +9,6 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
 from pinrec_jax.types import AnyArray
 
-EVERYTHING = schema.Aim()
-
 
 class Tokens(NamedTuple):
   """What the model reads at each history position, of one row or several.
@@ -86,7 +84,7 @@ def training(
   *,
   end: int,
   outcomes: int,
-  aim: schema.Aim = EVERYTHING,
+  aim: schema.Aim = schema.EVERYTHING,
 ) -> list[Batch]:
   """Returns a user's history, each position with its target.
 
@@ -101,7 +99,7 @@ def training(
     aim: which engagements are predicted; what the others follow is read and
       learns nothing.
   """
-  place = np.flatnonzero(_readable(everything, config.inputs))
+  place = np.flatnonzero(readable(everything, config.inputs))
   events, length = everything.where(place), config.length
   engaged = np.flatnonzero(events.engaged)
   session = sessions(events, config.session_gap)
@@ -146,7 +144,8 @@ def sessions(events: schema.Events, gap: int) -> Int[np.ndarray, "l"]:
   return np.append(0, np.cumsum(breaks))[: len(events)].astype(np.int32)
 
 
-def _readable(events: schema.Events, inputs: str) -> Bool[np.ndarray, "l"]:
+def readable(events: schema.Events, inputs: str) -> Bool[np.ndarray, "l"]:
+  """Returns which events the model may read."""
   if inputs == "engagements":
     return events.engaged | events.context
   return np.ones(len(events), bool)
@@ -154,7 +153,7 @@ def _readable(events: schema.Events, inputs: str) -> Bool[np.ndarray, "l"]:
 
 def visible(events: schema.Events, inputs: str) -> schema.Events:
   """Returns the events that the model may read."""
-  return events.where(_readable(events, inputs))
+  return events.where(readable(events, inputs))
 
 
 def serving(histories: list[schema.Events], length: int) -> Tokens:

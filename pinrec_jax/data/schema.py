@@ -140,6 +140,15 @@ class Events:
       **{f.name: getattr(self, f.name)[keep] for f in dataclasses.fields(self)}
     )
 
+  def seen(self, kind: str) -> Int[np.ndarray, "_"]:
+    """Returns the items that a list leaves out, as `index.drop_seen` says."""
+    left_out = {
+      "nothing": np.zeros(len(self), bool),
+      "engagements": self.engaged,
+      "exposures": ~self.context,
+    }
+    return self.item[left_out[kind]]
+
   def __len__(self) -> int:
     return len(self.item)
 
@@ -163,6 +172,9 @@ class Aim:
     if self.outcomes:
       chosen = chosen & events.actions[:, list(self.outcomes)].any(-1)
     return chosen
+
+
+EVERYTHING = Aim()
 
 
 class Items(NamedTuple):

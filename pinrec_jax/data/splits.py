@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import histories, schema
+from pinrec_jax.data import schema
 
 EXPOSURES = 5  # earlier events a user needs, where the split is by time
 SPLITS = ("validation", "test")
@@ -53,11 +53,7 @@ def past(
 
 
 def cases(
-  dataset: dataset_lib.Dataset,
-  split: str,
-  *,
-  limit: int = 0,
-  aim: schema.Aim = histories.EVERYTHING,
+  dataset: dataset_lib.Dataset, split: str, *, limit: int = 0
 ) -> list[Case]:
   """Returns the users evaluated in "validation" or "test".
 
@@ -68,14 +64,13 @@ def cases(
     dataset: the log.
     split: the period.
     limit: take this many, chosen evenly; 0 takes all.
-    aim: which engagements are targets.
   """
   found, least = [], EXPOSURES if dataset.vocabulary.test_from else 1
   for user, events in zip(dataset.users, dataset.events, strict=True):
     start, end = before(dataset.vocabulary, events, split), len(events)
     if split == "validation":
       end = before(dataset.vocabulary, events, "test")
-    target = start + np.flatnonzero(aim.met(events)[start:end])
+    target = start + np.flatnonzero(dataset.aim.met(events)[start:end])
     if target.size and start >= least:
       earlier = events.where(slice(start))
       found.append(Case(user, earlier, events.where(target)))
@@ -86,30 +81,27 @@ def cases(
 
 
 def recent(
-  vocabulary: schema.Vocabulary,
-  events: schema.Events,
-  split: str,
-  aim: schema.Aim = histories.EVERYTHING,
+  dataset: dataset_lib.Dataset, events: schema.Events, split: str
 ) -> schema.Events:
   """Returns the targets before a split that say what is usual.
 
   In a log split by time these are the dated ones alone.
   """
-  earlier = past(vocabulary, events, split)
-  dated = earlier.time != schema.UNKNOWN_TIME
-  return earlier.where(aim.met(earlier) & (dated | (not vocabulary.test_from)))
+  earlier = past(dataset.vocabulary, events, split)
+  usual = dataset.aim.met(earlier)
+  if dataset.vocabulary.test_from:
+    usual = usual & (earlier.time != schema.UNKNOWN_TIME)
+  return earlier.where(usual)
 
 
-def outcome_share(
-  dataset: dataset_lib.Dataset, aim: schema.Aim = histories.EVERYTHING
-) -> Float32[np.ndarray, "o"]:
+def outcome_share(dataset: dataset_lib.Dataset) -> Float32[np.ndarray, "o"]:
   """Returns each outcome's share of the recent training targets' actions."""
-  vocabulary = dataset.vocabulary
-  counts = np.zeros(vocabulary.outcomes)
+  outcomes = dataset.vocabulary.outcomes
+  counts = np.zeros(outcomes)
   for events in dataset.events:
-    usual = recent(vocabulary, events, "validation", aim)
-    counts += usual.actions[:, : vocabulary.outcomes].sum(0)
-  counts *= aim.aimed(vocabulary.outcomes)
+    usual = recent(dataset, events, "validation")
+    counts += usual.actions[:, :outcomes].sum(0)
+  counts *= dataset.aim.aimed(outcomes)
   return (counts / max(counts.sum(), 1)).astype(np.float32)
 
 

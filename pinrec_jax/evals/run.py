@@ -31,10 +31,6 @@ class Lists:
   kept: float  # vectors a user after merging, on average
 
 
-def _seen(case: splits.Case, drop: bool) -> Int[np.ndarray, "s"]:
-  return case.past.item[case.past.engaged] if drop else case.past.item[:0]
-
-
 def _batches(
   retriever: retriever_lib.Retriever, cases: Sequence[splits.Case], size: int
 ) -> Iterator[tuple[Sequence[splits.Case], histories.Tokens]]:
@@ -61,8 +57,8 @@ def retrieve(
 ) -> Lists:
   """Returns `size` candidates for each user.
 
-  Histories are the latest events before the cut; engaged items are left out
-  where the configuration says so.
+  Histories are the latest events before the cut; what a user has seen is left
+  out as the configuration says.
 
   Args:
     retriever: what is measured.
@@ -91,7 +87,7 @@ def retrieve(
     vectors = vectors._replace(
       query=vectors.query[: len(part)], share=vectors.share[: len(part)]
     )
-    seen = [_seen(case, config.index.drop_seen) for case in part]
+    seen = [case.past.seen(config.index.drop_seen) for case in part]
     found.append(retriever.candidates(vectors, seen, size))
     kept.append((vectors.share > 0).sum(-1))
     generated = vectors.query.shape[1]
@@ -113,20 +109,19 @@ def popularity(
   *,
   split: str,
   size: int,
-  drop_seen: bool,
-  aim: schema.Aim = histories.EVERYTHING,
+  drop_seen: str,
 ) -> Int[np.ndarray, "b c"]:
   """Returns the items engaged with most before the cut, for each user.
 
   In a log split by time only dated engagements count; ties go to the lower
-  row.
+  row. What is left out of a list is as in `config.Index.drop_seen`.
   """
   counts = np.zeros(len(dataset.items.ids))
   for events in dataset.events:
-    usual = splits.recent(dataset.vocabulary, events, split, aim)
+    usual = splits.recent(dataset, events, split)
     np.add.at(counts, usual.item, 1)
   counts[~dataset.items.candidate] = -1
-  seen = [_seen(case, drop_seen) for case in cases]
+  seen = [case.past.seen(drop_seen) for case in cases]
   ranked = np.argsort(-counts, kind="stable")
   ranked = ranked[: size + max(map(len, seen), default=0)]
   return np.stack([ranked[~np.isin(ranked, own)][:size] for own in seen])

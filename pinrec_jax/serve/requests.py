@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from pinrec_jax.data import catalogue, histories, schema
 from pinrec_jax.model import items as items_lib
@@ -15,9 +16,10 @@ class Request(NamedTuple):
   """One user's history, ready to be put into a batch."""
 
   user: str
-  events: schema.Events
+  events: schema.Events  # those that are read
   features: items_lib.ItemFeatures  # of the events' items
   unknown: list[str]  # items that are read through hashing and content only
+  seen: Int[np.ndarray, "_"]  # items to leave out
 
 
 def parse(
@@ -31,9 +33,11 @@ def parse(
 
   An event has an item and, all optional, a list of actions, a surface, a time
   in unix seconds and, for an item the catalogue lacks, its item type and its
-  categorical features, as {"features": {"tag": ["3"]}}. "context" beside
-  "events" is one more event, the query or item that the request is made with:
-  it is read last, and is no reason to leave an item out.
+  categorical features, as {"features": {"tag": ["3"]}}. One with
+  {"shown_only": true} was not acted on: it is read and left out of the list
+  where the configuration says so. "context" beside "events" is one more event,
+  the query or item that the request is made with: it is read last, and is no
+  reason to leave an item out.
 
   Raises:
     ValueError: naming the line, the user and the field at fault.
@@ -47,22 +51,26 @@ def parse(
       f"line {number} is no request ({error!r}); write "
       '{"user": "u1", "events": [{"item": 7}]}'
     ) from error
-  where = f"line {number}, user {user!r}"
-  if not told + context:
-    raise ValueError(f"{where}: the history is empty; give at least one event")
-  longest = retriever.longest - 1 - len(context)
-  if len(told) > longest:
-    if not retriever.config.decode.truncate:
-      raise ValueError(
-        f"{where}: the history has {len(told)} events, more than the "
-        f"{longest} that fit; give the latest {longest}, or set "
-        "--config.decode.truncate=True"
-      )
-    told = told[-longest:]
+  where, config = f"line {number}, user {user!r}", retriever.config
   try:
-    told += context
-    events = _events(told, known, engaged=len(told) - len(context))
-    features, unknown = _features(told, events, known, retriever)
+    events = _events(told + context, known, context=len(context))
+    place = np.flatnonzero(histories.readable(events, config.data.inputs))
+    longest = retriever.longest - 1 - len(context)
+    if not place.size:
+      raise ValueError(
+        "the history is empty; give at least one event"
+        + " that is not shown_only" * bool(told)
+      )
+    if (size := place.size - len(context)) > longest:
+      if not config.decode.truncate:
+        raise ValueError(
+          f"the history has {size} events, more than the {longest} that fit; "
+          f"give the latest {longest}, or set --config.decode.truncate=True"
+        )
+      place = place[size - longest :]
+    told = [(told + context)[n] for n in place]
+    read = events.where(place)
+    features, unknown = _features(told, read, known, retriever)
   except (ValueError, KeyError, TypeError) as error:
     raise ValueError(f"{where}: {error}") from error
   dated = np.flatnonzero(events.time != schema.UNKNOWN_TIME)
@@ -72,13 +80,14 @@ def parse(
       f"{where}: event {dated[back[0] + 1]} is earlier than the one before; "
       "sort the history by time, oldest first"
     )
-  return Request(user, events, features, unknown)
+  seen = events.seen(config.index.drop_seen)
+  return Request(user, read, features, unknown, seen)
 
 
 def _events(
-  told: list[Any], known: catalogue.Catalogue, engaged: int
+  told: list[Any], known: catalogue.Catalogue, context: int
 ) -> schema.Events:
-  """Returns the events; those after the first `engaged` are context."""
+  """Returns the events; the last `context` of them are context."""
   vocabulary = known.vocabulary
   actions = np.zeros((len(told), len(vocabulary.actions)), np.uint8)
   for n, event in enumerate(told):
@@ -86,6 +95,14 @@ def _events(
       raise ValueError(f"event {n} has no item")
     for name in event.get("actions") or ():
       actions[n, vocabulary.action(name)] = 1
+    if event.get("shown_only") not in (None, False, True):
+      raise ValueError(
+        f"event {n} has shown_only {event['shown_only']!r}; give true or false"
+      )
+    if event.get("shown_only") and actions[n].any():
+      raise ValueError(
+        f"event {n} has actions and is shown_only; leave out one of them"
+      )
   rows = [
     known.row_of.get(str(event["item"]), schema.NO_ITEM) for event in told
   ]
@@ -93,14 +110,16 @@ def _events(
     vocabulary.surface(event["surface"]) if event.get("surface") else 0
     for event in told
   ]
+  last = np.arange(len(told)) >= len(told) - context
+  shown = np.array([bool(event.get("shown_only")) for event in told], bool)
   return schema.Events(
     item=np.array(rows, np.int32),
     actions=actions,
     surface=np.array(surfaces, np.int32),
     item_type=np.zeros(len(told), np.int32),
     time=np.array([_time(n, event) for n, event in enumerate(told)], np.int64),
-    engaged=np.arange(len(told)) < engaged,
-    context=np.arange(len(told)) >= engaged,
+    engaged=~last & ~shown,
+    context=last,
   )
 
 

@@ -249,7 +249,6 @@ def of_dataset(
   if config.model.id_dropout:
     split = splits.after_training(refit=config.train.refit)
     features = features.hide(splits.cold(dataset, split))
-  aim = dataset.vocabulary.aim(config.data.surface, config.data.outcomes)
   catalogue = np.flatnonzero(dataset.items.candidate).astype(np.int32)
   vectors = [
     _embed(model, params, features.take(catalogue[start : start + chunk]))
@@ -264,5 +263,5 @@ def of_dataset(
     catalogue,
     embedded,
     build_index(config.index.kind, embedded),
-    splits.outcome_share(dataset, aim),
+    splits.outcome_share(dataset),
   )

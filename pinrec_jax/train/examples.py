@@ -16,7 +16,6 @@ def packed(
   """Returns the packed training histories and what is counted over them."""
   vocabulary = dataset.vocabulary
   split = splits.after_training(refit=config.train.refit)
-  aim = vocabulary.aim(config.data.surface, config.data.outcomes)
   pieces = [
     piece
     for events in dataset.events
@@ -25,7 +24,7 @@ def packed(
       config.data,
       end=splits.starts(vocabulary, split),
       outcomes=vocabulary.outcomes,
-      aim=aim,
+      aim=dataset.aim,
     )
   ]
   if not pieces:

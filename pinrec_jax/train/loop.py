@@ -96,10 +96,7 @@ def train(
   mesh = sharding.device_mesh(train_config.model_axis)
   sharding.check_batch(mesh, train_config.batch)
   rows, corpus = examples.packed(config, dataset)
-  aim = dataset.vocabulary.aim(config.data.surface, config.data.outcomes)
-  cases = splits.cases(
-    dataset, "validation", limit=train_config.eval_users, aim=aim
-  )
+  cases = splits.cases(dataset, "validation", limit=train_config.eval_users)
   data = pipeline.batches(
     rows,
     batch=train_config.batch,
@@ -113,13 +110,20 @@ def train(
   corpus = sharding.from_all(mesh, corpus)
   fits = network(config, dataset.catalogue)
   checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
-  state, inherited = _begin(config, dataset, mesh, checkpoints, data)
-  start = int(state.step)
+  state = state_lib.initial(
+    model, transform, config.loss, mesh, train_config.seed
+  )
   report = {
     "parameters": state_lib.parameters(state),
     "filled": rows.filled,
-    **inherited,
   }
+  if checkpoints.last is not None:
+    logging.info("resuming at step %d", checkpoints.last)
+    state = checkpoints.restore(checkpoints.last, state, mesh, fits, data)
+  elif train_config.start_from:
+    state, inherited = _inherit(config, dataset.catalogue, state)
+    report |= inherited
+  start = int(state.step)
 
   with (
     contextlib.closing(checkpoints),
@@ -178,40 +182,17 @@ def train(
   return report
 
 
-def _begin(
-  config: config_lib.Config,
-  dataset: dataset_lib.Dataset,
-  mesh: jax.sharding.Mesh,
-  checkpoints: checkpoint.Checkpoints,
-  data: Any,
+def _inherit(
+  config: config_lib.Config, known: catalogue.Catalogue, new: state_lib.State
 ) -> tuple[state_lib.State, dict[str, Number]]:
-  """Returns a run's last state, or a new one, perhaps with another's weights.
-
-  What was taken over from the other run is told beside it.
-  """
-  model = pinrec.of_config(config, dataset.vocabulary)
-  state = state_lib.initial(
-    model,
-    state_lib.optimizer(config.train),
-    config.loss,
-    mesh,
-    config.train.seed,
-  )
-  if checkpoints.last is not None:
-    fits = network(config, dataset.catalogue)
-    logging.info("resuming at step %d", checkpoints.last)
-    return checkpoints.restore(checkpoints.last, state, mesh, fits, data), {}
-  if not config.train.start_from:
-    return state, {}
+  """Returns a new state with the weights of another run, and what it took."""
   other = pathlib.Path(config.train.start_from).expanduser()
-  step, saved, _ = _saved(
-    config, dataset.catalogue, other, ignoring=("train.refit",)
-  )
+  step, saved, _ = _saved(config, known, other, ignoring=("train.refit",))
   told: dict[str, Number] = {
     "inherited_step": step,
     "inherited_parameters": state_lib.parameters(saved),
   }
-  return state._replace(params=saved.params), told
+  return new._replace(params=saved.params), told
 
 
 def best(

@@ -6,6 +6,7 @@ import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import schema
 
 
 @pytest.fixture
@@ -43,6 +44,16 @@ def test_changed_source_is_prepared_anew(config):
   past = pd.read_parquet(path)
   pd.concat([past, past.assign(user_id=10)]).to_parquet(path)
   assert dataset_lib.load(config).users == ("10", "7", "8", "9")
+
+
+def test_the_aim_is_that_of_the_configuration(config):
+  assert dataset_lib.load(config).aim == schema.EVERYTHING
+  config.surface, config.outcomes = "tab_1", "long_view,is_like"
+  dataset = dataset_lib.load(config)
+  assert dataset.aim == schema.Aim(dataset.vocabulary.surface("tab_1"), (1, 2))
+  config.outcomes = "is_bought"
+  with pytest.raises(ValueError, match="unknown outcome 'is_bought'"):
+    dataset_lib.load(config)
 
 
 def test_runs_started_together_prepare_a_log_once(config):

@@ -90,8 +90,7 @@ def test_without_times_every_engagement_says_what_is_usual(world, last_ones):
   assert not events.time[0]
   assert events.engaged[0]
   kept = [
-    splits.recent(log.vocabulary, events, "test").item[0]
-    for log in (world, last_ones)
+    splits.recent(log, events, "test").item[0] for log in (world, last_ones)
   ]
   assert kept[0] != events.item[0] == kept[1]
 
@@ -137,14 +136,15 @@ def test_cold_items_are_those_nobody_engaged_with_before(world):
 
 
 def test_targets_are_what_is_aimed_at(world):
-  aim = world.vocabulary.aim("search", "save")
   every = {case.user: case for case in splits.cases(world, "test")}
-  chosen = splits.cases(world, "test", aim=aim)
+  aim = world.vocabulary.aim("search", "save")
+  world = dataclasses.replace(world, aim=aim)
+  chosen = splits.cases(world, "test")
   assert 0 < len(chosen) < len(every)
   for case in chosen:
     whole = every[case.user]
     assert case.past.item.tolist() == whole.past.item.tolist()
     at = (whole.targets.surface == 2) & (whole.targets.actions[:, 1] > 0)
     assert case.targets.item.tolist() == whole.targets.item[at].tolist()
-  share = splits.outcome_share(world, aim)
+  share = splits.outcome_share(world)
   np.testing.assert_array_equal(share, [0, 1, 0])

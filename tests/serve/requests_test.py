@@ -93,6 +93,8 @@ def test_what_is_no_request_is_answered_with_one(line, world, small, untrained):
       "item feature 'tag' has 3 values; give at most 2",
     ),
     ([{"item": "new", "features": ["t0"]}], "event 0 has features .*name them"),
+    ([{"item": 105, "shown_only": 2}], "has shown_only 2; give true or false"),
+    ([{**KNOWN, "shown_only": True}], "event 0 has actions and is shown_only"),
     ([KNOWN] * 23, "has 23 events, more than the 22 that fit; give the latest"),
   ],
 )  # fmt: skip
@@ -106,8 +108,37 @@ def test_long_history_is_cut_where_it_is_asked_for(parse, small, world):
   small.decode.truncate = True
   request = parse(events)
   assert world.items.ids[request.events.item].tolist() == list(range(108, 130))
-  # What is cut off is not checked.
-  assert len(parse([{}, *events]).events) == 22
+  # What is cut off was seen all the same, and is checked.
+  assert world.items.ids[request.seen].tolist() == list(range(100, 130))
+  with pytest.raises(ValueError, match="event 0 has no item"):
+    parse([{}, *events])
+
+
+@pytest.mark.parametrize("inputs", ["engagements", "exposures"])
+def test_what_was_only_shown_is_read_and_left_out_as_configured(
+  parse, small, world, inputs
+):
+  small.data.inputs = inputs
+  events = [KNOWN, {"item": 110, "shown_only": True}, {"item": 111}]
+  for drop_seen, left_out in (
+    ("nothing", []),
+    ("engagements", [105, 111]),
+    ("exposures", [105, 110, 111]),
+  ):
+    small.index.drop_seen = drop_seen
+    request = parse(events)
+    read = [105, 110, 111] if inputs == "exposures" else [105, 111]
+    assert world.items.ids[request.events.item].tolist() == read
+    assert world.items.ids[request.seen].tolist() == left_out
+    assert len(request.features.rows) == len(read)
+
+
+def test_a_history_of_shown_items_alone_may_be_nothing_to_read(parse, small):
+  shown = [{"item": 105, "shown_only": True}]
+  with pytest.raises(ValueError, match=r"empty; give .* not shown_only"):
+    parse(shown)
+  small.data.inputs = "exposures"
+  assert len(parse(shown).events) == 1
 
 
 def test_row_reads_what_the_log_holds_of_known_items(parse, small, untrained):
@@ -211,6 +242,7 @@ def test_the_context_of_a_request_is_read_last(world, small, untrained):
   request = parse(context={"item": 110, "surface": "search"})
   assert world.items.ids[request.events.item].tolist() == [105, 110]
   assert request.events.engaged.tolist() == [True, False]
+  assert world.items.ids[request.seen].tolist() == [105]
   assert request.events.context.tolist() == [False, True]
   assert parse(context=None).events.item.size == 1
   with pytest.raises(ValueError, match="event 1 has no item"):

@@ -7,7 +7,8 @@ from pinrec_jax.train import examples
 
 
 def test_only_targets_aimed_at_are_counted(world, small):
-  small.data.surface, small.data.outcomes = "search", "save,like"
+  aim = world.vocabulary.aim("search", "save,like")
+  world = dataclasses.replace(world, aim=aim)
   rows, corpus = examples.packed(small, world)
   surface = world.vocabulary.surface("search")
   assert corpus.outcome_share[0] < 1e-5 < corpus.outcome_share[1:].min()
@@ -34,7 +35,8 @@ def test_a_surface_without_engagements_is_said(world, small):
     world.vocabulary, surfaces=(*world.vocabulary.surfaces, "mail")
   )
   known = dataclasses.replace(world.catalogue, vocabulary=names)
-  world = dataclasses.replace(world, catalogue=known)
+  aim = names.aim("mail", "")
+  world = dataclasses.replace(world, catalogue=known, aim=aim)
   small.data.surface = "mail"
   with pytest.raises(ValueError, match=r"no engagement .*surface='mail'"):
     examples.packed(small, world)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 import signal
@@ -117,7 +118,8 @@ def test_a_run_may_begin_with_anothers_weights(config, world, tmp_path):
   before = loop.best(config, world.catalogue, tmp_path / "all")
   config.train.start_from = str(tmp_path / "all")
   config.train.learning_rate = 1e-12
-  config.data.surface, config.data.outcomes = "search", "save,like"
+  aim = world.vocabulary.aim("search", "save,like")
+  world = dataclasses.replace(world, aim=aim)
   report = loop.train(config, world, tmp_path / "search")
   after = loop.best(config, world.catalogue, tmp_path / "search")
   near = jax.tree.map(np.allclose, before.params, after.params)
