@@ -8,12 +8,44 @@ BACKBONES = ("transformer", "hstu", "pooled")
 
 
 @dataclasses.dataclass(slots=True)
+class Own:
+  """What the columns of a log of your own mean; see docs/data.md."""
+
+  actions: str = ""  # what can be aimed at: "click,save"
+  signals: str = ""  # what is read and never aimed at: "hide"
+  shown: str = "impression"  # actions that mean shown only, as no action does
+  user: str = "user"  # a column's name, as the next ones
+  item: str = "item"
+  time: str = "time"  # empty: the rows are in order, without times
+  action: str = "action"  # holds a name; empty: each action has a column
+  surface: str = "surface"
+  item_type: str = "item_type"  # of the items, as the rest
+  numbers: str = ""  # columns that are numbers: "price,year"
+  vector: str = ""  # column of content vectors
+  text: str = ""  # column of texts, for `embed`
+  embed: str = ""  # "module:function" from texts to vectors; empty: not read
+  ignore: str = ""  # columns to leave out; the others are categories
+  separator: str = "|"  # between several values of a category
+  slots: int = 5  # how many of them are kept
+  # Times such as 2022-05-01 or unix seconds; empty: each user's last are held
+  # out.
+  validation_from: str = ""
+  test_from: str = ""
+
+
+@dataclasses.dataclass(slots=True)
 class Data:
   """Which log is read and how histories are cut from it."""
 
   name: str = "kuairand/mini"  # TFDS name: builder/config
   source: str = ""  # folder of the raw files; empty: the embedded excerpt
   prepared: str = "~/.cache/pinrec_jax"  # where prepared data sets are kept
+  # Of data.name "own_log": files of events and of items, and the share of bad
+  # rows above which to give up.
+  events: str = ""  # a file, a folder or a pattern
+  items: str = ""  # likewise; empty: items are their ids alone
+  max_bad: float = 0.01
+  own: Own = dataclasses.field(default_factory=Own)
   vectors: str = ""  # .npz of content vectors by item id; empty: none
   inputs: str = "engagements"  # or "exposures": shown-only events are read too
   # What is predicted, in training and evaluation; histories stay whole. Empty:
@@ -212,6 +244,19 @@ def validate(config: Config) -> None:
   for section, name in rates:
     value = getattr(getattr(config, section), name)
     _require(0 <= value < 1, f"{section}.{name}", value, "use 0 up to below 1")
+  _require(
+    0 <= data.max_bad < 1, "data.max_bad", data.max_bad,
+    "use a share of the rows, 0 up to below 1",
+  )  # fmt: skip
+  _require(
+    data.name == "own_log" or not data.events + data.items,
+    "data.events", data.events or data.items,
+    'leave it and data.items out, or set data.name="own_log"',
+  )  # fmt: skip
+  _require(
+    data.own.slots > 0, "data.own.slots", data.own.slots,
+    "use a number above 0",
+  )  # fmt: skip
   _require(
     model.width % model.heads == 0, "model.width", model.width,
     f"use a multiple of model.heads ({model.heads})",

@@ -14,6 +14,7 @@ from pinrec_jax.train import loop
 
 MODES = {
   "demo": modes.demo,
+  "prepare": modes.prepare,
   "train": modes.train,
   "evaluate": modes.evaluate,
   "index": modes.index,

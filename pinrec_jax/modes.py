@@ -11,8 +11,8 @@ from typing import Any
 import jax
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.data import checks, profile, splits
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import splits
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.evals import plots, tables
 from pinrec_jax.evals import run as evals_run
@@ -21,6 +21,20 @@ from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.train import loop
 
 TWIN = "uc"  # the unconditioned twin's folder within a run's
+
+
+def prepare(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
+  """Prepares a log if need be, and shows what it holds and what it lost."""
+  dataset = dataset_lib.load(config.data)
+  found = profile.of_dataset(dataset, config.data.session_gap)
+  faults = checks.load(dataset.folder)
+  if _first():
+    plots.profile(found, workdir / "profile.png")
+  _say(tables.profile(found.figures))
+  _say(f"{faults.rejected:,} of {faults.rows:,} rows were left out")
+  _say(str(faults))
+  _say(f"prepared: {dataset.folder}")
+  return {f"data/{k}": n for k, n in (found.figures | faults.figures).items()}
 
 
 def train(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:

@@ -49,6 +49,34 @@ def test_a_mistake_is_named_before_any_work(
   assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_a_log_of_ones_own_is_prepared_and_described(tmp_path):
+  path = tmp_path / "events.csv"
+  path.write_text(
+    "user,item,time,action\nu,7,1700000000,click\nu,8,soon,click\n"
+    "u,9,1700000050,save\n"
+  )
+  command = [
+    "--config=configs/own_log.py",
+    "--mode=prepare",
+    f"--workdir={tmp_path / 'run'}",
+    f"--config.data.prepared={tmp_path / 'prepared'}",
+    f"--config.data.events={path}",
+    "--config.data.own.actions=click,save",
+  ]
+  said = _main(*command)
+  assert said.returncode != 0
+  assert "1 of 3 rows are bad" in said.stderr
+  assert "events.csv:3 time='soon'" in said.stderr
+  said = _main(*command, "--config.data.max_bad=0.5")
+  assert said.returncode == 0, said.stderr
+  assert "time cannot be read" in said.stdout
+  report = json.loads((tmp_path / "run" / "report.json").read_text())
+  assert report["data/events"] == report["data/items"] == 2
+  assert report["data/rows/rejected"] == 1
+  assert report["data/gap/mean"] == 50
+  assert (tmp_path / "run" / "profile.png").is_file()
+
+
 @pytest.mark.slow
 def test_train_index_evaluate_retrieve(prepared, tmp_path):
   run = [

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import builder
+from pinrec_jax.data import builder, checks
 
 OUTCOMES = ("review",)
 SEQUENCES, ITEMS = "sequential_data.txt", "items.csv"
@@ -49,7 +49,7 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
 class Amazon(builder.Builder):
   """Amazon reviews: each user's last is the test."""
 
-  VERSION = tfds.core.Version("1.0.0")
+  VERSION = tfds.core.Version("1.0.1")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name=name, description=f"Amazon 2014, {name}.")
     for name in ("beauty", "sports", "toys")
@@ -61,13 +61,14 @@ class Amazon(builder.Builder):
     "license": "academic use, no redistribution",
   }
 
-  def raw(self, source: pathlib.Path) -> builder.Raw:
+  def raw(self) -> builder.Raw:
     """Reads a folder's files."""
-    log = builder.read(source / SEQUENCES, _sequences)
+    log = builder.read(self.source / SEQUENCES, _sequences)
     log = log.assign(time=np.nan, surface=0, engaged=True, review=True)
     return builder.Raw(
       log,
-      _features(builder.read(source / ITEMS, pd.read_csv)),
+      _features(builder.read(self.source / ITEMS, pd.read_csv)),
       np.unique(log["item"].to_numpy()),
       {"outcomes": len(OUTCOMES), "surfaces": ("unknown",)},
+      checks.Faults(len(log)),
     )

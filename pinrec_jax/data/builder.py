@@ -4,7 +4,7 @@ import abc
 import hashlib
 import pathlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -12,7 +12,8 @@ import pandas as pd
 import tensorflow_datasets as tfds
 from jaxtyping import Shaped
 
-from pinrec_jax.data import catalogue, records
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import catalogue, checks, records
 
 
 class Raw(NamedTuple):
@@ -22,6 +23,7 @@ class Raw(NamedTuple):
   items: pd.DataFrame  # as for `catalogue.encode`
   candidates: Shaped[np.ndarray, "c"]  # ids that may be recommended
   names: Mapping[str, Any]  # what else the vocabulary needs
+  faults: checks.Faults  # rows that were left out
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
@@ -32,41 +34,82 @@ class Builder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
   ABOUT: ClassVar[Mapping[str, str]]  # homepage, licence, citation
   EMBEDDED: ClassVar[pathlib.Path | None] = None  # read if no folder is given
 
-  def __init__(self, *, source: str = "", **kwargs: Any):
-    self._source = pathlib.Path(source).expanduser() if source else None
+  def __init__(self, *, data: config_lib.Data, **kwargs: Any):
+    self.data = data
     super().__init__(file_format="array_record", **kwargs)
 
+  @classmethod
+  def contents(cls, data: config_lib.Data) -> str:
+    """Names the contents of the files read; empty if they are embedded.
+
+    Raises:
+      FileNotFoundError: if a file or folder is missing.
+    """
+    if not data.source:
+      return ""
+    source = pathlib.Path(data.source).expanduser()
+    if not source.is_dir():
+      raise FileNotFoundError(
+        f"data.source {data.source!r} is not a folder; point it at the raw "
+        f"files of {data.name}"
+      )
+    return fingerprint(p for p in source.iterdir() if p.is_file())
+
+  @property
+  def actions(self) -> tuple[str, ...]:
+    """The names of the actions, those that can be aimed at first."""
+    return self.ACTIONS
+
+  @property
+  def source(self) -> pathlib.Path:
+    """The folder to read.
+
+    Raises:
+      ValueError: if none is given and nothing is embedded.
+    """
+    if self.data.source:
+      return pathlib.Path(self.data.source).expanduser()
+    if self.EMBEDDED is None:
+      raise ValueError(
+        f"data.source is empty; point it at a folder with {self.ORIGIN}"
+      )
+    return self.EMBEDDED
+
   @abc.abstractmethod
-  def raw(self, source: pathlib.Path) -> Raw:
-    """Reads a folder's files."""
+  def raw(self) -> Raw:
+    """Reads the files."""
 
   def _info(self) -> tfds.core.DatasetInfo:
     return self.dataset_info_from_configs(
-      features=records.features(len(self.ACTIONS)), **self.ABOUT
+      features=records.features(len(self.actions)), **self.ABOUT
     )
 
   def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
     del dl_manager  # the files are local
-    source = self._source or self.EMBEDDED
-    if source is None:
-      raise ValueError(
-        f"data.source is empty; point it at a folder with {self.ORIGIN}"
-      )
     try:
-      log, items, candidates, names = self.raw(source)
+      log, items, candidates, names, faults = self.raw()
     except KeyError as error:
+      if not self.data.source:
+        raise
       raise ValueError(
-        f"a table in {source} lacks the column {error}; point data.source at "
-        f"{self.ORIGIN}"
+        f"a table in {self.source} lacks the column {error}; point data.source "
+        f"at {self.ORIGIN}"
       ) from error
-    known = catalogue.encode(items, candidates, actions=self.ACTIONS, **names)
+    known = catalogue.encode(items, candidates, actions=self.actions, **names)
     known.save(pathlib.Path(self.data_path))
+    faults.save(pathlib.Path(self.data_path))
     return {"users": self._generate_examples(log, known)}
 
   def _generate_examples(
     self, log: pd.DataFrame, known: catalogue.Catalogue
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     yield from records.examples(log, known)
+
+
+def fingerprint(files: Iterable[pathlib.Path], *more: object) -> str:
+  """Names files by their names, sizes and times, and what else is given."""
+  told = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+  return hashlib.sha256(repr([sorted(told), *more]).encode()).hexdigest()[:12]
 
 
 def read(

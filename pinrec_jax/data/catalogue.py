@@ -192,7 +192,9 @@ def encode(
     schema.Items(
       ids=_after_none(items["item"].to_numpy()),
       item_type=_after_none(kinds.astype(np.int32)),
-      categorical=_after_none(np.stack(codes, -1).astype(np.int32)),
+      categorical=_after_none(
+        np.array(codes, np.int32).reshape(-1, len(items)).T
+      ),
       dense=_after_none(items[numbers].to_numpy(np.float32)),
       candidate=_after_none(pd.Index(items["item"]).isin(candidates)),
     ),

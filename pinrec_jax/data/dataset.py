@@ -1,7 +1,6 @@
 """A prepared log, opened for reading."""
 
 import dataclasses
-import hashlib
 import importlib
 import pathlib
 
@@ -17,6 +16,8 @@ BUILDERS = {
   "amazon": "pinrec_jax.data.amazon:Amazon",
   "kuairand": "pinrec_jax.data.kuairand:Kuairand",
   "movielens": "pinrec_jax.data.movielens:Movielens",
+  "otto": "pinrec_jax.data.otto:Otto",
+  "own_log": "pinrec_jax.data.own.log:OwnLog",
 }
 
 
@@ -28,6 +29,7 @@ class Dataset:
   catalogue: catalogue_lib.Catalogue
   users: tuple[str, ...]
   events: tuple[schema.Events, ...]
+  folder: pathlib.Path = pathlib.Path()  # of the prepared form
   aim: schema.Aim = schema.EVERYTHING
 
   @property
@@ -39,13 +41,6 @@ class Dataset:
   def items(self) -> schema.Items:
     """The item table."""
     return self.catalogue.items
-
-
-def _fingerprint(folder: pathlib.Path) -> str:
-  """Names a folder's contents by its files' names, sizes and times."""
-  files = sorted(p for p in folder.iterdir() if p.is_file())
-  told = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-  return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
 
 def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
@@ -62,25 +57,18 @@ def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
     )
   module, _, class_name = BUILDERS[name].partition(":")
   builder_class = getattr(importlib.import_module(module), class_name)
-  if variant not in builder_class.builder_configs:
+  if variant not in (builder_class.builder_configs or [""]):
     raise ValueError(
       f"data.name {config.name!r} is unknown; choose from "
       f"{[f'{name}/{v}' for v in builder_class.builder_configs]}"
     )
   root = pathlib.Path(config.prepared).expanduser()
-  if config.source:
-    source = pathlib.Path(config.source).expanduser()
-    if not source.is_dir():
-      raise FileNotFoundError(
-        f"data.source {config.source!r} is not a folder; point it at the raw "
-        f"files of {config.name}"
-      )
-    root /= _fingerprint(source)
+  root /= builder_class.contents(config)
   root.mkdir(parents=True, exist_ok=True)
   # Runs started together prepare a log once.
   with filelock.FileLock(root / f"{name}-{variant}.lock"):
     builder = builder_class(
-      source=config.source, config=variant, data_dir=str(root)
+      data=config, config=variant or None, data_dir=str(root)
     )
     builder.download_and_prepare()
   return builder
@@ -111,5 +99,6 @@ def load(config: config_lib.Data) -> Dataset:
     catalogue=known,
     users=tuple(user for user, _ in read),
     events=tuple(events for _, events in read),
+    folder=pathlib.Path(builder.data_dir),
     aim=aim,
   )

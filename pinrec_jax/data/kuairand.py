@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import builder, records
+from pinrec_jax.data import builder, checks, records
 
 EMBEDDED = pathlib.Path(__file__).parent / "kuairand_mini"
 
@@ -28,8 +28,10 @@ VALIDATION_FROM = TEST_FROM - 86400
 TAG_SLOTS = 3
 
 
-def _excerpt(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-  """Returns the log and the items of the embedded layout."""
+def _excerpt(
+  source: pathlib.Path,
+) -> tuple[pd.DataFrame, pd.DataFrame, checks.Faults]:
+  """Returns the log, the items and the faults of the embedded layout."""
   log = builder.read(source / "events.parquet", pd.read_parquet)
   past = builder.read(source / "history.parquet", pd.read_parquet)
   bits = log["actions"].to_numpy()
@@ -52,14 +54,20 @@ def _excerpt(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     }
   )
   items = builder.read(source / "items.csv.gz", pd.read_csv)
-  return pd.concat([undated, dated], ignore_index=True), items
+  log = pd.concat([undated, dated], ignore_index=True)
+  return log, items, checks.Faults(len(log))
 
 
-def _pure(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-  """Returns the log and the items of the KuaiRand-Pure layout."""
+def _pure(
+  source: pathlib.Path,
+) -> tuple[pd.DataFrame, pd.DataFrame, checks.Faults]:
+  """Returns the log, the items and the faults of KuaiRand-Pure's layout."""
   log = builder.read(
     source / "log_standard_4_25_to_5_08_pure.parquet", pd.read_parquet
-  ).drop_duplicates()
+  )
+  again, faults = log.duplicated(), checks.Faults(len(log))
+  faults.add("duplicate", int(again.sum()), [])
+  log = log[~again]
   past = builder.read(
     source / "user_history_4_09_to_4_24_last50.parquet", pd.read_parquet
   )
@@ -87,7 +95,8 @@ def _pure(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     ]
     undated[name] = np.concatenate(flags)
   items = builder.read(source / "video_features_basic_pure.csv", pd.read_csv)
-  return pd.concat([undated, dated], ignore_index=True), items
+  faults.rows += len(undated)
+  return pd.concat([undated, dated], ignore_index=True), items, faults
 
 
 LAYOUTS = {"mini": _excerpt, "pure": _pure}
@@ -116,7 +125,7 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
 class Kuairand(builder.Builder):
   """KuaiRand, split by time."""
 
-  VERSION = tfds.core.Version("1.1.0")
+  VERSION = tfds.core.Version("1.1.1")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name="mini", description="The embedded excerpt."),
     tfds.core.BuilderConfig(name="pure", description="KuaiRand-Pure."),
@@ -130,10 +139,10 @@ class Kuairand(builder.Builder):
   }
   EMBEDDED = EMBEDDED
 
-  def raw(self, source: pathlib.Path) -> builder.Raw:
+  def raw(self) -> builder.Raw:
     """Reads a folder's files."""
     assert self.builder_config is not None  # there is a list of them
-    log, items = LAYOUTS[self.builder_config.name](source)
+    log, items, faults = LAYOUTS[self.builder_config.name](self.source)
     log["engaged"] = log[[*OUTCOMES, "long_watch"]].fillna(0).any(axis=1)
     return builder.Raw(
       log,
@@ -147,4 +156,5 @@ class Kuairand(builder.Builder):
         "test_from": TEST_FROM,
         "gaps": records.gaps(log.loc[log["time"] < VALIDATION_FROM]),
       },
+      faults,
     )

@@ -10,7 +10,7 @@ import pathlib
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import builder, records
+from pinrec_jax.data import builder, checks, records
 
 # A rating's band is what the user did.
 OUTCOMES = ("rating_5", "rating_4", "rating_3_or_less")
@@ -72,7 +72,7 @@ class Movielens(builder.Builder):
   validation.
   """
 
-  VERSION = tfds.core.Version("1.0.0")
+  VERSION = tfds.core.Version("1.0.1")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name="1m", description="MovieLens 1M.")
   ]
@@ -85,12 +85,12 @@ class Movielens(builder.Builder):
     "license": "research use, no redistribution",
   }
 
-  def raw(self, source: pathlib.Path) -> builder.Raw:
+  def raw(self) -> builder.Raw:
     """Reads a folder's files."""
-    log = _bands(_ratings(source))
+    log = _bands(_ratings(self.source))
     names = ["movie_id", "title", "genres"]
     movies = builder.read(
-      source / "movies.dat", functools.partial(_fields, names=names)
+      self.source / "movies.dat", functools.partial(_fields, names=names)
     )
     # Films nobody rated are in no published candidate set.
     rated = _features(movies.loc[movies["movie_id"].isin(log["item"])])
@@ -103,4 +103,5 @@ class Movielens(builder.Builder):
         "surfaces": ("unknown",),
         "gaps": records.gaps(log.groupby("user").head(-2)),
       },
+      checks.Faults(len(log)),
     )

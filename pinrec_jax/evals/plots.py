@@ -4,12 +4,14 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pinrec_jax.data import profile as profile_lib
 from pinrec_jax.types import Number
 
 
@@ -101,3 +103,28 @@ def training(
     right.plot(*zip(*found, strict=True), color="tab:orange", marker="o")
     right.set_ylabel(name, color="tab:orange")
   _finish(figure, axes, path)
+
+
+def profile(found: profile_lib.Profile, path: pathlib.Path) -> None:
+  """Plots how often each action is, and how lengths, gaps, sessions spread."""
+  figure, row = plt.subplots(1, 1 + len(found.spreads), figsize=(16, 4))
+  counts = {
+    key.partition("/")[2]: count
+    for key, count in found.figures.items()
+    if key.startswith("actions/")
+  }
+  row[0].barh(list(counts), list(counts.values()))
+  row[0].set_xlabel("events with the action")
+  told = {
+    "length": "engagements of a user",
+    "gap": "seconds between two engagements",
+    "session": "engagements in a session",
+  }
+  for axes, (name, values) in zip(row[1:], found.spreads.items(), strict=True):
+    largest = max(values.max(initial=1), 2)
+    axes.hist(np.maximum(values, 1), bins=np.geomspace(1, largest, 40))
+    axes.set_xscale("log")
+    axes.set_xlabel(told[name])
+  for axes in row[:-1]:
+    axes.spines[["top", "right"]].set_visible(False)
+  _finish(figure, row[-1], path)

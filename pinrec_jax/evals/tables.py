@@ -59,6 +59,18 @@ def sweep(rows: Sequence[Mapping[str, Number]], size: int) -> str:
   return f"turning the budget, {size} candidates a user\n" + _table(head, lines)
 
 
+def profile(figures: Mapping[str, Number]) -> str:
+  """Returns what a log holds, a line a group of figures."""
+  groups: dict[str, list[str]] = {}
+  for key, value in figures.items():
+    group, _, name = key.partition("/")
+    told = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+    groups.setdefault(group, []).append(f"{name} {told}".strip())
+  return _table(
+    ["", "of the log"], [[name, ", ".join(g)] for name, g in groups.items()]
+  )
+
+
 def flat(rows: Sequence[Mapping[str, Number]], name: str) -> dict[str, Number]:
   """Returns a list of rows as flat keys of a report."""
   return {

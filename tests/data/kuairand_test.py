@@ -179,7 +179,9 @@ def test_missing_column_is_named(raw, name, tmp_path):
   path = next(source.glob("*events.parquet" if name == "mini" else "log_*"))
   pd.read_parquet(path).drop(columns="tab").to_parquet(path)
   builder = kuairand.Kuairand(
-    source=str(source), config=name, data_dir=str(tmp_path / "prepared")
+    data=config_lib.Data(source=str(source)),
+    config=name,
+    data_dir=str(tmp_path / "prepared"),
   )
   with pytest.raises(ValueError, match=r"lacks the column 'tab'; point data"):
     builder.download_and_prepare()

@@ -1,7 +1,9 @@
 import matplotlib.image
+import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
+from pinrec_jax.data import profile
 from pinrec_jax.evals import plots
 
 SWEEP = [
@@ -16,6 +18,12 @@ RECALLS = {
 LOSSES = [{"step": n, "loss": 8 / n} for n in (20, 40)]
 VALIDATION = [{"step": 40, "validation/recall@10": 0.03}]
 
+PROFILE = profile.Profile(
+  {"actions/click": 9, "actions/like": 3},
+  {"length": np.arange(9), "gap": np.array([0, 60, 86_400])},
+)
+NOTHING = profile.Profile({}, {"length": np.zeros(0, int)})
+
 
 @pytest.mark.parametrize(
   "plot",
@@ -29,10 +37,21 @@ VALIDATION = [{"step": 40, "validation/recall@10": 0.03}]
     ),
     lambda path: plots.training(LOSSES, path),
     lambda path: plots.training(LOSSES + VALIDATION, path),
+    lambda path: plots.profile(PROFILE, path),
+    lambda path: plots.profile(NOTHING, path),
     # A run stopped before its first log line.
     lambda path: plots.training(VALIDATION, path),
   ],
-  ids=["sweep", "nothing acted on", "recalls", "losses", "training", "no loss"],
+  ids=[
+    "sweep",
+    "nothing acted on",
+    "recalls",
+    "losses",
+    "training",
+    "profile",
+    "empty profile",
+    "no loss",
+  ],
 )
 def test_plot_is_drawn_and_closed(plot, tmp_path):
   path = tmp_path / "new" / "plot.png"

@@ -61,6 +61,15 @@ def test_sweep_is_told_in_percent():
   ]
 
 
+def test_a_profile_is_told_by_groups():
+  told = tables.profile({"users": 1200, "gap/p50": 2.25, "gap/mean": 7})
+  lines = [line.split("|")[1:3] for line in told.splitlines()[2:]]
+  assert [[cell.strip() for cell in line] for line in lines] == [
+    ["users", "1,200"],
+    ["gap", "p50 2.2, mean 7"],
+  ]
+
+
 def test_flat_rows_keep_their_number():
   flat = tables.flat(SWEEP, "sweep")
   assert len(flat) == 10

@@ -1,0 +1,107 @@
+"""What was wrong with the rows of a log, counted and shown."""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pinrec_jax.data import sources
+
+SHOWN = 5  # rows told of each fault
+FILE = "rows.json"
+
+
+@dataclasses.dataclass
+class Faults:
+  """Rows read, and those rejected by their reason."""
+
+  rows: int = 0
+  counts: dict[str, int] = dataclasses.field(default_factory=dict)
+  examples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+  # What was kept and is worth knowing.
+  notes: dict[str, int] = dataclasses.field(default_factory=dict)
+
+  @property
+  def rejected(self) -> int:
+    """How many rows were left out."""
+    return sum(self.counts.values())
+
+  @property
+  def figures(self) -> dict[str, int]:
+    """Flat figures for a report."""
+    told = {"rows": self.rows, "rows/rejected": self.rejected}
+    told |= {f"rows/rejected/{reason}": n for reason, n in self.counts.items()}
+    return told | {f"rows/{note}": n for note, n in self.notes.items()}
+
+  def add(self, reason: str, count: int, told: Iterable[str]) -> None:
+    """Counts rows left out, and keeps the first few."""
+    if count:
+      self.counts[reason] = self.counts.get(reason, 0) + count
+      kept = self.examples.setdefault(reason, [])
+      kept += itertools.islice(told, SHOWN - len(kept))
+
+  def note(self, text: str, count: int) -> None:
+    """Counts what was kept and is worth knowing."""
+    if count:
+      self.notes[text] = self.notes.get(text, 0) + count
+
+  def broken(self, chunk: sources.Chunk) -> None:
+    """Counts a chunk's rows, and rejects those that could not be read."""
+    self.rows += len(chunk.row) + len(chunk.broken)
+    for row, why in chunk.broken:
+      reason = "wrong number of fields" if "fields" in why else "no JSON object"
+      self.add(reason, 1, [f"{chunk.file}:{row} {why}"])
+
+  def check(self, most: float) -> None:
+    """Raises ValueError if more than this share of the rows was rejected."""
+    if self.rejected > most * self.rows:
+      raise ValueError(
+        f"{self.rejected} of {self.rows} rows are bad, more than "
+        f"config.data.max_bad={most}:\n{self}\nmend them, or raise "
+        "--config.data.max_bad"
+      )
+
+  def __str__(self) -> str:
+    lines = []
+    for reason, count in sorted(self.counts.items(), key=lambda c: -c[1]):
+      lines.append(f"  {count} x {reason}")
+      lines += [f"    {row}" for row in self.examples[reason]]
+    lines += [f"  note: {n} {note}" for note, n in self.notes.items()]
+    return "\n".join(lines)
+
+  def save(self, folder: pathlib.Path) -> None:
+    """Writes them beside the prepared log."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+    (folder / FILE).write_text(told)
+
+
+def load(folder: pathlib.Path) -> Faults:
+  """Reads what `save` wrote."""
+  return Faults(**json.loads((folder / FILE).read_text()))
+
+
+class Sieve:
+  """The rows of one chunk that are still good."""
+
+  def __init__(self, chunk: sources.Chunk, faults: Faults):
+    self.chunk, self.faults = chunk, faults
+    self.good = np.ones(len(chunk.row), bool)
+    faults.broken(chunk)
+
+  def places(self) -> list[str]:
+    """Returns where each row stands."""
+    return [f"{self.chunk.file}:{row}" for row in self.chunk.row]
+
+  def reject(self, bad: ArrayLike, reason: str, column: str) -> None:
+    """Leaves out rows, told by a mask, each for the first fault found."""
+    hit = np.flatnonzero(self.good & np.asarray(bad))
+    file, rows = self.chunk.file, self.chunk.row
+    values = self.chunk.frame[column].to_numpy()
+    told = (f"{file}:{rows[n]} {column}={values[n]!r}" for n in hit)
+    self.faults.add(reason, len(hit), told)
+    self.good[hit] = False

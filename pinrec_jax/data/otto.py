@@ -1,0 +1,57 @@
+"""OTTO's sessions as a TFDS data set, from files of your own.
+
+Normann, Baumeister and Wilm, 2023, https://github.com/otto-de/recsys-dataset,
+CC BY 4.0: a JSON object a session, with its clicks, carts and orders.
+"""
+
+import pandas as pd
+import tensorflow_datasets as tfds
+
+from pinrec_jax.data import builder, checks, records, sources
+
+OUTCOMES = ("clicks", "carts", "orders")
+FIELDS = {"aid": "item", "ts": "time", "type": "type"}
+
+
+class Otto(builder.Builder):
+  """OTTO: a session is a user, its last event the test."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  BUILDER_CONFIGS = [
+    tfds.core.BuilderConfig(name="sessions", description="All .jsonl files.")
+  ]
+  ACTIONS = OUTCOMES
+  ORIGIN = "OTTO's .jsonl files"
+  ABOUT = {
+    "homepage": "https://github.com/otto-de/recsys-dataset",
+    "license": "CC BY 4.0",
+  }
+
+  def raw(self) -> builder.Raw:
+    """Reads a folder's files."""
+    faults, parts = checks.Faults(), []
+    for path in sources.files(f"{self.source}/*.jsonl*", "source"):
+      for chunk in sources.chunks(path):
+        faults.broken(chunk)
+        events = chunk.frame["events"].explode().dropna()
+        told = pd.DataFrame(events.tolist()).rename(columns=FIELDS)
+        user = chunk.frame["session"][events.index].to_numpy()
+        parts.append(told.assign(user=user))
+    log = pd.concat(parts, ignore_index=True)
+    kinds = {name: log["type"] == name for name in OUTCOMES}
+    log = log.assign(
+      time=log["time"] // 1000, surface=0, engaged=True, **kinds
+    ).drop(columns="type")
+    items = pd.DataFrame({"item": log["item"].unique(), "item_type": "product"})
+    trained = log.sort_values(["user", "time"], kind="stable")
+    return builder.Raw(
+      log,
+      items,
+      items["item"].to_numpy(),
+      {
+        "outcomes": len(OUTCOMES),
+        "surfaces": ("unknown",),
+        "gaps": records.gaps(trained.groupby("user").head(-2)),
+      },
+      faults,
+    )

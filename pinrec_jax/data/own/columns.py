@@ -1,0 +1,82 @@
+"""Columns of a user's own tables, whatever their types."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Shaped
+
+from pinrec_jax import config as config_lib
+
+# Pandas types the parts of a table as unions that hardly a call accepts.
+Frame = Any
+Column = Any
+
+# Above these a number of seconds since 1970 is one of milli-, microseconds.
+MILLI, MICRO = 1e11, 1e14
+
+
+def names(told: str) -> list[str]:
+  """Returns the names of a list such as "click, save"."""
+  return [name.strip() for name in told.split(",") if name.strip()]
+
+
+def named(frame: Frame, file: str, own: config_lib.Own, field: str) -> str:
+  """Returns the name of a column; empty if there is none and none is needed.
+
+  Raises:
+    ValueError: if it is named in the configuration, or needed, and absent.
+  """
+  name = getattr(own, field)
+  if name in frame or (not name and field not in ("user", "item")):
+    return name
+  usual = getattr(config_lib.Own(), field)
+  if name == usual and field in ("surface", "item_type"):
+    return ""
+  raise ValueError(
+    f"config.data.own.{field} is {name!r} and {file} has the columns "
+    f"{', '.join(map(str, frame))}; name one of them"
+  )
+
+
+def text(column: Column) -> Column:
+  """Returns values as text without outer spaces; missing ones are ""."""
+  missing = column.isna()
+  found = column.astype(object).where(~missing, "").astype(str).str.strip()
+  return found.astype(object)
+
+
+def seconds(column: Column) -> Float[np.ndarray, "_"]:
+  """Returns unix seconds, NaN where a time cannot be read.
+
+  Args:
+    column: seconds, milli- or microseconds since 1970, told apart by their
+      size; ISO 8601 text, UTC unless it says otherwise; or timestamps.
+  """
+  if pd.api.types.is_datetime64_any_dtype(column):
+    return _since_1970(pd.to_datetime(column, utc=True))
+  read: Column = pd.to_numeric(column, errors="coerce")
+  number = read.to_numpy(float, copy=True)
+  number[~np.isfinite(number)] = np.nan
+  size = np.abs(number)
+  number /= np.where(size >= MICRO, 1e6, np.where(size >= MILLI, 1e3, 1.0))
+  other = np.isnan(number) & (text(column) != "").to_numpy()
+  if other.any():
+    read = pd.to_datetime(
+      column[other].astype(str), format="ISO8601", utc=True, errors="coerce"
+    )
+    number[other] = _since_1970(read)
+  return number
+
+
+def _since_1970(column: Column) -> Float[np.ndarray, "_"]:
+  return (column - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy()
+
+
+def ids(column: Column) -> Shaped[np.ndarray, "_"]:
+  """Returns 64-bit integers if all ids are written so, else text."""
+  if column.str.fullmatch(r"0|-?[1-9]\d{0,18}").all():
+    whole = [int(value) for value in column]
+    if not whole or -(2**63) <= min(whole) <= max(whole) < 2**63:
+      return np.array(whole, np.int64)
+  return column.to_numpy(object)

@@ -1,0 +1,156 @@
+"""The items of a user's own log and what they are known by."""
+
+import importlib
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import catalogue, checks, sources
+from pinrec_jax.data.own import columns
+
+
+def read(config: config_lib.Data, faults: checks.Faults) -> columns.Frame:
+  """Returns the item table, as for `catalogue.encode`; ids are text.
+
+  Raises:
+    ValueError: if a column is missing or nothing good is left.
+  """
+  parts = [
+    _good(checks.Sieve(chunk, faults), config.own)
+    for path in sources.files(config.items, "items")
+    for chunk in sources.chunks(path)
+  ]
+  if not any(map(len, parts)):
+    raise ValueError(
+      f"config.data.items {config.items!r} holds no good row\n{faults}"
+    )
+  table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+  again = table["item"].duplicated()
+  faults.add("item listed before", int(again.sum()), table.loc[again, "place"])
+  table = table[~again].reset_index(drop=True).drop(columns="place")
+  return _features(table, config.own, faults)
+
+
+def _good(sieve: checks.Sieve, own: config_lib.Own) -> columns.Frame:
+  """Returns a chunk's good rows, its numbers and vectors read."""
+  frame, file = sieve.chunk.frame, sieve.chunk.file
+  if not len(frame):
+    return pd.DataFrame()
+  for field in ("numbers", "ignore", "text", "vector"):
+    for name in columns.names(getattr(own, field)):
+      if name not in frame:
+        raise ValueError(
+          f"config.data.own.{field} names {name!r} and {file} has the columns "
+          f"{', '.join(map(str, frame))}; name one of them"
+        )
+  column = columns.named(frame, file, own, "item")
+  ids = columns.text(frame[column])
+  sieve.reject(ids == "", "no item", column)
+  kind = columns.named(frame, file, own, "item_type")
+  found: dict[str, Any] = {"place": sieve.places(), "item": ids}
+  found["item_type"] = "item"
+  if kind:
+    found["item_type"] = columns.text(frame[kind]).replace("", "item")
+  for name in columns.names(own.numbers):
+    told = columns.text(frame[name])
+    found[name] = pd.to_numeric(told, errors="coerce")
+    wrong = ~np.isfinite(found[name]) & (told != "")
+    sieve.reject(wrong, "not a finite number", name)
+  if name := own.vector:
+    found[name] = frame[name].map(_vector).astype(object)
+    wrong = found[name].isna() & (columns.text(frame[name]) != "")
+    sieve.reject(wrong, "not a vector of finite numbers", name)
+  left = {column, kind, *found, *columns.names(own.ignore)}
+  found |= {name: frame[name] for name in frame if name not in left}
+  return pd.DataFrame(found)[sieve.good]
+
+
+def _vector(told: Any) -> list[float] | None:
+  """Returns the numbers of a list, or of one written as JSON."""
+  try:
+    values = np.asarray(
+      json.loads(told) if isinstance(told, str) else told, np.float64
+    )
+  except (TypeError, ValueError):
+    return None
+  good = values.ndim == 1 and values.size and np.isfinite(values).all()
+  return values.tolist() if good else None
+
+
+def _features(
+  table: columns.Frame, own: config_lib.Own, faults: checks.Faults
+) -> columns.Frame:
+  """Returns an item table with its columns as the catalogue wants them."""
+  found: dict[str, Any] = {n: table[n] for n in ("item", "item_type")}
+  for name in columns.names(own.numbers):
+    value = table[name].astype(float)
+    standard = (value - value.mean()) / (value.std() or 1.0)
+    found[f"{catalogue.NUMBER}{name}"] = standard.fillna(0.0)
+  if name := own.vector:
+    found |= _vectors(table[name], name)
+  if own.text and own.embed:
+    found |= _vectors(_embedded(table[own.text], own), own.text)
+  left = {*found, own.text, own.vector, *columns.names(own.numbers)}
+  for name in (name for name in table if name not in left):
+    values = table[name].map(lambda told: _categories(told, own.separator))
+    sizes = values.map(len)
+    faults.note(
+      f"items of whose {name} the first {own.slots} are kept",
+      int((sizes > own.slots).sum()),
+    )
+    for slot in range(min(int(sizes.max()), own.slots)):
+      # A dot parts a feature from its slot.
+      found[f"{str(name).replace('.', '_')}.{slot}"] = values.str.get(slot)
+  return pd.DataFrame(found)
+
+
+def _categories(told: Any, separator: str) -> list[str]:
+  """Returns the values of a category that an item has."""
+  if isinstance(told, str):
+    told = told.split(separator) if separator else [told]
+  elif not isinstance(told, list | tuple | np.ndarray):
+    told = [] if pd.isna(told) else [told]
+  return [text for text in (str(value).strip() for value in told) if text]
+
+
+def _vectors(
+  column: columns.Column, name: str
+) -> dict[str, Float[np.ndarray, "_"]]:
+  """Returns columns of numbers: the vectors, and whether an item has one."""
+  has = column.notna().to_numpy()
+  sizes = sorted({len(vector) for vector in column[has]})
+  if len(sizes) != 1:
+    raise ValueError(
+      f"the column {name!r} of the items has vectors of {sizes} numbers; give "
+      "all of them the same size"
+    )
+  table = np.zeros((len(column), sizes[0] + 1))
+  table[has, :-1] = np.stack(column[has].to_list())
+  table[has, -1] = 1
+  return {
+    f"{catalogue.NUMBER}{name}.{n}": numbers
+    for n, numbers in enumerate(table.T)
+  }
+
+
+def _embedded(texts: columns.Column, own: config_lib.Own) -> columns.Column:
+  """Returns the vectors that the hook makes of the items' texts."""
+  module, _, function = own.embed.partition(":")
+  try:
+    hook = getattr(importlib.import_module(module), function)
+  except (ImportError, AttributeError, ValueError) as error:
+    raise ValueError(
+      f"config.data.own.embed is {own.embed!r} and cannot be had ({error}); "
+      "name a function of a list of texts as module:function"
+    ) from error
+  vectors = np.asarray(hook(columns.text(texts).to_list()), float)
+  if vectors.ndim != 2 or len(vectors) != len(texts):
+    raise ValueError(
+      f"config.data.own.embed {own.embed!r} made {vectors.shape} of "
+      f"{len(texts)} texts; return an array [n f]"
+    )
+  return pd.Series(vectors.tolist(), index=texts.index)

@@ -1,0 +1,47 @@
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import checks, splits
+from pinrec_jax.data import dataset as dataset_lib
+
+FIXTURE = pathlib.Path(__file__).parent / "otto"
+
+
+@pytest.fixture(scope="module")
+def otto(tmp_path_factory):
+  return dataset_lib.load(
+    config_lib.Data(
+      name="otto/sessions",
+      source=str(FIXTURE),
+      prepared=str(tmp_path_factory.mktemp("prepared")),
+    )
+  )
+
+
+def test_sessions_are_read_as_written(otto):
+  lines = (FIXTURE / "train.jsonl").read_text().splitlines()
+  told = {str(row["session"]): row["events"] for row in map(json.loads, lines)}
+  assert set(otto.users) == set(told)
+  assert sum(map(len, otto.events)) == 862
+  names = otto.vocabulary.actions
+  for user, events in zip(otto.users, otto.events, strict=True):
+    expected = sorted(told[user], key=lambda event: event["ts"] // 1000)
+    ids = otto.items.ids[events.item].tolist()
+    assert ids == [event["aid"] for event in expected]
+    assert events.time.tolist() == [event["ts"] // 1000 for event in expected]
+    kinds = [names[n] for n in np.argmax(events.actions, -1)]
+    assert kinds == [event["type"] for event in expected]
+    assert (events.actions.sum(-1) == 1).all()
+  faults = checks.load(otto.folder)
+  assert (faults.rows, faults.rejected) == (20, 0)
+
+
+def test_the_last_event_is_the_test(otto):
+  cases = splits.cases(otto, "test")
+  # A shorter one has none to spare for validation and test.
+  assert len(cases) == sum(len(events) > 2 for events in otto.events) == 12
+  assert {len(case.targets) for case in cases} == {1}
