@@ -19,6 +19,7 @@ class Own:
   time: str = "time"  # empty: the rows are in order, without times
   action: str = "action"  # holds a name; empty: each action has a column
   surface: str = "surface"
+  session: str = "session"  # empty or absent: told by data.session_gap
   item_type: str = "item_type"  # of the items, as the rest
   numbers: str = ""  # columns that are numbers: "price,year"
   vector: str = ""  # column of content vectors
@@ -53,7 +54,8 @@ class Data:
   surface: str = ""
   outcomes: str = ""  # "click,save"
   length: int = 64  # events in a row of a batch, and in the longest history
-  session_gap: int = 1800  # seconds without an engagement that end a session
+  # Seconds without an engagement that end a session, where the log tells none.
+  session_gap: int = 1800
   workers: int = 0  # Grain processes; 0 reads in threads
 
 

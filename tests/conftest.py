@@ -103,6 +103,7 @@ def world():
         surface=np.where(time > 0, 1 + (place + user) % 2, 0).astype(np.int32),
         item_type=known.items.item_type[item],
         time=time.astype(np.int64),
+        session=np.full(size, schema.UNKNOWN_SESSION, np.int32),
         engaged=actions[:, :3].max(-1) > 0,
         context=np.zeros(size, bool),
       )

@@ -49,7 +49,7 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
 class Amazon(builder.Builder):
   """Amazon reviews: each user's last is the test."""
 
-  VERSION = tfds.core.Version("1.0.1")
+  VERSION = tfds.core.Version("1.1.0")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name=name, description=f"Amazon 2014, {name}.")
     for name in ("beauty", "sports", "toys")

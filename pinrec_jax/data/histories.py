@@ -136,11 +136,13 @@ def training(
 def sessions(events: schema.Events, gap: int) -> Int[np.ndarray, "l"]:
   """Returns which session each event is in, counted from 0.
 
-  Events more than `gap` seconds apart, and events one of whose times is
-  unknown, are in different ones.
+  Where the log does not tell, events more than `gap` seconds apart, and events
+  one of whose times is unknown, are in different ones.
   """
   apart = _gaps(events.time[1:], events.time[:-1])
   breaks = (apart < 0) | (apart > gap)
+  told = (events.session >= 0)[1:] & (events.session >= 0)[:-1]
+  breaks = np.where(told, np.diff(events.session) != 0, breaks)
   return np.append(0, np.cumsum(breaks))[: len(events)].astype(np.int32)
 
 

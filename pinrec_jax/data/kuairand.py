@@ -125,7 +125,7 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
 class Kuairand(builder.Builder):
   """KuaiRand, split by time."""
 
-  VERSION = tfds.core.Version("1.1.1")
+  VERSION = tfds.core.Version("1.2.0")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name="mini", description="The embedded excerpt."),
     tfds.core.BuilderConfig(name="pure", description="KuaiRand-Pure."),

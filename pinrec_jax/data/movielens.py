@@ -72,7 +72,7 @@ class Movielens(builder.Builder):
   validation.
   """
 
-  VERSION = tfds.core.Version("1.0.1")
+  VERSION = tfds.core.Version("1.1.0")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name="1m", description="MovieLens 1M.")
   ]

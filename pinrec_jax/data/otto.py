@@ -4,6 +4,8 @@ Normann, Baumeister and Wilm, 2023, https://github.com/otto-de/recsys-dataset,
 CC BY 4.0: a JSON object a session, with its clicks, carts and orders.
 """
 
+from typing import Any
+
 import pandas as pd
 import tensorflow_datasets as tfds
 
@@ -33,9 +35,10 @@ class Otto(builder.Builder):
     for path in sources.files(f"{self.source}/*.jsonl*", "source"):
       for chunk in sources.chunks(path):
         faults.broken(chunk)
-        events = chunk.frame["events"].explode().dropna()
+        frame: Any = chunk.frame  # whose columns pandas types as unions
+        events = frame["events"].explode().dropna()
         told = pd.DataFrame(events.tolist()).rename(columns=FIELDS)
-        user = chunk.frame["session"][events.index].to_numpy()
+        user = frame["session"][events.index].to_numpy()
         parts.append(told.assign(user=user))
     log = pd.concat(parts, ignore_index=True)
     kinds = {name: log["type"] == name for name in OUTCOMES}

@@ -29,6 +29,7 @@ def features(actions: int) -> tfds.features.FeaturesDict:
     "surface": column(np.int32),
     "item_type": column(np.int32),
     "time": column(np.int64),
+    "session": column(np.int32),
   }
   return tfds.features.FeaturesDict(
     {
@@ -64,8 +65,8 @@ def examples(
     log: one row an event, oldest first where times are equal or missing:
       `user`, `item`, `time` (unix seconds, missing: before every dated
       event), `surface` (missing: unknown), `engaged`, a column an action and,
-      where there are any, `context`: the queries and items a request was made
-      with, which are read and never predicted.
+      where there are any, `session`, a number, and `context`: the queries and
+      items a request was made with, which are read and never predicted.
     known: every item of the log, and the actions that name its columns.
 
   Raises:
@@ -82,13 +83,15 @@ def examples(
     time=log["time"].fillna(schema.UNKNOWN_TIME).astype(np.int64),
     surface=log["surface"].fillna(0).astype(np.int32),
   )
+  if "session" not in log:
+    log = log.assign(session=schema.UNKNOWN_SESSION)
   log = log.sort_values(["user", "time"], kind="stable")
   actions = (
     log[list(known.vocabulary.actions)].fillna(0).to_numpy().astype(np.uint8)
   )
   columns = {
     name: log[name].to_numpy().astype(np.int32)
-    for name in ("item", "surface", "item_type")
+    for name in ("item", "surface", "item_type", "session")
   }
   columns |= {"actions": actions, "time": log["time"].to_numpy()}
   engaged = log["engaged"].to_numpy()
@@ -120,7 +123,7 @@ def events(example: Mapping[str, Any]) -> schema.Events:
   part_of = np.repeat(PARTS, [len(part["order"]) for part in parts])[order]
   columns = {
     key: np.concatenate([part[key] for part in parts])[order]
-    for key in ("item", "actions", "surface", "item_type", "time")
+    for key in ("item", "actions", "surface", "item_type", "time", "session")
   }
   return schema.Events(
     **columns,

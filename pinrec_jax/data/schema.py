@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, Shaped, UInt8
 
 UNKNOWN_TIME = 0  # seconds; an event whose place in the order is all we know
+UNKNOWN_SESSION = -1  # told by the gaps instead
 NO_ITEM = 0  # row of the item table that stands for no item
 
 
@@ -131,6 +132,7 @@ class Events:
   surface: Int[np.ndarray, "l"]
   item_type: Int[np.ndarray, "l"]
   time: Int[np.ndarray, "l"]  # unix seconds, or UNKNOWN_TIME
+  session: Int[np.ndarray, "l"]  # as the log has it, or UNKNOWN_SESSION
   engaged: Bool[np.ndarray, "l"]  # predicted; False: only shown, or context
   context: Bool[np.ndarray, "l"]  # read and never predicted: a search query
 

@@ -118,6 +118,7 @@ def _events(
     surface=np.array(surfaces, np.int32),
     item_type=np.zeros(len(told), np.int32),
     time=np.array([_time(n, event) for n, event in enumerate(told)], np.int64),
+    session=np.full(len(told), schema.UNKNOWN_SESSION, np.int32),
     engaged=~last & ~shown,
     context=last,
   )

@@ -125,7 +125,7 @@ def test_both_layouts_are_read_alike(raw, tmp_path):
 
 
 def test_item_features_keep_three_tags_and_scale_the_length(raw):
-  _, items = kuairand.LAYOUTS["mini"](raw("mini"))
+  _, items, _ = kuairand.LAYOUTS["mini"](raw("mini"))
   features = kuairand._features(items).set_index("item")
   tags = features[["tag.0", "tag.1", "tag.2"]]
   assert tags.loc[40].tolist() == ["5", "3", "4"]

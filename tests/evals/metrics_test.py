@@ -17,7 +17,7 @@ def case(*targets):
   zeros = np.zeros(len(targets), np.int64)
   item = np.array([item for item, *_ in targets], np.int32)
   events = schema.Events(
-    item, actions, zeros, zeros, zeros, zeros == 0, zeros > 0
+    item, actions, zeros, zeros, zeros, zeros - 1, zeros == 0, zeros > 0
   )
   return splits.Case("u", events, events)
 

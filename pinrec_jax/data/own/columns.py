@@ -31,7 +31,7 @@ def named(frame: Frame, file: str, own: config_lib.Own, field: str) -> str:
   if name in frame or (not name and field not in ("user", "item")):
     return name
   usual = getattr(config_lib.Own(), field)
-  if name == usual and field in ("surface", "item_type"):
+  if name == usual and field in ("surface", "session", "item_type"):
     return ""
   raise ValueError(
     f"config.data.own.{field} is {name!r} and {file} has the columns "

@@ -40,6 +40,8 @@ def read(config: config_lib.Data, faults: checks.Faults) -> columns.Frame:
   log = pd.concat([part for part in parts if len(part)], ignore_index=True)
   log = _once(log, aimed + signals, faults)
   log["engaged"] = log[aimed].any(axis=1)
+  # One of no name is numbered -1.
+  log["session"] = pd.factorize(log["session"].replace("", None))[0]
   return log.drop(columns="place")
 
 
@@ -63,8 +65,9 @@ def _good(
     sieve.reject(moment < 1, "time before 1970", column)
     sieve.reject(moment > now + DAY, "time in the future", column)
     found["time"] = np.floor(moment)
-  column = columns.named(frame, file, own, "surface")
-  found["surface"] = columns.text(frame[column]) if column else ""
+  for field in ("surface", "session"):
+    column = columns.named(frame, file, own, field)
+    found[field] = columns.text(frame[column]) if column else ""
   found |= _acted(sieve, own, actions)
   return pd.DataFrame(found)[sieve.good]
 

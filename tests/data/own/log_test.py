@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import checks, schema
+from pinrec_jax.data import checks, histories, schema
 from pinrec_jax.data import dataset as dataset_lib
 
 EVENTS = """user,item,time,action,surface
@@ -197,6 +197,17 @@ def test_an_action_may_have_a_column_of_its_own(own):
   assert faults.counts == {"action neither true nor false": 1}
   assert dataset.items.candidate[1:].all()
   assert dataset.vocabulary.features == ()
+
+
+def test_sessions_may_be_told(own):
+  events = "user,item,time,action,visit\n" + "".join(
+    f"a,{n},{1_700_000_000 + n},click,{visit}\n"
+    for n, visit in enumerate(["x", "x", "y", "", "", "x"])
+  )
+  (events,) = dataset_lib.load(own(events, None, session="visit")).events
+  assert events.session.tolist() == [0, 0, 1, -1, -1, 0]
+  assert histories.sessions(events, 60).tolist() == [0, 0, 1, 1, 1, 1]
+  assert histories.sessions(events, 0).tolist() == [0, 0, 1, 2, 3, 4]
 
 
 def test_without_times_rows_are_in_order(own):
