@@ -10,7 +10,7 @@ import tqdm
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import catalogue as catalogue_lib
-from pinrec_jax.data import records, schema
+from pinrec_jax.data import packed, records, schema
 
 BUILDERS = {
   "amazon": "pinrec_jax.data.amazon:Amazon",
@@ -83,8 +83,23 @@ def load(config: config_lib.Data) -> Dataset:
       corrupt file.
   """
   builder = prepare(config)
-  known = catalogue_lib.load(pathlib.Path(builder.data_dir))
+  folder = pathlib.Path(builder.data_dir)
+  known = catalogue_lib.load(folder)
   aim = known.vocabulary.aim(config.surface, config.outcomes)
+  with filelock.FileLock(f"{folder}.lock"):
+    found = packed.load(folder)
+    if found is None:
+      found = _read(builder)
+      packed.save(folder, *found)
+  if config.vectors:
+    known = known.with_vectors(pathlib.Path(config.vectors).expanduser())
+  return Dataset(config.name, known, *found, folder, aim)
+
+
+def _read(
+  builder: tfds.core.DatasetBuilder,
+) -> tuple[tuple[str, ...], tuple[schema.Events, ...]]:
+  """Returns the users, sorted, and their events from the records."""
   # The decorator of TFDS hides the parameter from the type checker.
   source = builder.as_data_source("users")  # pyright: ignore[reportCallIssue]
   read = [
@@ -92,13 +107,7 @@ def load(config: config_lib.Data) -> Dataset:
     for example in tqdm.tqdm(source, desc="reading users", unit="user")
   ]
   read.sort(key=lambda user: user[0])
-  if config.vectors:
-    known = known.with_vectors(pathlib.Path(config.vectors).expanduser())
-  return Dataset(
-    name=config.name,
-    catalogue=known,
-    users=tuple(user for user, _ in read),
-    events=tuple(events for _, events in read),
-    folder=pathlib.Path(builder.data_dir),
-    aim=aim,
+  return (
+    tuple(user for user, _ in read),
+    tuple(events for _, events in read),
   )

@@ -1,3 +1,4 @@
+import dataclasses
 from concurrent import futures
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import schema
+from pinrec_jax.data import packed, records, schema
 
 
 @pytest.fixture
@@ -34,8 +35,21 @@ def test_log_is_prepared_once_and_read_alike(config, monkeypatch):
   monkeypatch.setattr(pd, "read_csv", None)
   second = dataset_lib.load(config)
   assert first.users == second.users == ("7", "8", "9")
+  assert first.folder == second.folder
   for one, other in zip(first.events, second.events, strict=True):
-    np.testing.assert_array_equal(one.item, other.item)
+    for field in dataclasses.fields(one):
+      was, now = getattr(one, field.name), getattr(other, field.name)
+      assert was.dtype == now.dtype
+      np.testing.assert_array_equal(was, now)
+
+
+def test_a_log_once_read_opens_without_its_records(config, monkeypatch):
+  first = dataset_lib.load(config)
+  monkeypatch.setattr(records, "events", None)
+  assert dataset_lib.load(config).users == first.users
+  (first.folder / packed.FILE).unlink()
+  with pytest.raises(TypeError):
+    dataset_lib.load(config)
 
 
 def test_changed_source_is_prepared_anew(config):
