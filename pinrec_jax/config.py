@@ -35,6 +35,18 @@ class Own:
 
 
 @dataclasses.dataclass(slots=True)
+class Synthetic:
+  """The size of a made-up world, for data.name "synthetic"."""
+
+  users: int = 2000
+  items: int = 1000
+  topics: int = 20
+  events: int = 60  # a user is shown
+  gap: int = 3600  # seconds between two of them, on average
+  seed: int = 0
+
+
+@dataclasses.dataclass(slots=True)
 class Data:
   """Which log is read and how histories are cut from it."""
 
@@ -47,6 +59,7 @@ class Data:
   items: str = ""  # likewise; empty: items are their ids alone
   max_bad: float = 0.01
   own: Own = dataclasses.field(default_factory=Own)
+  synthetic: Synthetic = dataclasses.field(default_factory=Synthetic)
   vectors: str = ""  # .npz of content vectors by item id; empty: none
   inputs: str = "engagements"  # or "exposures": shown-only events are read too
   # What is predicted, in training and evaluation; histories stay whole. Empty:
@@ -255,6 +268,17 @@ def validate(config: Config) -> None:
     "data.events", data.events or data.items,
     'leave it and data.items out, or set data.name="own_log"',
   )  # fmt: skip
+  made = data.synthetic
+  for name in ("users", "topics", "events"):
+    value = getattr(made, name)
+    _require(value > 0, f"data.synthetic.{name}", value, "use one or more")
+  _require(
+    made.items >= 2 * made.topics, "data.synthetic.items", made.items,
+    f"use two or more a topic ({made.topics})",
+  )  # fmt: skip
+  _require(
+    made.gap > 60, "data.synthetic.gap", made.gap, "use more than 60 seconds"
+  )
   _require(
     data.own.slots > 0, "data.own.slots", data.own.slots,
     "use a number above 0",

@@ -19,7 +19,7 @@ from pinrec_jax.data import catalogue, checks, records
 class Raw(NamedTuple):
   """A log as its files hold it."""
 
-  log: pd.DataFrame  # as for `records.examples`
+  log: Iterable[pd.DataFrame]  # as for `records.examples`; a user is in one
   items: pd.DataFrame  # as for `catalogue.encode`
   candidates: Shaped[np.ndarray, "c"]  # ids that may be recommended
   names: Mapping[str, Any]  # what else the vocabulary needs
@@ -101,9 +101,10 @@ class Builder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
     return {"users": self._generate_examples(log, known)}
 
   def _generate_examples(
-    self, log: pd.DataFrame, known: catalogue.Catalogue
+    self, log: Iterable[pd.DataFrame], known: catalogue.Catalogue
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from records.examples(log, known)
+    for part in log:
+      yield from records.examples(part, known)
 
 
 def fingerprint(files: Iterable[pathlib.Path], *more: object) -> str:

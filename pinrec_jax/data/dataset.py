@@ -17,6 +17,7 @@ BUILDERS = {
   "kuairand": "pinrec_jax.data.kuairand:Kuairand",
   "movielens": "pinrec_jax.data.movielens:Movielens",
   "otto": "pinrec_jax.data.otto:Otto",
+  "synthetic": "pinrec_jax.data.synthetic:Synthetic",
   "own_log": "pinrec_jax.data.own.log:OwnLog",
 }
 

@@ -48,7 +48,7 @@ class Otto(builder.Builder):
     items = pd.DataFrame({"item": log["item"].unique(), "item_type": "product"})
     trained = log.sort_values(["user", "time"], kind="stable")
     return builder.Raw(
-      log,
+      [log],
       items,
       items["item"].to_numpy(),
       {

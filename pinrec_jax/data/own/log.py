@@ -99,7 +99,7 @@ class OwnLog(builder.Builder):
       trained = trained.sort_values("time", kind="stable")
       trained = trained.groupby("user").head(-2)
     return builder.Raw(
-      log,
+      [log],
       items,
       items["item"].to_numpy()[: len(table)],
       {

@@ -1,0 +1,102 @@
+"""What a model retrieves in the made-up world, beside the best there is.
+
+  python benchmarks/optimum.py --workdir=runs/synthetic \
+    --output=results/synthetic.json [--config.FIELD=VALUE ...]
+
+Trains if the work folder has no report. Everything after the options goes to
+pinrec_jax.main.
+"""
+
+import argparse
+import json
+import pathlib
+import runpy
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import seeds
+from jaxtyping import Int
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import splits, synthetic
+from pinrec_jax.evals import metrics
+from pinrec_jax.evals import run as evals_run
+from pinrec_jax.serve import retriever as retriever_lib
+from pinrec_jax.train import loop
+
+CONFIG, K = "configs/synthetic.py", 10
+
+
+def main() -> None:
+  """Trains if need be, then measures, writes and prints."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--workdir", type=pathlib.Path, required=True)
+  parser.add_argument("--output", type=pathlib.Path, required=True)
+  options, rest = parser.parse_known_args()
+  if not (options.workdir / "report.json").is_file():
+    command = [sys.executable, "-m", "pinrec_jax.main", f"--config={CONFIG}"]
+    subprocess.run(
+      [*command, f"--workdir={options.workdir}", *rest], check=True
+    )
+  figures = measure(options.workdir)
+  options.output.parent.mkdir(parents=True, exist_ok=True)
+  written = {"command": rest, "machine": seeds.machine(), "figures": figures}
+  options.output.write_text(json.dumps(written, indent=1) + "\n")
+  for key, value in figures.items():
+    print(f"{key}: recall@{K} {value:.4f}")
+
+
+def measure(workdir: pathlib.Path) -> dict[str, float]:
+  """Returns recall of model, optimum and popularity, by what is asked for."""
+  config = runpy.run_path(CONFIG)["get_config"]()
+  dataset = dataset_lib.load(config.data)
+  trained = loop.best(config, dataset.catalogue, workdir)
+  retriever = retriever_lib.of_dataset(
+    config, trained.model, trained.params, dataset
+  )
+  cases = splits.cases(dataset, "test")
+  popular = evals_run.popularity(
+    dataset, cases, split="test", size=K, drop_seen="nothing"
+  )
+  outcomes = dict(enumerate(dataset.vocabulary.outcome_names))
+  figures = {}
+  for asked, name in [(None, "unspecified"), *outcomes.items()]:
+    found = evals_run.retrieve(
+      retriever, cases, size=K, budget={name: 1.0}, quiet=True
+    )
+    lists = {
+      "model": found.items,
+      "optimum": optimum(dataset, cases, config.data.synthetic, asked),
+      "popularity": popular,
+    }
+    for told, items in lists.items():
+      hits = metrics.found(items, cases, K)
+      for outcome, of in [(None, "any"), *outcomes.items()]:
+        key = f"{told}/asked {name}/of {of}"
+        figures[key] = metrics.recall(hits, cases, outcome)
+  return figures
+
+
+def optimum(
+  dataset: dataset_lib.Dataset,
+  cases: Sequence[splits.Case],
+  made: config_lib.Synthetic,
+  asked: int | None,
+) -> Int[np.ndarray, "b k"]:
+  """Returns the items most likely to come next in each user's place."""
+  world = synthetic.world(made)
+  ids = dataset.items.ids
+  last = [case.past.item[case.past.engaged][-1] for case in cases]
+  best = [
+    np.argsort(-world.chances(topic, asked), kind="stable")[:K]
+    for topic in world.topic[ids[np.array(last)]]
+  ]
+  row_of = dataset.catalogue.row_of
+  return np.array([[row_of[str(item)] for item in row] for row in best])
+
+
+if __name__ == "__main__":
+  main()

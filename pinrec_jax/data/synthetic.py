@@ -1,0 +1,136 @@
+"""A world whose best answers are known, of any size.
+
+Items have a topic, a popularity within it, and a chance to be clicked and one
+to be saved. What a user is shown next depends on the topic they last engaged
+with, and on nothing else; so the chance of every next engagement, with an
+outcome or without, can be written down.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import tensorflow_datasets as tfds
+from jaxtyping import Float, Int
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import builder, checks, records
+
+OUTCOMES = ("click", "save")
+START = 1_700_000_000  # unix seconds
+STAY, NEXT = 0.3, 0.5  # chances of the same topic and of the one after it
+LIKED, OTHER = 0.8, 0.1  # chances of an item's own outcome and of the other
+USERS = 4096  # made at once
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+  """The chances of everything; item j is row j."""
+
+  topic: Int[np.ndarray, "v"]
+  share: Float[np.ndarray, "v"]  # of its topic's exposures
+  outcome: Float[np.ndarray, "o v"]  # chance of each if shown
+  moves: Float[np.ndarray, "_ _"]  # from topic to topic
+
+  def chances(
+    self, topic: int, outcome: int | None = None
+  ) -> Float[np.ndarray, "v"]:
+    """Returns the chance of each item to be the next engagement.
+
+    Args:
+      topic: of the last engagement.
+      outcome: given that the next one has it; None: whatever it has.
+    """
+    shown = self.moves[topic][self.topic] * self.share
+    wanted = 1 - np.prod(1 - self.outcome, axis=0)
+    if outcome is not None:
+      wanted = self.outcome[outcome]
+    return shown * wanted / np.sum(shown * wanted)
+
+
+def world(config: config_lib.Synthetic) -> World:
+  """Returns the world of a configuration."""
+  item = np.arange(config.items)
+  topic, rank = item % config.topics, item // config.topics
+  share = 1 / (1.0 + rank)
+  share /= np.bincount(topic, share)[topic]
+  # One is clicked, the next one of its topic saved.
+  clicked = np.where(rank % 2 == 0, LIKED, OTHER)
+  moves = np.full((config.topics, config.topics), (1 - STAY - NEXT))
+  moves /= config.topics
+  every = np.arange(config.topics)
+  moves[every, every] += STAY
+  moves[every, (every + 1) % config.topics] += NEXT
+  outcome = np.stack([clicked, LIKED + OTHER - clicked])
+  return World(topic, share, outcome, moves)
+
+
+def _drawn(
+  rng: np.random.Generator, chances: Float[np.ndarray, "_ _"]
+) -> Int[np.ndarray, "_"]:
+  """Draws a column of each row of chances."""
+  bound = np.cumsum(chances, -1)
+  return np.sum(rng.random((len(bound), 1)) > bound / bound[:, -1:], -1)
+
+
+def logs(config: config_lib.Synthetic) -> Iterator[pd.DataFrame]:
+  """Yields the log, some users at a time; each depends on the seed alone."""
+  known = world(config)
+  per_topic = [np.flatnonzero(known.topic == t) for t in range(config.topics)]
+  for first in range(0, config.users, USERS):
+    rng = np.random.default_rng([config.seed, first])
+    users = np.arange(first, min(first + USERS, config.users))
+    topic = rng.integers(config.topics, size=len(users))
+    time = START + rng.integers(86_400, size=len(users))
+    parts = []
+    for _ in range(config.events):
+      shown = _drawn(rng, known.moves[topic])
+      item = np.zeros_like(users)
+      for t, own in enumerate(per_topic):
+        here = shown == t
+        item[here] = rng.choice(own, here.sum(), p=known.share[own])
+      acted = rng.random((2, len(users))) < known.outcome[:, item]
+      time = time + rng.integers(60, 2 * config.gap - 60, size=len(users))
+      parts.append([users, item, time, *acted])
+      topic = np.where(acted.any(0), known.topic[item], topic)
+    columns = ("user", "item", "time", *OUTCOMES)
+    log = pd.DataFrame(
+      {
+        name: np.stack(values, 1).reshape(-1)
+        for name, values in zip(columns, zip(*parts, strict=True), strict=True)
+      }
+    )
+    engaged = log[list(OUTCOMES)].any(axis=1)
+    yield log.assign(surface=0, engaged=engaged)
+
+
+class Synthetic(builder.Builder):
+  """The world as a log; each user's last engagements are held out."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  ACTIONS = OUTCOMES
+  ORIGIN = "nothing"
+  ABOUT = {"description": "A world whose best answers are known."}
+
+  @classmethod
+  def contents(cls, data: config_lib.Data) -> str:
+    """Names the world."""
+    return builder.fingerprint([], data.synthetic)
+
+  def raw(self) -> builder.Raw:
+    """Makes the world."""
+    config = self.data.synthetic
+    sample = dataclasses.replace(config, users=min(config.users, USERS))
+    items = pd.DataFrame({"item": np.arange(config.items), "item_type": "item"})
+    return builder.Raw(
+      logs(config),
+      items,
+      items["item"].to_numpy(),
+      {
+        "outcomes": len(OUTCOMES),
+        "surfaces": ("unknown",),
+        "gaps": records.gaps(next(logs(sample))),
+      },
+      checks.Faults(config.users * config.events),
+    )

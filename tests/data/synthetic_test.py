@@ -1,0 +1,59 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import synthetic
+
+CONFIG = config_lib.Synthetic(users=600, items=40, topics=4, events=50)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("prepared")
+  return dataset_lib.load(
+    config_lib.Data(name="synthetic", prepared=str(folder), synthetic=CONFIG)
+  )
+
+
+def test_what_follows_is_as_likely_as_the_world_says(made):
+  world = synthetic.world(CONFIG)
+  counts = np.zeros((CONFIG.topics, 3, CONFIG.items))
+  for events in made.events:
+    acted = events.where(events.engaged)
+    item = made.items.ids[acted.item]
+    topic = world.topic[item[:-1]]
+    np.add.at(counts, (topic, 0, item[1:]), 1)
+    for outcome in range(2):
+      has = acted.actions[1:, outcome] > 0
+      np.add.at(counts, (topic[has], 1 + outcome, item[1:][has]), 1)
+  for topic in range(CONFIG.topics):
+    for place, outcome in enumerate((None, 0, 1)):
+      chances = world.chances(topic, outcome)
+      assert abs(chances.sum() - 1) < 1e-9
+      seen = counts[topic, place]
+      expected = chances * seen.sum()
+      # About one a degree of freedom.
+      assert np.sum((seen - expected) ** 2 / expected) < 2 * CONFIG.items
+      # A world of another topic would not do.
+      other = world.chances((topic + 2) % CONFIG.topics, outcome) * seen.sum()
+      assert np.sum((seen - other) ** 2 / other) > 20 * CONFIG.items
+
+
+def test_outcomes_ask_for_other_items():
+  world = synthetic.world(CONFIG)
+  click, save = world.chances(1, 0), world.chances(1, 1)
+  assert set(np.argsort(-click)[:4]) != set(np.argsort(-save)[:4])
+  assert world.topic[np.argmax(click)] == 2  # the one after it
+
+
+def test_users_are_the_same_in_a_larger_world(monkeypatch):
+  monkeypatch.setattr(synthetic, "USERS", 100)
+  whole = list(synthetic.logs(CONFIG))
+  assert len(whole) == 6
+  larger = dataclasses.replace(CONFIG, users=1000)
+  for one, other in zip(whole, synthetic.logs(larger), strict=False):
+    assert one.equals(other)
+  assert not whole[0]["item"].equals(whole[1]["item"])
