@@ -17,6 +17,7 @@ LOGS = {
   # As in configs/demo.py: here, when and where mislead.
   "mini": {
     "data.name": "kuairand/mini",
+    "model.scaled": False,
     "model.context": False,
     "model.actions": False,
     "decode.age": -1,
@@ -29,6 +30,7 @@ LOGS = {
   # As in configs/kuairand_pure.py.
   "pure": {
     "data.name": "kuairand/pure",
+    "model.scaled": False,
     "model.dim": 128,
     "model.context": False,
     "model.actions": False,
@@ -41,6 +43,7 @@ LOGS = {
   # shows them; the target's is never given.
   "ml_1m": {
     "data.name": "movielens/1m",
+    "model.scaled": False,
     "data.length": 200,
     "model.ages": (),
     "decode.age": -1,

@@ -27,6 +27,7 @@ def get_config() -> config_lib.Config:
   config.data.surface = "tab_1"
   config.data.outcomes = "is_click,long_view"
   config.model.context = False
+  config.model.scaled = False
   config.model.actions = False
   config.loss.impressions = 256
   config.train.start_from = "runs/demo"

@@ -91,6 +91,11 @@ class Model:
   towers: bool = False  # an embedder for each item type
   actions: bool = True  # read what the user did, not only with which item
   context: bool = True  # read where and when, too
+  # Item vectors are read as numbers of about 1 each (arXiv 1808.09781). As unit
+  # vectors they are small beside the encodings of time, and what follows what
+  # is learned late or never; where order matters little that spares a small log
+  # from being learned by heart.
+  scaled: bool = True
   # Positions are counted from a history's "start", or from its "end" as where
   # rows are padded on the left: the last event then always has the same one.
   positions: str = "start"

@@ -101,6 +101,8 @@ class PinRec(nn.Module):
     """
     starts = (tokens.position == 0)[..., None]
     vectors = jnp.where(starts, self.start, vectors)
+    if self.config.scaled:
+      vectors = vectors * self.config.dim**0.5
     if self.config.context:
       when = self.time_encoding(tokens.time, tokens.gap)
       vectors = jnp.concatenate([vectors, when], -1)

@@ -1,0 +1,45 @@
+"""A world whose best answers are known is learned."""
+
+import jax
+import numpy as np
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import pipeline, synthetic
+from pinrec_jax.model import pinrec
+from pinrec_jax.train import examples
+from pinrec_jax.train import state as state_lib
+from pinrec_jax.train import step as step_lib
+
+STEPS = 120
+
+
+def test_transitions_are_learned(tmp_path):
+  config = config_lib.Config()
+  config.data.name, config.data.prepared = "synthetic", str(tmp_path)
+  config.data.length = 32
+  made = config.data.synthetic = config_lib.Synthetic(
+    users=300, items=40, topics=4, events=36
+  )
+  config.model.conditioned, config.model.dropout = False, 0.0
+  config.loss.in_batch, config.loss.uniform = 64, 64
+  config.train.steps, config.train.warmup = STEPS, 10
+  dataset = dataset_lib.load(config.data)
+  rows, corpus = examples.packed(config, dataset)
+  batches = pipeline.batches(rows, batch=32, seed=0)
+  model = pinrec.of_config(config, dataset.vocabulary)
+  transform = state_lib.optimizer(config.train)
+  state = state_lib.create(model, transform, config.loss)
+  corpus, losses = jax.tree.map(jax.numpy.asarray, corpus), []
+  for _ in range(STEPS):
+    state, metrics = step_lib.train_step(
+      state, next(batches), corpus, model=model, transform=transform,
+      config=config.loss, seed=0,
+    )  # fmt: skip
+    losses.append(float(metrics["loss"]))
+  world = synthetic.world(made)
+  chances = np.stack([world.chances(t) for t in range(made.topics)])
+  best = -np.mean(np.sum(chances * np.log(chances), -1))
+  whole = chances.mean(0)  # what is known without a history
+  blind = -np.sum(whole * np.log(whole))
+  assert np.mean(losses[-20:]) < best + 0.3 * (blind - best)
