@@ -20,15 +20,16 @@ def made(tmp_path_factory):
 
 def test_what_follows_is_as_likely_as_the_world_says(made):
   world = synthetic.world(CONFIG)
+  size = CONFIG.topics * CONFIG.items
   counts = np.zeros((CONFIG.topics, 3, CONFIG.items))
   for events in made.events:
     acted = events.where(events.engaged)
     item = made.items.ids[acted.item]
-    topic = world.topic[item[:-1]]
-    np.add.at(counts, (topic, 0, item[1:]), 1)
-    for outcome in range(2):
-      has = acted.actions[1:, outcome] > 0
-      np.add.at(counts, (topic[has], 1 + outcome, item[1:][has]), 1)
+    place = world.topic[item[:-1]] * CONFIG.items + item[1:]
+    masks = np.concatenate([place[None] >= 0, acted.actions[1:, :2].T > 0])
+    for n, mask in enumerate(masks):
+      found = np.bincount(place[mask], minlength=size)
+      counts[:, n] += found.reshape(CONFIG.topics, CONFIG.items)
   for topic in range(CONFIG.topics):
     for place, outcome in enumerate((None, 0, 1)):
       chances = world.chances(topic, outcome)
