@@ -46,7 +46,6 @@ class Otto(builder.Builder):
       time=log["time"] // 1000, surface=0, engaged=True, **kinds
     ).drop(columns="type")
     items = pd.DataFrame({"item": log["item"].unique(), "item_type": "product"})
-    trained = log.sort_values(["user", "time"], kind="stable")
     return builder.Raw(
       [log],
       items,
@@ -54,7 +53,7 @@ class Otto(builder.Builder):
       {
         "outcomes": len(OUTCOMES),
         "surfaces": ("unknown",),
-        "gaps": records.gaps(trained.groupby("user").head(-2)),
+        "gaps": records.gaps(log, held_out=2),
       },
       faults,
     )

@@ -41,14 +41,17 @@ def features(actions: int) -> tfds.features.FeaturesDict:
   )
 
 
-def gaps(log: pd.DataFrame) -> tuple[int, ...]:
+def gaps(log: pd.DataFrame, *, held_out: int = 0) -> tuple[int, ...]:
   """Returns percentiles 1 to 99 of the seconds between engagements.
 
   Args:
     log: as for `examples`.
+    held_out: how many of each user's last engagements are left aside.
   """
   dated = log.loc[log["engaged"] & log["time"].notna(), ["user", "time"]]
   dated = dated.sort_values(["user", "time"], kind="stable")
+  if held_out:
+    dated = dated.groupby("user").head(-held_out)
   apart = dated.groupby("user")["time"].diff().dropna()
   if apart.empty:
     return ()

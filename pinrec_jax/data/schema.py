@@ -12,6 +12,11 @@ UNKNOWN_SESSION = -1  # told by the gaps instead
 NO_ITEM = 0  # row of the item table that stands for no item
 
 
+def names(told: str) -> list[str]:
+  """Returns the names of a list such as "click, save"."""
+  return [name.strip() for name in told.split(",") if name.strip()]
+
+
 @dataclasses.dataclass(frozen=True)
 class Feature:
   """A categorical item feature; several slots share one vocabulary."""
@@ -87,10 +92,9 @@ class Vocabulary:
     Raises:
       ValueError: if the log has no such surface or outcome.
     """
-    names = [name.strip() for name in outcomes.split(",") if name.strip()]
     return Aim(
       self.surface(surface) if surface else None,
-      tuple(self.outcome(name) for name in names),
+      tuple(self.outcome(name) for name in names(outcomes)),
     )
 
   @property

@@ -121,7 +121,6 @@ class Synthetic(builder.Builder):
   def raw(self) -> builder.Raw:
     """Makes the world."""
     config = self.data.synthetic
-    sample = dataclasses.replace(config, users=min(config.users, USERS))
     items = pd.DataFrame({"item": np.arange(config.items), "item_type": "item"})
     return builder.Raw(
       logs(config),
@@ -130,7 +129,7 @@ class Synthetic(builder.Builder):
       {
         "outcomes": len(OUTCOMES),
         "surfaces": ("unknown",),
-        "gaps": records.gaps(next(logs(sample))),
+        "gaps": records.gaps(next(logs(config))),
       },
       checks.Faults(config.users * config.events),
     )

@@ -53,7 +53,8 @@ def parse(
     ) from error
   where, config = f"line {number}, user {user!r}", retriever.config
   try:
-    events = _events(told + context, known, context=len(context))
+    every = told + context
+    events = _events(every, known, context=len(context))
     place = np.flatnonzero(histories.readable(events, config.data.inputs))
     longest = retriever.longest - 1 - len(context)
     if not place.size:
@@ -68,7 +69,7 @@ def parse(
           f"give the latest {longest}, or set --config.decode.truncate=True"
         )
       place = place[size - longest :]
-    told = [(told + context)[n] for n in place]
+    told = [every[n] for n in place]
     read = events.where(place)
     features, unknown = _features(told, read, known, retriever)
   except (ValueError, KeyError, TypeError) as error:

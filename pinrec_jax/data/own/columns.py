@@ -16,11 +16,6 @@ Column = Any
 MILLI, MICRO = 1e11, 1e14
 
 
-def names(told: str) -> list[str]:
-  """Returns the names of a list such as "click, save"."""
-  return [name.strip() for name in told.split(",") if name.strip()]
-
-
 def named(frame: Frame, file: str, own: config_lib.Own, field: str) -> str:
   """Returns the name of a column; empty if there is none and none is needed.
 

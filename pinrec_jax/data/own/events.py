@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import checks, sources
+from pinrec_jax.data import checks, schema
 from pinrec_jax.data.own import columns
 
 DAY = 86400
@@ -22,22 +22,18 @@ def read(config: config_lib.Data, faults: checks.Faults) -> columns.Frame:
     ValueError: if a column is missing or nothing good is left.
   """
   own, now = config.own, time.time()
-  aimed, signals = columns.names(own.actions), columns.names(own.signals)
+  aimed, signals = schema.names(own.actions), schema.names(own.signals)
   if not aimed or len({*aimed, *signals}) < len(aimed + signals):
     raise ValueError(
       f"config.data.own.actions is {own.actions!r} and signals "
       f"{own.signals!r}; name each action once, those to aim at in actions"
     )
-  parts = [
-    _good(checks.Sieve(chunk, faults), own, aimed + signals, now)
-    for path in sources.files(config.events, "events")
-    for chunk in sources.chunks(path)
-  ]
-  if not any(map(len, parts)):
-    raise ValueError(
-      f"config.data.events {config.events!r} holds no good row\n{faults}"
-    )
-  log = pd.concat([part for part in parts if len(part)], ignore_index=True)
+  log = checks.sieved(
+    config.events,
+    "events",
+    lambda sieve: _good(sieve, own, aimed + signals, now),
+    faults,
+  )
   log = _once(log, aimed + signals, faults)
   log["engaged"] = log[aimed].any(axis=1)
   # One of no name is numbered -1.
@@ -50,8 +46,6 @@ def _good(
 ) -> columns.Frame:
   """Returns a chunk's good rows."""
   frame, file = sieve.chunk.frame, sieve.chunk.file
-  if not len(frame):
-    return pd.DataFrame()
   found: dict[str, Any] = {"place": sieve.places()}
   for field in ("user", "item"):
     column = columns.named(frame, file, own, field)
@@ -79,7 +73,7 @@ def _acted(
   frame, file = sieve.chunk.frame, sieve.chunk.file
   if column := columns.named(frame, file, own, "action"):
     value = columns.text(frame[column])
-    known = ["", *columns.names(own.shown), *actions]
+    known = ["", *schema.names(own.shown), *actions]
     sieve.reject(~value.isin(known), "unknown action", column)
     return {name: value == name for name in actions}
   found = {}

@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import catalogue, checks, sources
+from pinrec_jax.data import catalogue, checks, schema
 from pinrec_jax.data.own import columns
 
 
@@ -19,29 +19,21 @@ def read(config: config_lib.Data, faults: checks.Faults) -> columns.Frame:
   Raises:
     ValueError: if a column is missing or nothing good is left.
   """
-  parts = [
-    _good(checks.Sieve(chunk, faults), config.own)
-    for path in sources.files(config.items, "items")
-    for chunk in sources.chunks(path)
-  ]
-  if not any(map(len, parts)):
-    raise ValueError(
-      f"config.data.items {config.items!r} holds no good row\n{faults}"
-    )
-  table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+  own = config.own
+  table: columns.Frame = checks.sieved(
+    config.items, "items", lambda sieve: _good(sieve, own), faults
+  )
   again = table["item"].duplicated()
   faults.add("item listed before", int(again.sum()), table.loc[again, "place"])
   table = table[~again].reset_index(drop=True).drop(columns="place")
-  return _features(table, config.own, faults)
+  return _features(table, own, faults)
 
 
 def _good(sieve: checks.Sieve, own: config_lib.Own) -> columns.Frame:
   """Returns a chunk's good rows, its numbers and vectors read."""
   frame, file = sieve.chunk.frame, sieve.chunk.file
-  if not len(frame):
-    return pd.DataFrame()
   for field in ("numbers", "ignore", "text", "vector"):
-    for name in columns.names(getattr(own, field)):
+    for name in schema.names(getattr(own, field)):
       if name not in frame:
         raise ValueError(
           f"config.data.own.{field} names {name!r} and {file} has the columns "
@@ -55,7 +47,7 @@ def _good(sieve: checks.Sieve, own: config_lib.Own) -> columns.Frame:
   found["item_type"] = "item"
   if kind:
     found["item_type"] = columns.text(frame[kind]).replace("", "item")
-  for name in columns.names(own.numbers):
+  for name in schema.names(own.numbers):
     told = columns.text(frame[name])
     found[name] = pd.to_numeric(told, errors="coerce")
     wrong = ~np.isfinite(found[name]) & (told != "")
@@ -64,7 +56,7 @@ def _good(sieve: checks.Sieve, own: config_lib.Own) -> columns.Frame:
     found[name] = frame[name].map(_vector).astype(object)
     wrong = found[name].isna() & (columns.text(frame[name]) != "")
     sieve.reject(wrong, "not a vector of finite numbers", name)
-  left = {column, kind, *found, *columns.names(own.ignore)}
+  left = {column, kind, *found, *schema.names(own.ignore)}
   found |= {name: frame[name] for name in frame if name not in left}
   return pd.DataFrame(found)[sieve.good]
 
@@ -86,7 +78,7 @@ def _features(
 ) -> columns.Frame:
   """Returns an item table with its columns as the catalogue wants them."""
   found: dict[str, Any] = {n: table[n] for n in ("item", "item_type")}
-  for name in columns.names(own.numbers):
+  for name in schema.names(own.numbers):
     value = table[name].astype(float)
     standard = (value - value.mean()) / (value.std() or 1.0)
     found[f"{catalogue.NUMBER}{name}"] = standard.fillna(0.0)
@@ -94,7 +86,7 @@ def _features(
     found |= _vectors(table[name], name)
   if own.text and own.embed:
     found |= _vectors(_embedded(table[own.text], own), own.text)
-  left = {*found, own.text, own.vector, *columns.names(own.numbers)}
+  left = {*found, own.text, own.vector, *schema.names(own.numbers)}
   for name in (name for name in table if name not in left):
     values = table[name].map(lambda told: _categories(told, own.separator))
     sizes = values.map(len)

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import builder, catalogue, checks, records, sources
+from pinrec_jax.data import builder, catalogue, checks, records, schema, sources
 from pinrec_jax.data.own import columns, events
 from pinrec_jax.data.own import items as own_items
 
@@ -60,7 +60,7 @@ class OwnLog(builder.Builder):
   def actions(self) -> tuple[str, ...]:
     """The names in the configuration."""
     own = self.data.own
-    return (*columns.names(own.actions), *columns.names(own.signals))
+    return (*schema.names(own.actions), *schema.names(own.signals))
 
   @classmethod
   def contents(cls, data: config_lib.Data) -> str:
@@ -92,20 +92,17 @@ class OwnLog(builder.Builder):
     starts, row = _starts(own), pd.Index(items["item"].astype(str))
     item = items["item"].to_numpy()[row.get_indexer(log["item"])]
     log = log.assign(surface=places, item=item)
-    trained = log[log["engaged"]]
+    gaps = records.gaps(log, held_out=2)
     if starts:
-      trained = trained[trained["time"] < starts["validation_from"]]
-    else:
-      trained = trained.sort_values("time", kind="stable")
-      trained = trained.groupby("user").head(-2)
+      gaps = records.gaps(log[log["time"] < starts["validation_from"]])
     return builder.Raw(
       [log],
       items,
       items["item"].to_numpy()[: len(table)],
       {
-        "outcomes": len(columns.names(own.actions)),
+        "outcomes": len(schema.names(own.actions)),
         "surfaces": surfaces,
-        "gaps": records.gaps(trained),
+        "gaps": gaps,
         **starts,
       },
       faults,
