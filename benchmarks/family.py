@@ -46,9 +46,7 @@ def main() -> None:
       row["loss"] for row in map(json.loads, lines) if "loss" in row
     ][-1]
     reports[model] = report
-  options.output.parent.mkdir(parents=True, exist_ok=True)
-  written = {"command": rest, "machine": seeds.machine(), "models": reports}
-  options.output.write_text(json.dumps(written, indent=1) + "\n")
+  seeds.write(options.output, rest, models=reports)
   print(table(reports))
 
 

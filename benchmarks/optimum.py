@@ -8,7 +8,6 @@ pinrec_jax.main.
 """
 
 import argparse
-import json
 import pathlib
 import runpy
 import subprocess
@@ -42,9 +41,7 @@ def main() -> None:
       [*command, f"--workdir={options.workdir}", *rest], check=True
     )
   figures = measure(options.workdir)
-  options.output.parent.mkdir(parents=True, exist_ok=True)
-  written = {"command": rest, "machine": seeds.machine(), "figures": figures}
-  options.output.write_text(json.dumps(written, indent=1) + "\n")
+  seeds.write(options.output, rest, figures=figures)
   for key, value in figures.items():
     print(f"{key}: recall@{K} {value:.4f}")
 
@@ -90,12 +87,12 @@ def optimum(
   world = synthetic.world(made)
   ids = dataset.items.ids
   last = [case.past.item[case.past.engaged][-1] for case in cases]
-  best = [
-    np.argsort(-world.chances(topic, asked), kind="stable")[:K]
-    for topic in world.topic[ids[np.array(last)]]
-  ]
   row_of = dataset.catalogue.row_of
-  return np.array([[row_of[str(item)] for item in row] for row in best])
+  best = []  # of each topic
+  for topic in range(made.topics):
+    ranked = np.argsort(-world.chances(topic, asked), kind="stable")[:K]
+    best.append([row_of[str(item)] for item in ranked])
+  return np.array(best)[world.topic[ids[np.array(last)]]]
 
 
 if __name__ == "__main__":

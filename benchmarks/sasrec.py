@@ -12,7 +12,6 @@ popular items.
 """
 
 import argparse
-import json
 import pathlib
 import runpy
 import subprocess
@@ -78,12 +77,11 @@ def main() -> None:
       found = np.load(files[1])
       lists = np.where(found["lists"][:, :1] > 0, found["lists"], popular)
       report = {}
-      for drop_seen in ("engagements", "exposures"):
+      for prefix, drop_seen in (("", "engagements"), ("unshown_", "exposures")):
         kept = [
           row[~np.isin(row, case.past.seen(drop_seen))][:size]
           for row, case in zip(lists, cases, strict=True)
         ]
-        prefix = {"engagements": "", "exposures": "unshown_"}[drop_seen]
         report |= evals_run.of_lists(
           np.stack(kept), cases, vocabulary, config.evals.cutoffs, prefix
         )
@@ -93,13 +91,7 @@ def main() -> None:
         f"{report['unshown_recall@10']:.4f} without what was shown"
       )
       reports.append(report)
-  written = {
-    "command": sys.argv[1:],
-    "machine": seeds.machine(),
-    "figures": seeds.summary(reports),
-  }
-  options.output.parent.mkdir(parents=True, exist_ok=True)
-  options.output.write_text(json.dumps(written, indent=1) + "\n")
+  seeds.write(options.output, sys.argv[1:], figures=seeds.summary(reports))
 
 
 if __name__ == "__main__":

@@ -45,13 +45,7 @@ def main() -> None:
     reports.append(json.loads(report.read_text()))
   figures = summary(reports)
   command = ["--config=" + options.config, *rest]
-  options.output.parent.mkdir(parents=True, exist_ok=True)
-  options.output.write_text(
-    json.dumps(
-      {"command": command, "machine": machine(), "figures": figures}, indent=1
-    )
-    + "\n"
-  )
+  write(options.output, command, figures=figures)
   print(table(figures))
   print(sweep_table(figures))
 
@@ -79,6 +73,13 @@ def machine() -> dict[str, str | int | None]:
     "python": platform.python_version(),
     "jax": jax.__version__,
   }
+
+
+def write(path: pathlib.Path, command: list[str], **found: object) -> None:
+  """Writes what was found, with the command and the machine it is of."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  written = {"command": command, "machine": machine(), **found}
+  path.write_text(json.dumps(written, indent=1) + "\n")
 
 
 def table(figures: dict[str, dict[str, float]]) -> str:

@@ -7,12 +7,11 @@
     --config.data.events=PATH --config.data.items=PATH \
     --config.data.own.actions=click,save
 
-PATH is a file, a folder or a pattern of CSV, JSON lines or Parquet;
-docs/data.md
-says what stands in them, and config.data.own what columns are called. The first
-command prepares the log, says what it holds and which rows were bad; the second
-trains, indexes and evaluates. Copy this file and fill in what is yours. How
-long it takes and what to expect depends on the log.
+PATH is a file, a folder or a pattern of CSV, JSON lines or Parquet. What stands
+in them is in docs/data.md; config.data.own says what columns are called. The
+first command prepares the log, says what it holds and which rows were bad; the
+second trains, indexes and evaluates. Copy this file and fill in what is yours.
+How long it takes and what to expect depends on the log.
 """
 
 from pinrec_jax import config as config_lib
