@@ -58,6 +58,9 @@ class Data:
   events: str = ""  # a file, a folder or a pattern
   items: str = ""  # likewise; empty: items are their ids alone
   max_bad: float = 0.01
+  # Options of the Apache Beam pipeline that prepares it, "--runner=...", where
+  # every worker sees the same files; empty: prepared by this process alone.
+  beam: str = ""
   own: Own = dataclasses.field(default_factory=Own)
   synthetic: Synthetic = dataclasses.field(default_factory=Synthetic)
   vectors: str = ""  # .npz of content vectors by item id; empty: none

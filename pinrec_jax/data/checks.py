@@ -38,6 +38,15 @@ class Faults:
     told |= {f"rows/rejected/{reason}": n for reason, n in self.counts.items()}
     return told | {f"rows/{note}": n for note, n in self.notes.items()}
 
+  def __add__(self, other: "Faults") -> "Faults":
+    found = Faults(self.rows + other.rows)
+    for one in (self, other):
+      for reason, count in one.counts.items():
+        found.add(reason, count, one.examples[reason])
+      for text, count in one.notes.items():
+        found.note(text, count)
+    return found
+
   def add(self, reason: str, count: int, told: Iterable[str]) -> None:
     """Counts rows left out, and keeps the first few."""
     if count:
@@ -131,9 +140,13 @@ def sieved(
       sieve = Sieve(chunk, faults)
       if len(chunk.frame):
         parts.append(good(sieve))
-  parts = [part for part in parts if len(part)]
-  if not parts:
+  some_good(faults, pattern, field)
+  return pd.concat(parts, ignore_index=True)
+
+
+def some_good(faults: Faults, pattern: str, field: str) -> None:
+  """Raises ValueError if none of the rows that a field names is good."""
+  if faults.rejected == faults.rows:
     raise ValueError(
       f"config.data.{field} {pattern!r} holds no good row\n{faults}"
     )
-  return pd.concat(parts, ignore_index=True)

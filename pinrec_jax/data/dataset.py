@@ -3,6 +3,8 @@
 import dataclasses
 import importlib
 import pathlib
+import shlex
+from collections.abc import Iterator, Sequence
 
 import filelock
 import tensorflow_datasets as tfds
@@ -29,7 +31,7 @@ class Dataset:
   name: str
   catalogue: catalogue_lib.Catalogue
   users: tuple[str, ...]
-  events: tuple[schema.Events, ...]
+  events: Sequence[schema.Events]
   folder: pathlib.Path = pathlib.Path()  # of the prepared form
   aim: schema.Aim = schema.EVERYTHING
 
@@ -71,8 +73,32 @@ def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
     builder = builder_class(
       data=config, config=variant or None, data_dir=str(root)
     )
-    builder.download_and_prepare()
+    builder.download_and_prepare(download_config=_pipeline(config))
   return builder
+
+
+def _pipeline(config: config_lib.Data) -> tfds.download.DownloadConfig | None:
+  """Returns the options of the pipeline that prepares a log, if one is to.
+
+  Raises:
+    ValueError: if the log cannot be prepared so, or Apache Beam is missing.
+  """
+  if not config.beam:
+    return None
+  if config.name != "own_log":
+    raise ValueError(
+      f"config.data.beam is {config.beam!r} and data.name {config.name!r}; "
+      "only own_log is prepared by a pipeline: leave data.beam empty"
+    )
+  try:
+    from apache_beam.options import pipeline_options
+  except ImportError as error:
+    raise ValueError(
+      f"config.data.beam is {config.beam!r} and Apache Beam is not installed; "
+      "install pinrec-jax[beam] (EXTRAS=beam for the launch scripts)"
+    ) from error
+  options = pipeline_options.PipelineOptions(shlex.split(config.beam))
+  return tfds.download.DownloadConfig(beam_options=options)
 
 
 def load(config: config_lib.Data) -> Dataset:
@@ -88,27 +114,19 @@ def load(config: config_lib.Data) -> Dataset:
   known = catalogue_lib.load(folder)
   aim = known.vocabulary.aim(config.surface, config.outcomes)
   with filelock.FileLock(f"{folder}.lock"):
-    found = packed.load(folder)
-    if found is None:
-      found = _read(builder)
-      packed.save(folder, *found)
+    if not packed.saved(folder):
+      packed.save(folder, _read(builder))
+  users, events = packed.load(folder)
   if config.vectors:
     known = known.with_vectors(pathlib.Path(config.vectors).expanduser())
-  return Dataset(config.name, known, *found, folder, aim)
+  return Dataset(config.name, known, users, events, folder, aim)
 
 
 def _read(
   builder: tfds.core.DatasetBuilder,
-) -> tuple[tuple[str, ...], tuple[schema.Events, ...]]:
-  """Returns the users, sorted, and their events from the records."""
+) -> Iterator[tuple[str, schema.Events]]:
+  """Yields the users and their events from the records."""
   # The decorator of TFDS hides the parameter from the type checker.
   source = builder.as_data_source("users")  # pyright: ignore[reportCallIssue]
-  read = [
-    (example["user"].decode(), records.events(example))
-    for example in tqdm.tqdm(source, desc="reading users", unit="user")
-  ]
-  read.sort(key=lambda user: user[0])
-  return (
-    tuple(user for user, _ in read),
-    tuple(events for _, events in read),
-  )
+  for example in tqdm.tqdm(source, desc="reading users", unit="user"):
+    yield example["user"].decode(), records.events(example)

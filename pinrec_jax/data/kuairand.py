@@ -154,7 +154,7 @@ class Kuairand(builder.Builder):
         "surfaces": SURFACES,
         "validation_from": VALIDATION_FROM,
         "test_from": TEST_FROM,
-        "gaps": records.gaps(log.loc[log["time"] < VALIDATION_FROM]),
+        "gaps": records.percentiles(records.gaps(log, before=VALIDATION_FROM)),
       },
       faults,
     )

@@ -101,7 +101,7 @@ class Movielens(builder.Builder):
       {
         "outcomes": len(OUTCOMES),
         "surfaces": ("unknown",),
-        "gaps": records.gaps(log, held_out=2),
+        "gaps": records.percentiles(records.gaps(log)),
       },
       checks.Faults(len(log)),
     )

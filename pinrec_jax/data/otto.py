@@ -53,7 +53,7 @@ class Otto(builder.Builder):
       {
         "outcomes": len(OUTCOMES),
         "surfaces": ("unknown",),
-        "gaps": records.gaps(log, held_out=2),
+        "gaps": records.percentiles(records.gaps(log)),
       },
       faults,
     )

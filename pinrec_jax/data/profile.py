@@ -1,11 +1,11 @@
 """What a prepared log holds, in figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
 
+from pinrec_jax.data import counts as counts_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import histories, schema
 from pinrec_jax.types import Number
@@ -19,7 +19,7 @@ class Profile(NamedTuple):
   figures: dict[str, Number]
   # "length", engagements a user; "gap", seconds between two of them;
   # "session", engagements with no longer gap between.
-  spreads: Mapping[str, Int[np.ndarray, "_"]]
+  spreads: Mapping[str, counts_lib.Counts]
 
 
 def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> Profile:
@@ -33,7 +33,7 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> Profile:
   actions = np.zeros(len(vocabulary.actions), int)
   surfaces = np.zeros(len(vocabulary.surfaces), int)
   events = engaged = context = undated = unlisted = single = 0
-  lengths, gaps, sessions = [], [], []
+  spreads = {n: counts_lib.Counts() for n in ("length", "gap", "session")}
   for user in dataset.events:
     actions += user.actions.sum(0, dtype=int)
     surfaces += np.bincount(user.surface, minlength=len(surfaces))
@@ -46,14 +46,14 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> Profile:
     dated = acted.where(acted.time != schema.UNKNOWN_TIME)
     single += len(acted) == 1
     if len(acted):
-      lengths.append(len(acted))
+      spreads["length"].add(np.array([len(acted)]))
     if len(dated):
-      gaps.append(np.diff(dated.time))
+      spreads["gap"].add(np.diff(dated.time))
       number = histories.sessions(dated, session_gap)
-      sessions.append(np.bincount(number))
+      spreads["session"].add(np.bincount(number))
   report: dict[str, Number] = {
     "users": len(dataset.users),
-    "users/engaged": len(lengths),
+    "users/engaged": spreads["length"].total,
     "users/one_engagement": single,
     "items": len(dataset.items.ids) - 1,
     "items/candidates": int(dataset.items.candidate.sum()),
@@ -68,20 +68,11 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> Profile:
     report[f"actions/{name}"] = int(count)
   for name, count in zip(vocabulary.surfaces, surfaces, strict=True):
     report[f"surfaces/{name}"] = int(count)
-  spreads = {
-    "length": np.array(lengths, int),
-    "gap": _joined(gaps),
-    "session": _joined(sessions),
-  }
-  for name, values in spreads.items():
-    report[f"{name}/count"] = len(values)
-    if len(values):
-      report[f"{name}/mean"] = float(values.mean())
-      found = np.percentile(values, PERCENTILES)
+  for name, spread in spreads.items():
+    report[f"{name}/count"] = spread.total
+    if spread.total:
+      report[f"{name}/mean"] = spread.mean
+      found = spread.percentiles(PERCENTILES)
       for percent, value in zip(PERCENTILES, found, strict=True):
         report[f"{name}/p{percent}"] = float(value)
   return Profile(report, spreads)
-
-
-def _joined(parts: Sequence[Int[np.ndarray, "_"]]) -> Int[np.ndarray, "_"]:
-  return np.concatenate([np.zeros(0, int), *parts]).astype(int)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import catalogue, schema
+from pinrec_jax.data import catalogue, counts, schema
 
 PARTS = ("engagements", "impressions", "contexts")
 
@@ -41,22 +41,29 @@ def features(actions: int) -> tfds.features.FeaturesDict:
   )
 
 
-def gaps(log: pd.DataFrame, *, held_out: int = 0) -> tuple[int, ...]:
-  """Returns percentiles 1 to 99 of the seconds between engagements.
+def gaps(log: pd.DataFrame, *, before: int = 0) -> counts.Counts:
+  """Returns the seconds between engagements that training may know of.
 
   Args:
     log: as for `examples`.
-    held_out: how many of each user's last engagements are left aside.
+    before: when the validation starts, unix seconds; 0 leaves each user's last
+      two engagements aside.
   """
   dated = log.loc[log["engaged"] & log["time"].notna(), ["user", "time"]]
   dated = dated.sort_values(["user", "time"], kind="stable")
-  if held_out:
-    dated = dated.groupby("user").head(-held_out)
+  if before:
+    dated = dated[dated["time"] < before]
+  else:
+    dated = dated.groupby("user").head(-2)
   apart = dated.groupby("user")["time"].diff().dropna()
-  if apart.empty:
+  return counts.Counts(apart.to_numpy(np.int64))
+
+
+def percentiles(apart: counts.Counts) -> tuple[int, ...]:
+  """Returns percentiles 1 to 99, whole seconds; nothing of nothing."""
+  if not apart.total:
     return ()
-  found = np.percentile(apart, np.arange(1, 100))
-  return tuple(int(seconds) for seconds in found)
+  return tuple(int(at) for at in apart.percentiles(range(1, 100)))
 
 
 def examples(

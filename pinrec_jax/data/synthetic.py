@@ -129,7 +129,7 @@ class Synthetic(builder.Builder):
       {
         "outcomes": len(OUTCOMES),
         "surfaces": ("unknown",),
-        "gaps": records.gaps(next(logs(config))),
+        "gaps": records.percentiles(records.gaps(next(logs(config)))),
       },
       checks.Faults(config.users * config.events),
     )

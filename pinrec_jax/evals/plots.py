@@ -120,9 +120,10 @@ def profile(found: profile_lib.Profile, path: pathlib.Path) -> None:
     "gap": "seconds between two engagements",
     "session": "engagements in a session",
   }
-  for axes, (name, values) in zip(row[1:], found.spreads.items(), strict=True):
-    largest = max(values.max(initial=1), 2)
-    axes.hist(np.maximum(values, 1), bins=np.geomspace(1, largest, 40))
+  for axes, (name, spread) in zip(row[1:], found.spreads.items(), strict=True):
+    values = np.maximum(spread.values, 1)
+    bins = np.geomspace(1, max(values.max(initial=1), 2), 40)
+    axes.hist(values, bins=bins, weights=spread.counts)
     axes.set_xscale("log")
     axes.set_xlabel(told[name])
   for axes in row[:-1]:

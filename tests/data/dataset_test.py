@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 from concurrent import futures
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_a_log_once_read_opens_without_its_records(config, monkeypatch):
   first = dataset_lib.load(config)
   monkeypatch.setattr(records, "events", None)
   assert dataset_lib.load(config).users == first.users
-  (first.folder / packed.FILE).unlink()
+  shutil.rmtree(first.folder / packed.FOLDER)
   with pytest.raises(TypeError):
     dataset_lib.load(config)
 

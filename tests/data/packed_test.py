@@ -1,18 +1,47 @@
 import numpy as np
+import pytest
 
 from pinrec_jax.data import packed
 
 
-def test_what_was_saved_is_loaded(world, tmp_path):
-  assert packed.load(tmp_path) is None
-  packed.save(tmp_path, world.users, world.events)
-  found = packed.load(tmp_path)
-  assert found is not None
-  users, events = found
+def same(one, other):
+  for name in packed.COLUMNS:
+    was, now = getattr(one, name), getattr(other, name)
+    assert was.dtype == now.dtype
+    np.testing.assert_array_equal(was, now)
+
+
+def test_what_was_saved_is_loaded_in_the_order_of_names(world, tmp_path):
+  assert not packed.saved(tmp_path)
+  pairs = list(zip(world.users, world.events, strict=True))
+  packed.save(tmp_path, reversed(pairs))
+  users, events = packed.load(tmp_path)
   assert users == world.users
   for one, other in zip(world.events, events, strict=True):
-    for name in packed.COLUMNS:
-      was, now = getattr(one, name), getattr(other, name)
-      assert was.dtype == now.dtype
-      np.testing.assert_array_equal(was, now)
-  assert [path.name for path in tmp_path.iterdir()] == [packed.FILE]
+    same(one, other)
+  same(world.events[-1], events[-1])
+  for one, other in zip(world.events[2:5], events[2:5], strict=True):
+    same(one, other)
+  with pytest.raises(IndexError):
+    events[len(world.events)]
+  assert [path.name for path in tmp_path.iterdir()] == [packed.FOLDER]
+
+
+def test_users_of_no_event_are_kept(world, tmp_path):
+  nothing = world.events[0].where(slice(0, 0))
+  packed.save(tmp_path, [("a", nothing), ("b", nothing)])
+  users, events = packed.load(tmp_path)
+  assert users == ("a", "b")
+  same(nothing, events[1])
+
+
+def test_what_broke_off_is_written_again(world, tmp_path):
+  def broken():
+    yield world.users[0], world.events[0]
+    raise OSError("disk full")
+
+  with pytest.raises(OSError, match="disk full"):
+    packed.save(tmp_path, broken())
+  assert not packed.saved(tmp_path)
+  packed.save(tmp_path, [(world.users[0], world.events[0])])
+  assert packed.load(tmp_path)[0] == world.users[:1]

@@ -94,13 +94,21 @@ def test_an_event_cannot_be_context_and_engaged(log, known):
     list(records.examples(log.assign(context=True), known))
 
 
-def test_gaps_are_those_between_a_users_own_dated_engagements(log):
-  found = records.gaps(log)
+@pytest.mark.parametrize("before", [0, 1_000_015])
+def test_gaps_are_those_that_training_may_know_of(log, before):
+  start = log["time"].min()
+  before = before and int(start + 15)
   apart = []
   for _, own in log[log["engaged"]].groupby("user"):
     times = sorted(own["time"].dropna())
+    times = [t for t in times if t < before] if before else times[:-2]
     apart += list(np.diff(times))
-  assert len(found) == 99
-  assert found[49] == int(np.percentile(apart, 50))
-  assert found[-1] <= 20
-  assert records.gaps(log.assign(time=np.nan)) == ()
+  found = records.gaps(log, before=before)
+  values, counts = np.unique(apart, return_counts=True)
+  np.testing.assert_array_equal(found.values, values)
+  np.testing.assert_array_equal(found.counts, counts)
+  assert len(values) > 1
+  percentiles = records.percentiles(found)
+  assert len(percentiles) == 99
+  assert percentiles[49] == int(np.percentile(apart, 50))
+  assert records.percentiles(records.gaps(log.assign(time=np.nan))) == ()

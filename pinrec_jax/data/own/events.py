@@ -1,13 +1,14 @@
 """The events of a user's own log, checked row by row."""
 
-import time
+import pathlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import checks, schema
+from pinrec_jax.data import checks, schema, sources
 from pinrec_jax.data.own import columns
 
 DAY = 86400
@@ -15,38 +16,72 @@ TRUE, FALSE = ("1", "true", "yes", "1.0"), ("", "0", "false", "no", "0.0")
 KEY = ["user", "item", "time", "surface"]  # equal: the same event
 
 
-def read(config: config_lib.Data, faults: checks.Faults) -> columns.Frame:
-  """Returns the log, as for `records.examples`; ids and surfaces are text.
+def names(own: config_lib.Own) -> tuple[list[str], list[str]]:
+  """Returns the actions to aim at, and all of them.
 
   Raises:
-    ValueError: if a column is missing or nothing good is left.
+    ValueError: if there is none, or one twice.
   """
-  own, now = config.own, time.time()
   aimed, signals = schema.names(own.actions), schema.names(own.signals)
   if not aimed or len({*aimed, *signals}) < len(aimed + signals):
     raise ValueError(
       f"config.data.own.actions is {own.actions!r} and signals "
       f"{own.signals!r}; name each action once, those to aim at in actions"
     )
-  log = checks.sieved(
-    config.events,
-    "events",
-    lambda sieve: _good(sieve, own, aimed + signals, now),
-    faults,
-  )
-  log = _once(log, aimed + signals, faults)
+  return aimed, aimed + signals
+
+
+def read(
+  path: pathlib.Path, place: int, own: config_lib.Own, now: float
+) -> Iterator[tuple[columns.Frame, checks.Faults]]:
+  """Yields a file's good rows in chunks, and what was wrong with the others.
+
+  Args:
+    path: of the file.
+    place: of the file among those read; rows are ordered by it.
+    own: what its columns mean.
+    now: unix seconds; what is later than a day from then is in the future.
+  """
+  for chunk in sources.chunks(path):
+    faults = checks.Faults()
+    sieve = checks.Sieve(chunk, faults)
+    if not len(chunk.frame):  # perhaps without columns
+      yield pd.DataFrame({"user": []}), faults
+      continue
+    good = _good(sieve, own, now)
+    yield good.assign(file=place, row=chunk.row[sieve.good]), faults
+
+
+def whole(
+  rows: columns.Frame, own: config_lib.Own, files: Sequence[str]
+) -> tuple[columns.Frame, checks.Faults]:
+  """Returns a log of whole users, and what was wrong with its rows.
+
+  Args:
+    rows: every good row of some users, in any order.
+    own: what the columns mean.
+    files: names of the files, by their place.
+
+  Returns:
+    the log as for `records.examples`, but for ids and surfaces as text.
+  """
+  aimed, actions = names(own)
+  faults = checks.Faults()
+  rows = rows.sort_values(["file", "row"], kind="stable", ignore_index=True)
+  log = _once(rows, actions, files, faults)
   log["engaged"] = log[aimed].any(axis=1)
   # One of no name is numbered -1.
-  log["session"] = pd.factorize(log["session"].replace("", None))[0]
-  return log.drop(columns="place")
+  session = log["session"].astype(object).replace("", None)
+  log["session"] = pd.factorize(session)[0]
+  return log.drop(columns=["file", "row"]), faults
 
 
 def _good(
-  sieve: checks.Sieve, own: config_lib.Own, actions: list[str], now: float
+  sieve: checks.Sieve, own: config_lib.Own, now: float
 ) -> columns.Frame:
   """Returns a chunk's good rows."""
   frame, file = sieve.chunk.frame, sieve.chunk.file
-  found: dict[str, Any] = {"place": sieve.places()}
+  found: dict[str, Any] = {}
   for field in ("user", "item"):
     column = columns.named(frame, file, own, field)
     found[field] = columns.text(frame[column])
@@ -62,14 +97,13 @@ def _good(
   for field in ("surface", "session"):
     column = columns.named(frame, file, own, field)
     found[field] = columns.text(frame[column]) if column else ""
-  found |= _acted(sieve, own, actions)
+  found |= _acted(sieve, own)
   return pd.DataFrame(found)[sieve.good]
 
 
-def _acted(
-  sieve: checks.Sieve, own: config_lib.Own, actions: list[str]
-) -> dict[str, Any]:
+def _acted(sieve: checks.Sieve, own: config_lib.Own) -> dict[str, Any]:
   """Returns for each action which rows have it."""
+  _, actions = names(own)
   frame, file = sieve.chunk.frame, sieve.chunk.file
   if column := columns.named(frame, file, own, "action"):
     value = columns.text(frame[column])
@@ -91,7 +125,10 @@ def _acted(
 
 
 def _once(
-  log: columns.Frame, actions: list[str], faults: checks.Faults
+  log: columns.Frame,
+  actions: list[str],
+  files: Sequence[str],
+  faults: checks.Faults,
 ) -> columns.Frame:
   """Returns the log without duplicates; actions at one moment are one event.
 
@@ -99,7 +136,9 @@ def _once(
   """
   dated = log["time"].notna()
   again = dated & log.duplicated([*KEY, *actions])
-  faults.add("duplicate", int(again.sum()), log.loc[again, "place"])
+  places = log.loc[again, ["file", "row"]].itertuples(index=False)
+  told = (f"{files[file]}:{row}" for file, row in places)
+  faults.add("duplicate", int(again.sum()), told)
   log = log[~again].reset_index(drop=True)
   same = log["time"].notna() & log.duplicated(KEY)
   if same.any():

@@ -1,66 +1,35 @@
 """The builder of a user's own log."""
 
+import contextlib
+import pathlib
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import tensorflow_datasets as tfds
-from jaxtyping import Int
+import tqdm
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import builder, catalogue, checks, records, schema, sources
-from pinrec_jax.data.own import columns, events
-from pinrec_jax.data.own import items as own_items
-
-
-def _moment(told: str, field: str) -> int:
-  """Returns the unix second that a field of the configuration names."""
-  found = columns.seconds(pd.Series([told], dtype=object))[0]
-  if not found > 0:
-    raise ValueError(
-      f"config.data.own.{field} is {told!r}; give a time such as 2022-05-01 or "
-      "unix seconds"
-    )
-  return int(found)
-
-
-def _surfaces(
-  column: columns.Column,
-) -> tuple[tuple[str, ...], Int[np.ndarray, "_"]]:
-  """Returns the surfaces' names, the unknown one first, and each row's."""
-  told = sorted({*column} - {"", "unknown"})
-  known = ("unknown", *told)
-  return known, pd.Index(known).get_indexer(column.replace("", "unknown"))
-
-
-def _starts(own: config_lib.Own) -> dict[str, int]:
-  """Returns when validation and test start; nothing where each has its last."""
-  if not own.test_from and not own.validation_from:
-    return {}
-  starts = {
-    field: _moment(getattr(own, field), field)
-    for field in ("validation_from", "test_from")
-  }
-  if starts["validation_from"] >= starts["test_from"]:
-    raise ValueError(
-      f"config.data.own.validation_from is {own.validation_from!r}, not before "
-      f"test_from {own.test_from!r}; validate before the test"
-    )
-  return starts
+from pinrec_jax.data import builder, checks, sources
+from pinrec_jax.data.own import census, columns, events, parts
 
 
 class OwnLog(builder.Builder):
-  """A log of your own, split by time or by each user's last."""
+  """A log of your own, split by time or by each user's last.
 
-  VERSION = tfds.core.Version("1.0.0")
+  Rows are checked as they are read and divided by user on disk; only one part
+  of the log, and what is counted of it, is ever in memory.
+  """
+
+  VERSION = tfds.core.Version("1.1.0")
   ORIGIN = "a log of your own"
   ABOUT = {"description": "A log of your own."}
 
   @property
   def actions(self) -> tuple[str, ...]:
     """The names in the configuration."""
-    own = self.data.own
-    return (*schema.names(own.actions), *schema.names(own.signals))
+    return tuple(events.names(self.data.own)[1])
 
   @classmethod
   def contents(cls, data: config_lib.Data) -> str:
@@ -73,37 +42,82 @@ class OwnLog(builder.Builder):
     paths += sources.files(data.items, "items") if data.items else []
     return builder.fingerprint(paths, data.own, data.max_bad)
 
+  def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    if not self.data.beam:
+      return super()._split_generators(dl_manager)
+    # Only here, so that nothing else needs Apache Beam.
+    from pinrec_jax.data.own import distributed
+
+    users = distributed.Users(self.data, str(self.data_path), time.time())
+    return {"users": users}
+
   def raw(self) -> builder.Raw:
     """Reads the files that the configuration names."""
-    config, own, faults = self.data, self.data.own, checks.Faults()
-    log: Any = events.read(config, faults)
-    # Without a table, what the log shows may be recommended.
-    shown = pd.DataFrame({"item": log["item"].unique(), "item_type": "item"})
-    table: Any = own_items.read(config, faults) if config.items else shown
-    lost = log.loc[~log["item"].isin(table["item"]), "item"]
-    faults.note("events of items that are not in data.items", len(lost))
-    faults.check(config.max_bad)
-    others = shown[shown["item"].isin(lost)]
-    items: Any = pd.concat([table, others], ignore_index=True)
-    numbers = [name for name in items if name.startswith(catalogue.NUMBER)]
-    items[numbers] = items[numbers].fillna(0.0)
-    surfaces, places = _surfaces(log["surface"])
-    items["item"] = columns.ids(items["item"])
-    starts, row = _starts(own), pd.Index(items["item"].astype(str))
-    item = items["item"].to_numpy()[row.get_indexer(log["item"])]
-    log = log.assign(surface=places, item=item)
-    gaps = records.gaps(log, held_out=2)
-    if starts:
-      gaps = records.gaps(log[log["time"] < starts["validation_from"]])
+    config, own = self.data, self.data.own
+    before = census.starts(own).get("validation_from", 0)
+    listed, listed_faults = census.table(config)
+    paths = sources.files(config.events, "events")
+    files, count = [path.name for path in paths], parts.how_many(paths)
+    with contextlib.ExitStack() as stack:
+      # Beside what is prepared, where there should be room.
+      place = pathlib.Path(config.prepared).expanduser()
+      made = tempfile.TemporaryDirectory(dir=place, prefix="rows-")
+      shelf = pathlib.Path(stack.enter_context(made))
+      rows = parts.Parts(shelf / "rows", count)
+      users = parts.Parts(shelf / "users", count)
+      faults: list[checks.Faults] = []
+      rows.write(_good(paths, own, faults))
+      of_rows = sum(faults, checks.Faults())
+      checks.some_good(of_rows, config.events, "events")
+      found = [census.Census(listed_faults + of_rows)]
+      found[0].faults.check(config.max_bad)
+      users.write(_whole(rows, own, files, before, found))
+      counted = sum(found, census.Census())
+      log = census.described(counted, listed, config)
+      wrong = census.settled(counted, listed, config)
+      kept = stack.pop_all()
     return builder.Raw(
-      [log],
-      items,
-      items["item"].to_numpy()[: len(table)],
-      {
-        "outcomes": len(schema.names(own.actions)),
-        "surfaces": surfaces,
-        "gaps": gaps,
-        **starts,
-      },
-      faults,
+      _numbered(kept, users, log),
+      log.items,
+      log.candidates,
+      log.names,
+      wrong,
     )
+
+
+def _good(
+  paths: Sequence[pathlib.Path],
+  own: config_lib.Own,
+  faults: list[checks.Faults],
+) -> Iterator[columns.Frame]:
+  """Yields the good rows of files, and adds what was wrong with others."""
+  now = time.time()
+  with tqdm.tqdm(desc="reading rows", unit="row", unit_scale=True) as bar:
+    for place, path in enumerate(paths):
+      for good, wrong in events.read(path, place, own, now):
+        faults.append(wrong)
+        bar.update(wrong.rows)
+        yield good
+
+
+def _whole(
+  rows: parts.Parts,
+  own: config_lib.Own,
+  files: Sequence[str],
+  before: int,
+  found: list[census.Census],
+) -> Iterator[columns.Frame]:
+  """Yields the logs of some users each, and adds the census of each."""
+  for part in tqdm.tqdm(rows, desc="reading users", unit="part"):
+    log, wrong = events.whole(part, own, files)
+    found.append(census.taken(log, wrong, before))
+    yield log
+
+
+def _numbered(
+  kept: contextlib.ExitStack, users: parts.Parts, log: census.Described
+) -> Iterator[columns.Frame]:
+  """Yields the logs as they are prepared, and lets go of them at the end."""
+  with kept:
+    for part in users:
+      yield log.numbered(part)

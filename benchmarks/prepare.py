@@ -1,0 +1,91 @@
+"""Measures how fast a log is prepared, and in how much memory.
+
+  python benchmarks/prepare.py --events 1 10 100 --workdir=/tmp/prepare \
+    --output=results/prepare.json
+
+For each size, in millions of events, it makes a log of a synthetic world as
+Parquet files, each of all users and in the order of time, and prepares it in a
+process of its own. Everything after the options goes to pinrec_jax.main.
+"""
+
+import argparse
+import json
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import seeds
+import tqdm
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import synthetic
+
+CONFIG = "configs/own_log.py"
+FILES = 8  # into which a log's time is divided
+PER_USER = 200  # events
+
+
+def write(folder: pathlib.Path, millions: int) -> None:
+  """Writes a log."""
+  folder.mkdir(parents=True)
+  world = config_lib.Synthetic(
+    users=millions * 1_000_000 // PER_USER, items=100_000, events=PER_USER
+  )
+  every = -(-PER_USER // FILES)
+  for number, log in enumerate(tqdm.tqdm(synthetic.logs(world), desc="write")):
+    nth = log.groupby("user").cumcount() // every
+    for part, own in log.groupby(nth):
+      rows = pd.DataFrame(
+        {
+          "user": own["user"],
+          "item": own["item"],
+          "time": own["time"],
+          "click": own["click"].astype(bool),
+          "save": own["save"].astype(bool),
+        }
+      ).sort_values("time", kind="stable")
+      rows.to_parquet(folder / f"{part}-{number:04d}.parquet", index=False)
+
+
+def main() -> None:
+  """Prepares a log of each size and prints the figures."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--events", type=int, nargs="+", default=[1, 10])
+  parser.add_argument("--workdir", type=pathlib.Path, required=True)
+  parser.add_argument("--output", type=pathlib.Path, required=True)
+  options, rest = parser.parse_known_args()
+  found = {}
+  for millions in options.events:
+    folder = options.workdir / f"{millions}m"
+    shutil.rmtree(folder, ignore_errors=True)
+    write(folder / "log", millions)
+    command = [sys.executable, "-m", "pinrec_jax.main", f"--config={CONFIG}"]
+    command += ["--mode=prepare", f"--workdir={folder / 'run'}"]
+    command += [f"--config.data.events={folder / 'log'}"]
+    command += ["--config.data.own.actions=click,save"]
+    command += ["--config.data.own.action="]
+    command += [f"--config.data.prepared={folder / 'prepared'}", *rest]
+    start = time.perf_counter()
+    subprocess.run(command, check=True)
+    seconds = time.perf_counter() - start
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    report = json.loads((folder / "run" / "report.json").read_text())
+    found[f"{millions}m"] = {
+      "events": report["data/events"],
+      "seconds": seconds,
+      "events_per_s": report["data/events"] / seconds,
+      "us_per_event": 1e6 * seconds / report["data/events"],
+      # Of the largest child so far: sizes are measured smallest first.
+      "peak_rss_mib": usage.ru_maxrss / 1024,
+    }
+    print(json.dumps(found[f"{millions}m"]))
+    shutil.rmtree(folder)
+  seeds.write(options.output, rest, prepare=found)
+
+
+if __name__ == "__main__":
+  main()
