@@ -83,7 +83,12 @@ def main() -> None:
           for row, case in zip(lists, cases, strict=True)
         ]
         report |= evals_run.of_lists(
-          np.stack(kept), cases, vocabulary, config.evals.cutoffs, prefix
+          np.stack(kept),
+          cases,
+          vocabulary,
+          config.evals.cutoffs,
+          prefix,
+          items=splits.known_by(dataset, "test"),
         )
       report["seconds"] = float(found["seconds"])
       print(

@@ -9,7 +9,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import modes, sharding
+from pinrec_jax import modes, rules, sharding
 from pinrec_jax.train import loop
 
 MODES = {
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> None:
     config.decode.budget = _BUDGET.value
   workdir = pathlib.Path(_WORKDIR.value).expanduser()
   try:
-    config_lib.validate(config)
+    rules.validate(config)
     sharding.join_processes()
     if _MODE.value == "retrieve":
       _retrieve(config, workdir)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import checks, profile, splits
@@ -207,7 +208,8 @@ def _measure(
   config, vocabulary = retriever.config, dataset.vocabulary
   evals = config.evals
   cases = splits.cases(dataset, "test")
-  report = evals_run.evaluate(retriever, cases)
+  items = splits.known_by(dataset, "test")
+  report = evals_run.evaluate(retriever, cases, items=items)
   popular = evals_run.popularity(
     dataset,
     cases,
@@ -216,19 +218,22 @@ def _measure(
     drop_seen=config.index.drop_seen,
   )
   report |= evals_run.of_lists(
-    popular, cases, vocabulary, evals.cutoffs, "popularity_"
+    popular, cases, vocabulary, evals.cutoffs, "popularity_", items=items
   )
   models = {"": "PinRec-OC" if config.model.conditioned else "PinRec-UC"}
   if (workdir / TWIN).is_dir() and config.model.conditioned:
     twin, _ = _retriever(_twin(config), dataset, workdir / TWIN)
-    report |= evals_run.evaluate(twin, cases, prefix="uc_")
+    report |= evals_run.evaluate(twin, cases, items=items, prefix="uc_")
     report |= evals_run.unordered(
       twin, cases, vectors=int(report["vectors"]), prefix="uc_"
     )
     models["uc_"] = "PinRec-UC"
   models["popularity_"] = "popularity"
   report["test_users"] = len(cases)
-  report["test_targets"] = sum(len(case.targets) for case in cases)
+  targets = np.concatenate([case.targets.item for case in cases])
+  report["test_targets"] = len(targets)
+  for name, some in items.items():
+    report[f"test_targets/{name}_items"] = int(some[targets].sum())
   shown = [name for name in evals.sweep if name in vocabulary.outcome_names]
   for k in evals.cutoffs if _first() else ():
     plots.recalls(report, models, shown, k, workdir / f"recall@{k}.png")

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from pinrec_jax import config as config_lib
+from pinrec_jax import rules
 from pinrec_jax.data import pipeline
 from pinrec_jax.model import pinrec
 from pinrec_jax.train import examples
@@ -29,7 +29,7 @@ def _module(name):
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=str)
 def test_is_valid_and_names_its_command(path):
   module = _module(path.stem)
-  config_lib.validate(module.get_config())
+  rules.validate(module.get_config())
   assert f"--config=configs/{path.name}" in str(module.__doc__)
 
 
@@ -37,7 +37,7 @@ def test_is_valid_and_names_its_command(path):
 @pytest.mark.parametrize("model", _module("family").MODELS)
 def test_every_member_of_the_family_is_valid_on_every_log(log, model):
   config = _module("family").get_config(f"{log}/{model}")
-  config_lib.validate(config)
+  rules.validate(config)
   assert bool(config.decode.budget) == config.model.conditioned
 
 

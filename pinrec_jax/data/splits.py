@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int
 
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import schema
@@ -107,11 +107,35 @@ def outcome_share(dataset: dataset_lib.Dataset) -> Float32[np.ndarray, "o"]:
 
 def cold(dataset: dataset_lib.Dataset, split: str) -> Bool[np.ndarray, "v"]:
   """Returns which items no user engaged with before a split."""
-  never = np.ones(len(dataset.items.ids), bool)
+  return _engagements(dataset, split) == 0
+
+
+def known_by(
+  dataset: dataset_lib.Dataset, split: str
+) -> dict[str, Bool[np.ndarray, "v"]]:
+  """Returns the items by how often they were engaged with before a split.
+
+  "head": the fewest that have half of all engagements; "tail": the others that
+  have any; "new": those that have none.
+  """
+  counts = _engagements(dataset, split)
+  ranked = np.argsort(-counts, kind="stable")
+  before = np.cumsum(counts[ranked]) - counts[ranked]
+  head = np.zeros(len(counts), bool)
+  head[ranked] = 2 * before < counts.sum()
+  engaged = counts > 0
+  return {"head": head & engaged, "tail": ~head & engaged, "new": ~engaged}
+
+
+def _engagements(
+  dataset: dataset_lib.Dataset, split: str
+) -> Int[np.ndarray, "v"]:
+  """Returns how often each item was engaged with before a split."""
+  counts = np.zeros(len(dataset.items.ids), int)
   for events in dataset.events:
     earlier = past(dataset.vocabulary, events, split)
-    never[earlier.item[earlier.engaged]] = False
-  return never
+    np.add.at(counts, earlier.item[earlier.engaged], 1)
+  return counts
 
 
 def after_training(*, refit: bool) -> str:

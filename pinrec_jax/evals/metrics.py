@@ -22,6 +22,7 @@ def recall(
   hits: Sequence[Bool[np.ndarray, "_"]],
   cases: Sequence[splits.Case],
   outcome: int | None = None,
+  items: Bool[np.ndarray, "v"] | None = None,
 ) -> float:
   """Returns the share of all users' targets that were found.
 
@@ -29,12 +30,17 @@ def recall(
     hits: which targets of each user were.
     cases: the users.
     outcome: count only the targets with this action.
+    items: count only the targets among these.
   """
   hit = np.concatenate(hits)
-  if outcome is None:
-    return float(hit.mean())
-  with_it = np.concatenate([c.targets.actions[:, outcome] for c in cases]) > 0
-  return float(hit[with_it].mean()) if with_it.any() else float("nan")
+  counted = np.ones(len(hit), bool)
+  if outcome is not None:
+    counted &= (
+      np.concatenate([c.targets.actions[:, outcome] for c in cases]) > 0
+    )
+  if items is not None:
+    counted &= items[np.concatenate([c.targets.item for c in cases])]
+  return float(hit[counted].mean()) if counted.any() else float("nan")
 
 
 def ndcg(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import jax
 import numpy as np
 import tqdm
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import histories, schema, splits
@@ -133,8 +133,14 @@ def of_lists(
   vocabulary: schema.Vocabulary,
   cutoffs: Sequence[int],
   prefix: str = "",
+  *,
+  items: Mapping[str, Bool[np.ndarray, "v"]],
 ) -> dict[str, Number]:
-  """Returns recall and NDCG at every cutoff, overall and per outcome."""
+  """Returns recall and NDCG at every cutoff, overall and per outcome.
+
+  Recall is also told of targets among some items, such as those of
+  `splits.known_by`.
+  """
   report = {}
   for k in cutoffs:
     hits = metrics.found(lists, cases, k)
@@ -143,6 +149,9 @@ def of_lists(
     for n, name in enumerate(vocabulary.outcome_names):
       report[f"{prefix}recall@{k}/{name}"] = metrics.recall(hits, cases, n)
       report[f"{prefix}ndcg@{k}/{name}"] = metrics.ndcg(lists, cases, k, n)
+    for name, some in items.items():
+      found = metrics.recall(hits, cases, items=some)
+      report[f"{prefix}recall@{k}/{name}_items"] = found
   return report
 
 
@@ -150,10 +159,19 @@ def evaluate(
   retriever: retriever_lib.Retriever,
   cases: Sequence[splits.Case],
   *,
+  items: Mapping[str, Bool[np.ndarray, "v"]],
   prefix: str = "",
   quiet: bool = False,
 ) -> dict[str, Number]:
-  """Returns the flat report of one retriever under its default budget."""
+  """Returns the flat report of one retriever under its default budget.
+
+  Args:
+    retriever: what is measured.
+    cases: the users.
+    items: groups of them of which recall is told apart.
+    prefix: of the figures' names.
+    quiet: shows no progress.
+  """
   config, vocabulary = retriever.config.evals, retriever.vocabulary
   lists = retrieve(
     retriever,
@@ -163,7 +181,9 @@ def evaluate(
     nearest=UNORDERED_K,
     quiet=quiet,
   )
-  report = of_lists(lists.items, cases, vocabulary, config.cutoffs, prefix)
+  report = of_lists(
+    lists.items, cases, vocabulary, config.cutoffs, prefix, items=items
+  )
   hits = metrics.unordered(lists.neighbours, cases)
   name = f"{prefix}unordered_recall@{UNORDERED_K}"
   report[name] = metrics.recall(hits, cases)

@@ -135,6 +135,20 @@ def test_cold_items_are_those_nobody_engaged_with_before(world):
   assert splits.cold(world, "test").sum() < cold.sum() < len(cold)
 
 
+def test_the_head_is_the_fewest_items_of_half_the_engagements(world):
+  counts = np.zeros(len(world.items.ids), int)
+  for events in world.events:
+    earlier = splits.past(world.vocabulary, events, "test")
+    for item in earlier.item[earlier.engaged]:
+      counts[item] += 1
+  groups = splits.known_by(world, "test")
+  assert (sum(g.astype(int) for g in groups.values()) == 1).all()
+  np.testing.assert_array_equal(groups["new"], counts == 0)
+  head, tail = counts[groups["head"]], counts[groups["tail"]]
+  assert head.min() >= tail.max()
+  assert 2 * head.sum() >= counts.sum() > 2 * (head.sum() - head.min())
+
+
 def test_targets_are_what_is_aimed_at(world):
   every = {case.user: case for case in splits.cases(world, "test")}
   aim = world.vocabulary.aim("search", "save")

@@ -42,6 +42,15 @@ def test_recall_is_the_share_of_all_targets(k, outcome, expected):
   assert metrics.recall(hits, CASES, outcome) == pytest.approx(expected)
 
 
+def test_recall_may_be_of_some_items_only():
+  hits = metrics.found(LISTS, CASES, 2)  # both of 5, none of 6 and 7
+  some = np.arange(9) >= 6
+  assert metrics.recall(hits, CASES, items=some) == 0
+  assert metrics.recall(hits, CASES, items=~some) == 1
+  assert metrics.recall(hits, CASES, 1, ~(np.arange(9) == 6)) == 1 / 2
+  assert math.isnan(metrics.recall(hits, CASES, items=np.zeros(9, bool)))
+
+
 @pytest.mark.parametrize(
   ("k", "outcome", "expected"),
   [

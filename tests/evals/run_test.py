@@ -36,8 +36,14 @@ def test_popularity_on_the_excerpt_is_as_published(mini, drop_seen, recall):
   )
   assert lists.shape == (2_296, 10)
   assert mini.items.candidate[lists].all()
-  report = run.of_lists(lists, cases, mini.vocabulary, [10], "popularity_")
+  items = splits.known_by(mini, "test")
+  report = run.of_lists(
+    lists, cases, mini.vocabulary, [10], "popularity_", items=items
+  )
   assert round(report["popularity_recall@10"], 4) == recall
+  # What is not among the ten is in none of them.
+  assert report["popularity_recall@10/head_items"] > recall
+  assert report["popularity_recall@10/new_items"] == 0
 
 
 def test_popularity_counts_dated_engagements_before_the_cut(world, cases):
@@ -126,12 +132,17 @@ def test_inputs_decide_what_is_read(small, untrained, cases):
 
 def test_report_is_of_what_was_retrieved(small, untrained, cases):
   retriever = untrained(small)
-  report = run.evaluate(retriever, cases, prefix="x_", quiet=True)
+  some = np.arange(len(retriever.features.item_type)) % 2 == 0
+  report = run.evaluate(
+    retriever, cases, items={"even": some}, prefix="x_", quiet=True
+  )
   lists = retrieve(retriever, cases, budget=retriever.budget())
   for k in small.evals.cutoffs:
     hits = metrics.found(lists.items, cases, k)
     assert report[f"x_recall@{k}"] == metrics.recall(hits, cases)
     assert report[f"x_recall@{k}/save"] == metrics.recall(hits, cases, 1)
+    even = metrics.recall(hits, cases, items=some)
+    assert report[f"x_recall@{k}/even_items"] == even
     assert report[f"x_ndcg@{k}"] == metrics.ndcg(lists.items, cases, k)
     assert report[f"x_ndcg@{k}/like"] == metrics.ndcg(lists.items, cases, k, 2)
   assert report["x_vectors"] == 6
@@ -149,6 +160,7 @@ def test_report_is_of_what_was_retrieved(small, untrained, cases):
       )
       for group in ("", "/click", "/save", "/like")
     ),
+    "x_recall@3/even_items", "x_recall@6/even_items",
     "x_vectors", "x_vectors_kept", "x_diversity", "x_coverage",
   }  # fmt: skip
 

@@ -1,6 +1,7 @@
 import pytest
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import rules
 
 
 def _with(field: str, value: object) -> config_lib.Config:
@@ -11,7 +12,7 @@ def _with(field: str, value: object) -> config_lib.Config:
 
 
 def test_defaults_are_valid():
-  config_lib.validate(config_lib.Config())
+  rules.validate(config_lib.Config())
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_what_cannot_be_is_named_with_its_value_and_a_remedy(
   field, value, remedy
 ):
   with pytest.raises(ValueError, match=remedy) as error:
-    config_lib.validate(_with(field, value))
+    rules.validate(_with(field, value))
   assert field in str(error.value)
   assert repr(value) in str(error.value)
 
@@ -54,4 +55,4 @@ def test_no_negatives_at_all_is_an_error():
   config = _with("loss.in_batch", 0)
   config.loss.uniform = 0
   with pytest.raises(ValueError, match="at least one negative"):
-    config_lib.validate(config)
+    rules.validate(config)
