@@ -184,7 +184,8 @@ class Loss:
   learned_temperature: bool = True
   # How often a condition is left unspecified.
   condition_drop: float = _share(0.2)
-  rare_outcomes: float = 0.5  # 0: uniform over a target's actions; 1: 1/share
+  # What outcomes count for: 0, each by how many targets have it; 1, all alike.
+  rare_outcomes: float = 0.0
   chunk: int = _above(0, 128)  # queries scored at once, over all devices
   block: int = _above(0, 8192)  # negatives scored at once
 

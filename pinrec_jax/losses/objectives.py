@@ -27,6 +27,7 @@ class Asked(NamedTuple):
 
   condition: head.Condition  # of [b q]
   meets: Bool[Array, "b q l"]  # the row's targets that satisfy it
+  weight: Float[Array, "b q"]  # what its loss counts for
 
 
 def seconds_ahead(batch: histories.Batch) -> Int[Array, "b l l"]:
@@ -133,6 +134,11 @@ def asked(
   a request may leave it out. It thereby follows whichever target is met, at
   the cost of one query. A multi-token query's bucket is always its offset.
 
+  A target of several outcomes is drawn for each of them less often than one of
+  a single outcome. So a query for an outcome counts by how seldom its target is
+  drawn for it: each outcome is then learned from all of its targets alike, and
+  not from those that have no other.
+
   Args:
     key: of the draws.
     batch: rows of histories.
@@ -156,6 +162,8 @@ def asked(
   logits = jnp.where(of_met.outcomes > 0, jnp.log(weight), -jnp.inf)
   drawn = 1 + jax.random.categorical(outcome_key, logits)
   outcome = jnp.where(jnp.any(of_met.outcomes > 0, -1), drawn, 0)
+  # By the inverse of an outcome's chance, times its weight.
+  owed = jnp.sum(jnp.where(of_met.outcomes > 0, weight, 0.0), -1)
   offset = 1 + jnp.take_along_axis(bucket, met[..., None], -1)[..., 0]
   full = head.Condition(
     outcome,
@@ -178,7 +186,9 @@ def asked(
     meets = meets & jax.nn.one_hot(met, meets.shape[-1], dtype=bool)
   else:
     meets = meets & _satisfies(condition, targets, bucket, age)
-  return Asked(condition, meets)
+  told = condition.outcome > 0
+  mean = jnp.sum(owed * told) / jnp.maximum(jnp.sum(told), 1)
+  return Asked(condition, meets, jnp.where(told, owed / mean, 1.0))
 
 
 def _satisfies(
@@ -231,7 +241,7 @@ def loss(
   weight = jnp.any(meets, -1).astype(jnp.float32)
   if config.objective == "multi_token":
     meets, weight = one_bucket(jax.random.fold_in(condition_key, 1), meets)
-  condition, meets = asked(
+  condition, meets, counts = asked(
     condition_key,
     batch,
     bucket,
@@ -276,6 +286,9 @@ def loss(
     temperature=temperature,
     config=config,
   )
+  if model.config.conditioned:
+    weight = weight * counts
   count = jnp.maximum(jnp.sum(weight), 1)
   mean = jnp.sum(losses * weight) / count
-  return mean, {"loss": mean, "temperature": temperature, "targets": count}
+  met = jnp.sum(weight > 0)
+  return mean, {"loss": mean, "temperature": temperature, "targets": met}

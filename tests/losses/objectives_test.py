@@ -184,6 +184,29 @@ def test_rare_outcomes_are_drawn_more_often_as_asked(batch):
   np.testing.assert_allclose(rate(1.0), 10 / 11, atol=0.03)
 
 
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_an_outcome_is_learned_from_all_its_targets_alike(batch, power):
+  (_, targets), corpus = batch
+  # Every target has the first outcome, some the second or the third too.
+  kind = np.arange(targets.item.size).reshape(targets.item.shape) % 3
+  outcomes = np.stack([kind >= 0, kind == 1, kind == 2], -1).astype(np.uint8)
+  changed = batch[0]._replace(targets=targets._replace(outcomes=outcomes))
+  share = corpus._replace(outcome_share=jnp.array([0.6, 0.3, 0.1]))
+  config = _config(rare_outcomes=power, condition_drop=0.2).loss
+  drawn = [_asked(changed, share, config, k)[3] for k in range(400)]
+  outcome = np.stack([np.asarray(d.condition.outcome) for d in drawn])
+  weight = np.stack([np.asarray(d.weight) for d in drawn])
+  # Beside what all of a draw are divided by.
+  weight /= np.where(outcome == 1, weight, 0).sum((1, 2), keepdims=True)
+  real = targets.item > 0
+  each = [
+    (weight * (outcome == 1))[:, real & (kind == k)].mean() for k in range(3)
+  ]
+  np.testing.assert_allclose(each, np.mean(each), rtol=0.05)
+  chance = [(outcome == 1)[:, real & (kind == k)].mean() for k in range(3)]
+  assert chance[0] > 1.3 * max(chance[1:])  # which is not so of the draws
+
+
 def test_each_part_is_left_out_on_its_own(batch):
   batch, corpus = batch
   config = _config(condition_drop=0.3).loss
@@ -241,10 +264,11 @@ def _reference(model, params, batch, corpus, config, key):
     meets, weight = objectives.one_bucket(
       jax.random.fold_in(condition_key, 1), meets
     )
-  condition, meets = objectives.asked(
+  condition, meets, counts = objectives.asked(
     condition_key, batch, bucket, bound.age_bucket(targets.age), meets,
     corpus.outcome_share, config,
   )  # fmt: skip
+  weight = weight * np.asarray(counts, float)
   mixture = sampling.Mixture(
     corpus.share.shape[0] - 1,
     lambda item: corpus.share[item],
