@@ -1,5 +1,6 @@
 """The prepared form of a log: one record a user, beside an item table."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -57,6 +58,20 @@ def gaps(log: pd.DataFrame, *, held_out: int = 0) -> tuple[int, ...]:
     return ()
   found = np.percentile(apart, np.arange(1, 100))
   return tuple(int(seconds) for seconds in found)
+
+
+def parts(log: pd.DataFrame, rows: int = 2**21) -> Iterator[pd.DataFrame]:
+  """Cuts a log into parts of about as many rows, for `examples` one by one.
+
+  Args:
+    log: as for `examples`, each user's rows together.
+    rows: a part has more only for the sake of its last user.
+  """
+  user = log["user"].to_numpy()
+  starts = np.flatnonzero(np.append(True, user[1:] != user[:-1]))
+  first = np.flatnonzero(np.diff(starts // rows, prepend=-1))
+  for start, end in itertools.pairwise([*starts[first], len(log)]):
+    yield log.iloc[start:end]
 
 
 def examples(

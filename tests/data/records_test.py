@@ -104,3 +104,11 @@ def test_gaps_are_those_between_a_users_own_dated_engagements(log):
   assert found[49] == int(np.percentile(apart, 50))
   assert found[-1] <= 20
   assert records.gaps(log.assign(time=np.nan)) == ()
+
+
+def test_parts_keep_each_user_whole():
+  log = pd.DataFrame({"user": [3, 3, 3, 5, 7, 7, 9], "item": range(7)})
+  found = [part["user"].tolist() for part in records.parts(log, rows=2)]
+  assert found == [[3, 3, 3], [5], [7, 7], [9]]
+  pd.testing.assert_frame_equal(pd.concat(records.parts(log, rows=3)), log)
+  assert len(list(records.parts(log))) == 1
