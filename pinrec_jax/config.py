@@ -93,7 +93,8 @@ class Data:
   """Which log is read and how histories are cut from it."""
 
   name: str = "kuairand/mini"  # TFDS name: builder/config
-  source: str = ""  # folder of the raw files; empty: the embedded excerpt
+  # Folder of the raw files; empty: the embedded excerpt, or a download.
+  source: str = ""
   prepared: str = "~/.cache/pinrec_jax"  # where prepared data sets are kept
   # Of data.name "own_log": files of events and of items, and the share of bad
   # rows above which to give up.

@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
       _retrieve(config, workdir)
     else:
       _run(config, workdir)
-  except (ValueError, FileNotFoundError, loop.RunDivergedError) as error:
+  except (ValueError, OSError, loop.RunDivergedError) as error:
     logging.debug("failed", exc_info=True)
     sys.exit(f"error: {error}")
   except loop.RunStoppedError as stop:

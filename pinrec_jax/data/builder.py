@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Shaped
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import catalogue, checks, records
+from pinrec_jax.data import archives, catalogue, checks, records
 
 
 class Raw(NamedTuple):
@@ -32,15 +32,19 @@ class Builder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
   ACTIONS: ClassVar[tuple[str, ...]]
   ORIGIN: ClassVar[str]  # whose files the folder holds, for errors
   ABOUT: ClassVar[Mapping[str, str]]  # homepage, licence, citation
-  EMBEDDED: ClassVar[pathlib.Path | None] = None  # read if no folder is given
+  # If no folder is given, a config's archive is fetched; one without an
+  # archive reads what is embedded.
+  ARCHIVES: ClassVar[Mapping[str, archives.Archive]] = {}
+  EMBEDDED: ClassVar[pathlib.Path | None] = None
 
   def __init__(self, *, data: config_lib.Data, **kwargs: Any):
     self.data = data
+    self._fetched: pathlib.Path | None = None
     super().__init__(file_format="array_record", **kwargs)
 
   @classmethod
   def contents(cls, data: config_lib.Data) -> str:
-    """Names the contents of the files read; empty if they are embedded.
+    """Names the contents of the files read; empty if no folder is given.
 
     Raises:
       FileNotFoundError: if a file or folder is missing.
@@ -65,15 +69,16 @@ class Builder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
     """The folder to read.
 
     Raises:
-      ValueError: if none is given and nothing is embedded.
+      ValueError: if none is given, fetched or embedded.
     """
     if self.data.source:
       return pathlib.Path(self.data.source).expanduser()
-    if self.EMBEDDED is None:
+    found = self._fetched or self.EMBEDDED
+    if found is None:
       raise ValueError(
         f"data.source is empty; point it at a folder with {self.ORIGIN}"
       )
-    return self.EMBEDDED
+    return found
 
   @abc.abstractmethod
   def raw(self) -> Raw:
@@ -84,8 +89,12 @@ class Builder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
       features=records.features(len(self.actions)), **self.ABOUT
     )
 
-  def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-    del dl_manager  # the files are local
+  def _split_generators(
+    self, dl_manager: tfds.download.DownloadManager
+  ) -> dict[str, Iterator]:
+    variant = self.builder_config.name if self.builder_config else ""
+    if not self.data.source and variant in self.ARCHIVES:
+      self._fetched = archives.fetch(self.ARCHIVES[variant], dl_manager)
     try:
       log, items, candidates, names, faults = self.raw()
     except KeyError as error:

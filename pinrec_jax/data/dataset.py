@@ -50,6 +50,7 @@ def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
   """Returns the log's builder, writing the prepared form if it is absent.
 
   Raises:
+    ConnectionError: if raw files are neither given nor can be downloaded.
     FileNotFoundError: if a raw file is missing.
     ValueError: if the name is unknown or a raw file is corrupt.
   """
@@ -73,7 +74,11 @@ def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
     builder = builder_class(
       data=config, config=variant or None, data_dir=str(root)
     )
-    builder.download_and_prepare(download_config=_pipeline(config))
+    builder.download_and_prepare(
+      # A folder of its own, so that nobody else's half a download lies there.
+      download_dir=str(root / "downloads" / f"{name}-{variant}"),
+      download_config=_pipeline(config),
+    )
   return builder
 
 
@@ -105,6 +110,7 @@ def load(config: config_lib.Data) -> Dataset:
   """Prepares a log if need be and reads it.
 
   Raises:
+    ConnectionError: if raw files are neither given nor can be downloaded.
     FileNotFoundError: if a raw file is missing.
     ValueError: on a log, a surface or an outcome that there is not, or a
       corrupt file.

@@ -1,15 +1,16 @@
-"""KuaiRand as a TFDS data set: the embedded excerpt, or KuaiRand-Pure.
+"""KuaiRand as TFDS data sets: the embedded excerpt, Pure and 1K.
 
 Gao et al., CIKM 2022, doi:10.1145/3511808.3557624, CC BY-SA 4.0.
 """
 
+import functools
 import pathlib
 
 import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import builder, checks, records
+from pinrec_jax.data import builder, checks, kuairand_csv, records
 
 EMBEDDED = pathlib.Path(__file__).parent / "kuairand_mini"
 
@@ -61,10 +62,15 @@ def _excerpt(
 def _pure(
   source: pathlib.Path,
 ) -> tuple[pd.DataFrame, pd.DataFrame, checks.Faults]:
-  """Returns the log, the items and the faults of KuaiRand-Pure's layout."""
-  log = builder.read(
-    source / "log_standard_4_25_to_5_08_pure.parquet", pd.read_parquet
-  )
+  """Returns the log, the items and the faults of KuaiRand-Pure.
+
+  Its authors' tables are read unless there is the Parquet of its last two
+  weeks, which comes with 50 earlier exposures of each user.
+  """
+  recent = source / "log_standard_4_25_to_5_08_pure.parquet"
+  if not recent.is_file():
+    return kuairand_csv.read(source, "pure", MINI_BITS)
+  log = builder.read(recent, pd.read_parquet)
   again, faults = log.duplicated(), checks.Faults(len(log))
   faults.add("duplicate", int(again.sum()), [])
   log = log[~again]
@@ -99,7 +105,11 @@ def _pure(
   return pd.concat([undated, dated], ignore_index=True), items, faults
 
 
-LAYOUTS = {"mini": _excerpt, "pure": _pure}
+LAYOUTS = {
+  "mini": _excerpt,
+  "pure": _pure,
+  "1k": functools.partial(kuairand_csv.read, variant="1k", actions=MINI_BITS),
+}
 
 
 def _features(items: pd.DataFrame) -> pd.DataFrame:
@@ -123,15 +133,17 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
 
 
 class Kuairand(builder.Builder):
-  """KuaiRand, split by time."""
+  """KuaiRand, split by time; the log of randomly shown videos is left out."""
 
   VERSION = tfds.core.Version("1.2.0")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name="mini", description="The embedded excerpt."),
     tfds.core.BuilderConfig(name="pure", description="KuaiRand-Pure."),
+    tfds.core.BuilderConfig(name="1k", description="KuaiRand-1K."),
   ]
   ACTIONS = ACTIONS
   ORIGIN = "KuaiRand's own files"
+  ARCHIVES = kuairand_csv.ARCHIVES
   ABOUT = {
     "homepage": "https://kuairand.com",
     "citation": (EMBEDDED / "CITATION.bib").read_text(),
@@ -145,7 +157,7 @@ class Kuairand(builder.Builder):
     log, items, faults = LAYOUTS[self.builder_config.name](self.source)
     log["engaged"] = log[[*OUTCOMES, "long_watch"]].fillna(0).any(axis=1)
     return builder.Raw(
-      [log],
+      records.parts(log.sort_values("user", kind="stable")),
       _features(items),
       # All videos the log shows in the training and test period.
       np.unique(log.loc[log["time"].notna(), "item"].to_numpy()),

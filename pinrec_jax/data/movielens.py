@@ -1,4 +1,4 @@
-"""MovieLens 1M as a TFDS data set, from the files of GroupLens.
+"""MovieLens 1M and 20M as TFDS data sets, from the files of GroupLens.
 
 Harper and Konstan, ACM TiiS 2015, doi:10.1145/2827872. The data may be used
 for research and not be passed on, so none of it is embedded.
@@ -6,15 +6,23 @@ for research and not be passed on, so none of it is embedded.
 
 import functools
 import pathlib
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import builder, checks, records
+from pinrec_jax.data import archives, builder, checks, records
 
-# A rating's band is what the user did.
+# A rating's band is what the user did. In half stars, as 20M has them, 4.5 is
+# with 4 and 3.5 with 3.
 OUTCOMES = ("rating_5", "rating_4", "rating_3_or_less")
-GENRE_SLOTS = 6
+GENRE_SLOTS = 6  # what a film has more is left out
+NO_GENRE = "(no genres listed)"
+SITE = "https://files.grouplens.org/datasets/movielens"
+RATINGS = ["user_id", "movie_id", "rating", "timestamp"]
+MOVIES = ["movie_id", "title", "genres"]
+CSV_MOVIES = ["movieId", "title", "genres"]
 
 # Fields are parted by "::", which only pandas' slow reader can split; by ":"
 # every second column is empty. Titles may hold one, so they are read apart.
@@ -23,37 +31,67 @@ _fields = functools.partial(
 )
 
 
-def _ratings(source: pathlib.Path) -> pd.DataFrame:
-  """Returns user_id, movie_id, rating and timestamp, in the file's order."""
+def _one_million(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+  """Returns RATINGS, in the file's order, and MOVIES."""
   rebuilt = source / "ratings_reconstructed.parquet"
   if rebuilt.is_file():
-    return builder.read(rebuilt, pd.read_parquet)
-  names = ["user_id", "movie_id", "rating", "timestamp"]
-  return builder.read(
-    source / "ratings.dat", functools.partial(_fields, names=names)
+    ratings = builder.read(rebuilt, pd.read_parquet)
+  else:
+    ratings = builder.read(
+      source / "ratings.dat", functools.partial(_fields, names=RATINGS)
+    )
+  movies = builder.read(
+    source / "movies.dat", functools.partial(_fields, names=MOVIES)
   )
+  return ratings, movies
+
+
+def _twenty_million(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+  """Returns RATINGS, in the file's order, and MOVIES."""
+  kinds: Any = {
+    "userId": np.int32,
+    "movieId": np.int32,
+    "rating": np.float32,
+    "timestamp": np.int64,
+  }
+  ratings = builder.read(
+    source / "ratings.csv", functools.partial(pd.read_csv, dtype=kinds)
+  )
+  movies = builder.read(source / "movies.csv", pd.read_csv)
+  return (
+    pd.DataFrame(
+      {to: ratings[c] for c, to in zip(kinds, RATINGS, strict=True)}
+    ),
+    pd.DataFrame(
+      {to: movies[c] for c, to in zip(CSV_MOVIES, MOVIES, strict=True)}
+    ),
+  )
+
+
+LAYOUTS = {"1m": _one_million, "20m": _twenty_million}
 
 
 def _bands(ratings: pd.DataFrame) -> pd.DataFrame:
   """Returns the log; every rating is an engagement."""
   rating = ratings["rating"]
-  bands = (rating == 5, rating == 4, rating <= 3)
+  bands = (rating == 5, (rating >= 4) & (rating < 5), rating < 4)
   log = pd.DataFrame(
     {
       "user": ratings["user_id"],
       "item": ratings["movie_id"],
       "time": ratings["timestamp"],
-      "surface": 0,
+      "surface": np.int8(0),
       "engaged": True,
       **dict(zip(OUTCOMES, bands, strict=True)),
     }
   )
-  return log.sort_values(["user", "time"], kind="stable")
+  return log.iloc[np.lexsort((log["time"], log["user"]))]
 
 
 def _features(movies: pd.DataFrame) -> pd.DataFrame:
   """Returns the columns a film is described by."""
-  genres = movies["genres"].str.split("|", expand=True)
+  listed = movies["genres"].where(movies["genres"] != NO_GENRE)
+  genres = listed.str.split("|", expand=True)
   year = movies["title"].str.extract(r"\((\d{4})\)\s*$")[0].astype(float)
   return pd.DataFrame(
     {
@@ -74,12 +112,17 @@ class Movielens(builder.Builder):
 
   VERSION = tfds.core.Version("1.1.0")
   BUILDER_CONFIGS = [
-    tfds.core.BuilderConfig(name="1m", description="MovieLens 1M.")
+    tfds.core.BuilderConfig(name="1m", description="MovieLens 1M."),
+    tfds.core.BuilderConfig(name="20m", description="MovieLens 20M."),
   ]
   ACTIONS = OUTCOMES
-  ORIGIN = (
-    "the files of https://files.grouplens.org/datasets/movielens/ml-1m.zip"
-  )
+  ORIGIN = f"the files of {SITE}/ml-1m.zip or ml-20m.zip"
+  ARCHIVES = {
+    "1m": archives.Archive(f"{SITE}/ml-1m.zip", ("ratings.dat", "movies.dat")),
+    "20m": archives.Archive(
+      f"{SITE}/ml-20m.zip", ("ratings.csv", "movies.csv")
+    ),
+  }
   ABOUT = {
     "homepage": "https://grouplens.org/datasets/movielens",
     "license": "research use, no redistribution",
@@ -87,15 +130,13 @@ class Movielens(builder.Builder):
 
   def raw(self) -> builder.Raw:
     """Reads a folder's files."""
-    log = _bands(_ratings(self.source))
-    names = ["movie_id", "title", "genres"]
-    movies = builder.read(
-      self.source / "movies.dat", functools.partial(_fields, names=names)
-    )
+    assert self.builder_config is not None  # there is a list of them
+    ratings, movies = LAYOUTS[self.builder_config.name](self.source)
+    log = _bands(ratings)
     # Films nobody rated are in no published candidate set.
     rated = _features(movies.loc[movies["movie_id"].isin(log["item"])])
     return builder.Raw(
-      [log],
+      records.parts(log),
       rated,
       rated["item"].to_numpy(),
       {

@@ -1,5 +1,6 @@
 """The prepared form of a log: one record a user, beside an item table."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -64,6 +65,20 @@ def percentiles(apart: counts.Counts) -> tuple[int, ...]:
   if not apart.total:
     return ()
   return tuple(int(at) for at in apart.percentiles(range(1, 100)))
+
+
+def parts(log: pd.DataFrame, rows: int = 2**21) -> Iterator[pd.DataFrame]:
+  """Cuts a log into parts of about as many rows, for `examples` one by one.
+
+  Args:
+    log: as for `examples`, each user's rows together.
+    rows: a part has more only for the sake of its last user.
+  """
+  user = log["user"].to_numpy()
+  starts = np.flatnonzero(np.append(True, user[1:] != user[:-1]))
+  first = np.flatnonzero(np.diff(starts // rows, prepend=-1))
+  for start, end in itertools.pairwise([*starts[first], len(log)]):
+    yield log.iloc[start:end]
 
 
 def examples(

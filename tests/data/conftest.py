@@ -1,4 +1,4 @@
-"""One tiny log as raw files, in both of KuaiRand's layouts."""
+"""Tiny logs as raw files, in KuaiRand's layouts."""
 
 import pandas as pd
 import pytest
@@ -29,6 +29,53 @@ ITEMS = pd.DataFrame(
     "tag": ["3", "3,4", None, "5,3,4,6", "4"],
   }
 )
+LOG_COLUMNS = (
+  "user_id", "video_id", "date", "hourmin", "time_ms", "is_click", "is_like",
+  "is_follow", "is_comment", "is_forward", "is_hate", "long_view",
+  "play_time_ms", "duration_ms", "profile_stay_time", "comment_stay_time",
+  "is_profile_enter", "is_rand", "tab",
+)  # fmt: skip
+# Of the authors' tables: user, video, milliseconds, tab, actions. Two rows of
+# user 7 are of one millisecond, a third of the same second, one is there twice.
+TABLES = {
+  "log_standard_4_08_to_4_21": [
+    (8, 20, 1650000000123, 1, {"is_click"}),
+    (7, 10, 1650000005000, 0, set()),
+  ],
+  "log_standard_4_22_to_5_08": [
+    (7, 30, 1651334400100, 14, {"long_view"}),
+    (7, 10, 1651334400050, 4, {"is_like", "is_hate"}),
+    (7, 30, 1651334400100, 14, {"long_view"}),
+    (7, 20, 1651334400100, 1, {"is_hate"}),
+  ],
+  "log_random_4_22_to_5_08": [
+    (7, 40, 1651334400200, 1, {"is_rand", "is_click"}),
+    (9, 10, 1651334400300, 1, {"is_rand", "is_click"}),
+  ],
+}
+
+
+@pytest.fixture
+def tables(tmp_path):
+  """Returns a function that writes a tiny log as KuaiRand's authors do."""
+
+  def write(variant):
+    folder = tmp_path / f"KuaiRand-{variant}" / "data"
+    folder.mkdir(parents=True)
+    for name, rows in TABLES.items():
+      told = [
+        {"user_id": user, "video_id": video, "time_ms": time, "tab": tab}
+        | dict.fromkeys(actions, 1)
+        for user, video, time, tab, actions in rows
+      ]
+      log = pd.DataFrame(told, columns=LOG_COLUMNS).fillna(0).astype(int)
+      log.to_csv(folder / f"{name}_{variant}.csv", index=False)
+    ITEMS[:4].to_csv(
+      folder / f"video_features_basic_{variant}.csv", index=False
+    )
+    return folder
+
+  return write
 
 
 @pytest.fixture

@@ -112,3 +112,11 @@ def test_gaps_are_those_that_training_may_know_of(log, before):
   assert len(percentiles) == 99
   assert percentiles[49] == int(np.percentile(apart, 50))
   assert records.percentiles(records.gaps(log.assign(time=np.nan))) == ()
+
+
+def test_parts_keep_each_user_whole():
+  log = pd.DataFrame({"user": [3, 3, 3, 5, 7, 7, 9], "item": range(7)})
+  found = [part["user"].tolist() for part in records.parts(log, rows=2)]
+  assert found == [[3, 3, 3], [5], [7, 7], [9]]
+  pd.testing.assert_frame_equal(pd.concat(records.parts(log, rows=3)), log)
+  assert len(list(records.parts(log))) == 1

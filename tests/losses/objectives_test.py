@@ -124,7 +124,7 @@ def test_all_that_is_met_satisfies_the_condition(batch, objective):
   config = _config(objective=objective).loss
   kept = 0
   for key in range(3):
-    _, bucket, meets, (condition, met) = _asked(batch, corpus, config, key)
+    _, bucket, meets, (condition, met, _) = _asked(batch, corpus, config, key)
     met, condition = np.asarray(met), jax.tree.map(np.asarray, condition)
     length = tokens.item.shape[1]
     for row, query, there in np.argwhere(met):
@@ -202,7 +202,7 @@ def test_an_outcome_is_learned_from_all_its_targets_alike(batch, power):
   each = [
     (weight * (outcome == 1))[:, real & (kind == k)].mean() for k in range(3)
   ]
-  np.testing.assert_allclose(each, np.mean(each), rtol=0.05)
+  np.testing.assert_allclose(each, np.mean(each), rtol=0.1)
   chance = [(outcome == 1)[:, real & (kind == k)].mean() for k in range(3)]
   assert chance[0] > 1.3 * max(chance[1:])  # which is not so of the draws
 
