@@ -9,7 +9,8 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import checks, profile, schema, splits
 from pinrec_jax.data import dataset as dataset_lib
 
-pytestmark = pytest.mark.slow
+# Reading a million events takes minutes where annotations are checked.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture
