@@ -17,6 +17,7 @@ LOGS = {
   # As in configs/demo.py: here, when and where mislead.
   "mini": {
     "data.name": "kuairand/mini",
+    "model.scaled": False,
     "model.context": False,
     "model.actions": False,
     "decode.age": -1,
@@ -26,9 +27,9 @@ LOGS = {
     "train.eval_every": 100,
     "train.refit": True,
   },
-  # As in configs/kuairand_pure.py, but for model.scaled.
   "pure": {
     "data.name": "kuairand/pure",
+    "model.scaled": False,
     "model.dim": 128,
     "model.context": False,
     "model.actions": False,
@@ -45,9 +46,10 @@ LOGS = {
     "model.ages": (),
     "decode.age": -1,
     "decode.budget": "unspecified:1",
-    "train.steps": 1500,
-    "train.batch": 16,
-    "train.eval_every": 500,
+    # Validation recall@10 of sasrec: .252; .216 in as many rows, 16 at once.
+    "train.steps": 3000,
+    "train.batch": 8,
+    "train.eval_every": 1000,
     "train.refit": True,
     "evals.cutoffs": (10, 50, 200),
   },
@@ -103,7 +105,6 @@ def get_config(name: str = "mini/oc") -> config_lib.Config:
       )
   config = config_lib.Config()
   config.evals.twin, config.evals.sweep = False, ()
-  config.model.scaled = False  # as results/family_LOG.json was measured
   for path, value in (LOGS[log] | MODELS[model]).items():
     section, field = path.split(".")
     setattr(getattr(config, section), field, value)
