@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Float, Shaped
 
 from pinrec_jax import config as config_lib
@@ -36,6 +38,13 @@ def named(frame: Frame, file: str, own: config_lib.Own, field: str) -> str:
 
 def text(column: Column) -> Column:
   """Returns values as text without outer spaces; missing ones are ""."""
+  kinds = pd.api.types
+  if kinds.is_integer_dtype(column) or isinstance(
+    column.dtype, pd.StringDtype
+  ):  # the usual ones, without an object a value
+    array = pa.array(column, from_pandas=True).cast(pa.string())
+    array = pc.fill_null(pc.utf8_trim_whitespace(array), "")
+    return pd.Series(array.to_pandas(), index=column.index)
   missing = column.isna()
   found = column.astype(object).where(~missing, "").astype(str).str.strip()
   return found.astype(object)
