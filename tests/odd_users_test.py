@@ -46,10 +46,11 @@ def test_odd_users_go_the_whole_way(tmp_path, inputs):
     tmp_path,
     inputs,
     [
+      # First, so that the items' rows are not in the order of "same".
+      ("u", 60, usual),
       ("one", 60, [(4, "click")]),
       ("same", 0, SAME),
       ("shown", 60, [(n, "impression") for n in (1, 2)]),
-      ("u", 60, usual),
     ],
   )
   dataset = dataset_lib.load(config.data)
