@@ -107,6 +107,7 @@ def training(
   in_vain = np.flatnonzero(~(everything.engaged | everything.context))
   in_vain = np.append(in_vain, len(everything))
   shown_item = np.append(everything.item, schema.NO_ITEM)
+  after_token = np.append(-1, place) + 1  # its place in everything
   pieces = []
   for first in range(0, int(engaged[-1]) + 1 if engaged.size else 0, length):
     last = min(first + length - 1, int(engaged[-1]))
@@ -116,7 +117,7 @@ def training(
     wanted = aim.met(target)
     if not wanted.any():
       continue
-    after = np.append(-1, place)[first + read.position] + 1
+    after = after_token[first + read.position]
     vain = in_vain[np.searchsorted(in_vain, after)]
     vain = np.where(vain < place[following], vain, len(everything))
     targets = Targets(

@@ -64,6 +64,9 @@ def cases(
     dataset: the log.
     split: the period.
     limit: take this many, chosen evenly; 0 takes all.
+
+  Raises:
+    ValueError: if there is none.
   """
   found, least = [], EXPOSURES if dataset.vocabulary.test_from else 1
   for user, events in zip(dataset.users, dataset.events, strict=True):
@@ -74,6 +77,12 @@ def cases(
     if target.size and start >= least:
       earlier = events.where(slice(start))
       found.append(Case(user, earlier, events.where(target)))
+  if not found:
+    raise ValueError(
+      f"nobody in {dataset.name} has a target in the {split} period and as "
+      f"many as {least} events before it; move the split, aim at more "
+      "(data.surface, data.outcomes), or give users with three engagements"
+    )
   if limit and limit < len(found):
     places = np.linspace(0, len(found), limit, endpoint=False).astype(int)
     found = [found[place] for place in places]

@@ -3,6 +3,8 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories, schema, splits
@@ -208,3 +210,107 @@ def test_sessions_that_the_log_tells_are_kept(world):
   # Half a day lies between events, and an untold session is one by the gap.
   assert histories.sessions(events, 60).tolist() == [0, 0, 1, 2, 3, 3, 4, 4]
   assert histories.sessions(events, 86_400).tolist() == [0] * 5 + [0, 1, 1]
+
+
+def long_history(size):
+  """Returns many events of an item each, two in three engaged with."""
+  rng = np.random.default_rng(size)
+  kind = rng.permutation(np.arange(size) % 6)
+  return schema.Events(
+    item=np.arange(1, size + 1, dtype=np.int32),
+    actions=(kind[:, None] < 4).astype(np.uint8),
+    surface=np.arange(size, dtype=np.int32) % 7,
+    item_type=np.zeros(size, np.int32),
+    time=1_000 + np.cumsum(rng.integers(0, 100, size)),
+    session=np.full(size, schema.UNKNOWN_SESSION, np.int32),
+    engaged=kind < 4,
+    context=kind == 4,
+  )
+
+
+def trained(events, *, inputs="engagements", length=64, gap=50):
+  return histories.training(
+    events,
+    config_lib.Data(inputs=inputs, length=length, session_gap=gap),
+    end=10**7,
+    outcomes=1,
+  )
+
+
+@pytest.mark.parametrize("inputs", ["engagements", "exposures"])
+@pytest.mark.parametrize("length", [64, 200])
+def test_a_long_history_is_cut_into_rows_that_miss_no_target(inputs, length):
+  events = long_history(10_000)
+  pieces = trained(events, inputs=inputs, length=length)
+  read = np.flatnonzero(histories.readable(events, inputs))
+  engaged = np.flatnonzero(events.engaged)
+  session = np.append(0, np.cumsum(np.diff(events.time[read]) > 50))
+  session_of = dict(zip(read.tolist(), session.tolist(), strict=True))
+  vain = np.flatnonzero(~events.engaged & ~events.context)
+  places = np.flatnonzero(np.isin(read, engaged))[-1] + 1
+  assert len(pieces) == -(-places // length) > 30
+  assert [len(p.tokens.item) for p in pieces[:-1]] == [length] * (
+    len(pieces) - 1
+  )
+  found = []
+  for number, (tokens, targets) in enumerate(pieces):
+    size = len(tokens.item)
+    own = read[number * length : number * length + size - 1]
+    assert tokens.item.tolist() == [0, *events.item[own]]
+    assert tokens.time.tolist() == [0, *events.time[own]]
+    assert tokens.gap.tolist() == [-1, -1, *np.diff(events.time[own])][:size]
+    assert tokens.position.tolist() == list(range(size))
+    assert tokens.after.tolist() == list(range(size))[::-1]
+    assert (tokens.segment == 1).all()
+    # The next engagement, whatever piece it is read in.
+    start = read[number * length]
+    before = np.append(start, own + 1)
+    target = engaged[np.searchsorted(engaged, before)]
+    assert targets.item.tolist() == events.item[target].tolist()
+    assert targets.time.tolist() == events.time[target].tolist()
+    assert targets.age.tolist() == (10**7 - events.time[target]).tolist()
+    assert targets.session.tolist() == [session_of[n] for n in target.tolist()]
+    first = np.append(vain, 10**6)[np.searchsorted(vain, before)]
+    shown = np.where(first < target, first + 1, 0)
+    np.testing.assert_array_equal(targets.shown[1:], shown[1:])
+    found.append(target)
+  found = np.concatenate(found)
+  assert set(found) == set(engaged)
+  assert (np.diff(found) >= 0).all()
+
+
+def test_of_engagements_alone_each_is_a_target_once():
+  events = long_history(10_000)
+  events = events.where(~events.context)
+  found = [piece.targets.item for piece in trained(events)]
+  want = events.item[events.engaged]
+  assert np.concatenate(found).tolist() == want.tolist()
+
+
+@given(
+  sizes=st.tuples(st.integers(0, 40), st.integers(1, 20)),
+)
+def test_the_latest_events_are_those_a_serving_row_holds(sizes):
+  size, length = sizes
+  events = long_history(size)
+  kept = histories.latest(events, length)
+  row = histories.serving([kept], length)
+  assert len(kept) == min(size, length - 1)
+  pad = length - len(kept) - 1
+  want = [0] * (pad + 1) + events.item[size - len(kept) :].tolist()
+  assert row.item[0].tolist() == want
+  assert row.position[0, pad:].tolist() == list(range(len(kept) + 1))
+
+
+@given(
+  gaps=st.lists(st.sampled_from([0, 1, 59, 60, 61, 10**6]), max_size=30),
+  gap=st.sampled_from([0, 59, 60, 61]),
+)
+def test_a_gap_as_long_as_allowed_ends_no_session(gaps, gap):
+  events = long_history(len(gaps) + 1)
+  events = dataclasses.replace(events, time=1_000 + np.cumsum([0, *gaps]))
+  found = histories.sessions(events, gap).tolist()
+  want = [0]
+  for seconds in gaps:
+    want.append(want[-1] + (seconds > gap))
+  assert found == want

@@ -254,3 +254,30 @@ def test_where_ids_may_be_hidden_an_unknown_item_has_none(parse, small):
   request = parse([KNOWN, {"item": "new", "features": {"tag": "t1"}}])
   assert (request.features.rows[1] == -1).all()
   assert (request.features.rows[0] >= 0).all()
+
+
+def test_of_ten_thousand_events_the_latest_are_read_and_all_are_seen(
+  parse, small, untrained
+):
+  # Item 126 is the first event alone; the others are 100 to 109.
+  items = [126, *(100 + n * n % 10 for n in range(9_999))]
+  told = [
+    {"item": item, "actions": ["click"], "time": 1_600_000_000 + 60 * n}
+    for n, item in enumerate(items)
+  ]
+  with pytest.raises(ValueError, match="has 10000 events, more than the 22 th"):
+    parse(told)
+  small.decode.truncate = True
+  found, key = untrained(small), jax.random.key(0)
+  whole, short = parse(told), parse(told[-22:])
+  queries = [
+    found.vectors(*requests.rows([r], found.longest), BUDGET, key)
+    for r in (whole, short)
+  ]
+  np.testing.assert_array_equal(queries[0].query, queries[1].query)
+  listed = [
+    set(found.candidates(queries[0], [r.seen], 15).item[0])
+    for r in (whole, short)
+  ]
+  assert whole.seen.size == 10_000
+  assert [27 in items for items in listed] == [False, True]

@@ -1,0 +1,128 @@
+"""What a loss may learn from: gradients that are zero, and that are not."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import pipeline
+from pinrec_jax.losses import objectives
+from pinrec_jax.model import pinrec
+from pinrec_jax.train import examples
+from pinrec_jax.train import state as state_lib
+
+ROWS, LENGTH = 3, 24
+
+
+class Probed(pinrec.PinRec):
+  """The model with a table of zeros added to the vectors it reads."""
+
+  def setup(self) -> None:
+    super().setup()
+    self.probe = self.param(
+      "probe",
+      lambda _: jnp.zeros((ROWS, LENGTH, self.config.dim)),
+    )
+
+  def states(self, vectors, tokens, cache=None, *, train=False):
+    if vectors.shape[0] == ROWS:
+      vectors = vectors + self.probe
+    return super().states(vectors, tokens, cache, train=train)
+
+
+@pytest.fixture(scope="module")
+def packed(world):
+  """Rows of several users, the last of them padded."""
+  config = config_lib.Config()
+  config.data.length = LENGTH
+  rows, corpus = examples.packed(config, world)
+  batch = next(pipeline.batches(rows, batch=len(rows), seed=0))
+  segment = batch.tokens.segment
+  # The rows of most users, so that they are short, and end in padding.
+  chosen = np.argsort(-segment.max(-1) * (segment == 0).any(-1))[:ROWS]
+  batch = jax.tree.map(lambda column: column[chosen], batch)
+  return batch, jax.tree.map(jnp.asarray, corpus)
+
+
+def _slopes(batch, corpus, config, vocabulary):
+  """Returns |d loss / d vector|, the loss being that of one target: [n b l]."""
+  model = pinrec.of_config(config, vocabulary)
+  model = Probed(model.config, vocabulary, positions=LENGTH, temperature=0.05)
+  shapes = jax.eval_shape(
+    lambda: state_lib.create(model, optax.identity(), config.loss).params
+  )
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda x: jnp.asarray(rng.normal(size=x.shape, scale=0.3), x.dtype), shapes
+  )
+
+  def value(probe, place):
+    only = jnp.arange(ROWS * LENGTH).reshape(ROWS, LENGTH) == place
+    targets = batch.targets._replace(
+      item=jnp.where(only, batch.targets.item, 0)
+    )
+    return objectives.loss(
+      model,
+      {**params, "probe": probe},
+      batch._replace(targets=targets),
+      corpus,
+      None,
+      jax.random.key(1),
+      config.loss,
+    )[0]
+
+  @jax.jit
+  def every(probe):
+    slope = functools.partial(jax.grad(value), probe)
+    return jax.lax.map(slope, jnp.arange(ROWS * LENGTH))
+
+  return np.abs(every(np.zeros_like(params["probe"]))).sum(-1)
+
+
+@pytest.mark.parametrize(
+  ("backbone", "objective"),
+  [
+    *((backbone, "next_item") for backbone in config_lib.BACKBONES),
+    ("transformer", "windowed"),
+    ("transformer", "multi_token"),
+    ("hstu", "session"),
+  ],
+)
+def test_a_target_teaches_its_own_users_past_alone(
+  world, packed, backbone, objective
+):
+  batch, corpus = packed
+  tokens, targets = batch
+  assert (tokens.segment.max(-1) > 1).all()
+  assert (tokens.segment == 0).any(-1).all()
+  config = config_lib.Config(
+    model=config_lib.Model(
+      backbone=backbone, layers=1, width=16, heads=2, dim=8, rows=64,
+      dropout=0.0, offsets=(43_201, 100_000),
+    ),
+    loss=config_lib.Loss(
+      objective=objective, in_batch=8, uniform=8, window=86_400
+    ),
+  )  # fmt: skip
+  config.data.length = LENGTH
+  slope = _slopes(batch, corpus, config, world.vocabulary)
+  place = np.arange(LENGTH)
+  taught = 0
+  for row in range(ROWS):
+    segment = tokens.segment[row]
+    for at in range(LENGTH):
+      found = slope[row * LENGTH + at]
+      # A start token has no item vector.
+      read = np.zeros((ROWS, LENGTH), bool)
+      if targets.item[row, at]:
+        assert segment[at]
+        read[row] = (segment == segment[at]) & (place <= at)
+        read[row] &= tokens.position[row] > 0
+      assert (found[~read] == 0).all()
+      assert (found[read] > 0).all()
+      taught += read.sum()
+  assert taught > 100
