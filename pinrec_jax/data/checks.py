@@ -62,9 +62,8 @@ class Faults:
   def broken(self, chunk: sources.Chunk) -> None:
     """Counts a chunk's rows, and rejects those that could not be read."""
     self.rows += len(chunk.row) + len(chunk.broken)
-    for row, why in chunk.broken:
-      reason = "wrong number of fields" if "fields" in why else "no JSON object"
-      self.add(reason, 1, [f"{chunk.file}:{row} {why}"])
+    for row, reason, told in chunk.broken:
+      self.add(reason, 1, [f"{chunk.file}:{row} {told}"])
 
   def check(self, most: float) -> None:
     """Raises ValueError if more than this share of the rows was rejected."""

@@ -18,6 +18,7 @@ from pyarrow import csv, parquet
 ROWS = 1 << 18  # in a chunk
 BYTES = 1 << 24  # of separated text in one
 FORMATS = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": "", ".json": ""}
+FIELDS, OBJECT = "wrong number of fields", "no JSON object"  # faults of a row
 PACKED = (".gz", ".bz2", ".zst", ".lz4")
 
 
@@ -30,7 +31,7 @@ class Chunk(NamedTuple):
   file: str
   row: Int[np.ndarray, "_"]  # counted from 1, a header included
   frame: pd.DataFrame
-  broken: list[tuple[int, str]]  # row, and why
+  broken: list[tuple[int, str, str]]  # row, the reason, and what it is
 
 
 def files(pattern: str, field: str) -> list[pathlib.Path]:
@@ -126,10 +127,11 @@ def _separated(path: pathlib.Path, separator: str) -> Iterator[Chunk]:
       rows = np.setdiff1d(rows, list(broken))[: batch.num_rows]
       first = int(rows[-1]) + 1 if rows.size else first
       ended = [number for number in broken if number < first]
-      lost = [(number, broken.pop(number)) for number in ended]
+      lost = [(n, FIELDS, broken.pop(n)) for n in ended]
       yield Chunk(path.name, rows, batch.to_pandas(), lost)
   none = pd.DataFrame(columns=[*text])
-  yield Chunk(path.name, np.zeros(0, int), none, list(broken.items()))
+  lost = [(number, FIELDS, what) for number, what in broken.items()]
+  yield Chunk(path.name, np.zeros(0, int), none, lost)
 
 
 def _opened(path: pathlib.Path) -> contextlib.AbstractContextManager[Any]:
@@ -152,7 +154,7 @@ def _lines(path: pathlib.Path) -> Iterator[Chunk]:
           told.append(value)
           rows.append(number)
         else:
-          broken.append((number, "is no JSON object"))
+          broken.append((number, OBJECT, line.strip()[:40]))
       # As objects: an integer beside a missing one stays an integer.
       frame = pd.DataFrame(told, dtype=object)
       yield Chunk(path.name, np.array(rows, int), frame, broken)

@@ -55,15 +55,18 @@ def test_rows_that_cannot_be_read_are_told_by_their_place(tmp_path):
   read = list(sources.chunks(path))
   assert [n for chunk in read for n in chunk.row] == [2, 4, 6]
   assert [fault for chunk in read for fault in chunk.broken] == [
-    (3, "has 1 fields and not 2"),
-    (5, "has 3 fields and not 2"),
-    (7, "has 1 fields and not 2"),
+    (3, sources.FIELDS, "has 1 fields and not 2"),
+    (5, sources.FIELDS, "has 3 fields and not 2"),
+    (7, sources.FIELDS, "has 1 fields and not 2"),
   ]
   path = tmp_path / "log.jsonl"
   path.write_text('{"a": 1}\n\n{"a"\n[1]\n{"a": null}\n')
   (read,) = sources.chunks(path)
   assert read.row.tolist() == [1, 5]
-  assert [row for row, _ in read.broken] == [3, 4]
+  assert read.broken == [
+    (3, sources.OBJECT, '{"a"'),
+    (4, sources.OBJECT, "[1]"),
+  ]
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
