@@ -14,7 +14,7 @@ import runpy
 import subprocess
 import sys
 
-import seeds
+import record
 
 CONFIG = "configs/family.py"
 SHOWN = ("recall@10", "ndcg@10", "unordered_recall@10", "vectors")
@@ -46,7 +46,7 @@ def main() -> None:
       row["loss"] for row in map(json.loads, lines) if "loss" in row
     ][-1]
     reports[model] = report
-  seeds.write(options.output, rest, models=reports)
+  record.write(options.output, rest, models=reports)
   print(table(reports))
 
 

@@ -9,16 +9,15 @@ Memory is XLA's own figure for a step's temporary buffers.
 
 import argparse
 import dataclasses
-import json
-import os
 import pathlib
-import platform
 import statistics
+import sys
 import tempfile
 import time
 
 import jax
 import jax.numpy as jnp
+import record
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset, pipeline
@@ -36,19 +35,8 @@ def main() -> None:
   parser.add_argument("--batch", type=int, default=32)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args()
-  report = {
-    "machine": {
-      "machine": platform.machine(),
-      "cores": os.cpu_count(),
-      "load": os.getloadavg()[0],
-      "device": jax.devices()[0].device_kind,
-      "jax": jax.__version__,
-    },
-    "steps": steps(options.rounds, options.batch),
-    "memory": memory(),
-  }
-  options.output.parent.mkdir(parents=True, exist_ok=True)
-  options.output.write_text(json.dumps(report, indent=1) + "\n")
+  found = {"steps": steps(options.rounds, options.batch), "memory": memory()}
+  record.write(options.output, sys.argv[1:], **found)
 
 
 def steps(rounds: int, batch: int) -> dict[str, dict[str, float]]:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-import seeds
+import record
 from jaxtyping import Int
 
 from pinrec_jax import config as config_lib
@@ -41,7 +41,7 @@ def main() -> None:
       [*command, f"--workdir={options.workdir}", *rest], check=True
     )
   figures = measure(options.workdir)
-  seeds.write(options.output, rest, figures=figures)
+  record.write(options.output, rest, figures=figures)
   for key, value in figures.items():
     print(f"{key}: recall@{K} {value:.4f}")
 

@@ -10,18 +10,15 @@ start, not padding. The log is prepared first if it has to be.
 
 import argparse
 import itertools
-import json
-import os
 import pathlib
-import platform
 import statistics
 import sys
 import time
 from typing import Any
 
-import grain
 import jax
 import jax.numpy as jnp
+import record
 from absl import flags
 from ml_collections import config_flags
 
@@ -51,23 +48,12 @@ def main() -> None:
   flags.FLAGS([sys.argv[0], f"--config={options.config}", *rest])
   config: config_lib.Config = _CONFIG.value
   config.data.source = options.source
-  report = {
-    "command": [f"--config={options.config}"],
-    "machine": {
-      "machine": platform.machine(),
-      "cores": os.cpu_count(),
-      "load": os.getloadavg()[0],
-      "busy": os.getloadavg()[0] > 1,  # with other work than this
-      "device": jax.devices()[0].device_kind,
-      "python": platform.python_version(),
-      "jax": jax.__version__,
-      "grain": grain.__version__,
-    },
-    "open": opening(config.data, options.rounds),
-    "tokens": tokens(config, options.rounds, options.batches, options.steps),
-  }
-  options.output.parent.mkdir(parents=True, exist_ok=True)
-  options.output.write_text(json.dumps(report, indent=1) + "\n")
+  record.write(
+    options.output,
+    [f"--config={options.config}", *rest],
+    open=opening(config.data, options.rounds),
+    tokens=tokens(config, options.rounds, options.batches, options.steps),
+  )
 
 
 def opening(config: config_lib.Data, rounds: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import sys
 import time
 
 import pandas as pd
-import seeds
+import record
 import tqdm
 
 from pinrec_jax import config as config_lib
@@ -84,7 +84,7 @@ def main() -> None:
     }
     print(json.dumps(found[f"{millions}m"]))
     shutil.rmtree(folder)
-  seeds.write(options.output, rest, prepare=found)
+  record.write(options.output, rest, prepare=found)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import sys
 import tempfile
 
 import numpy as np
+import record
 import seeds
 
 from pinrec_jax import config as config_lib
@@ -96,7 +97,7 @@ def main() -> None:
         f"{report['unshown_recall@10']:.4f} without what was shown"
       )
       reports.append(report)
-  seeds.write(options.output, sys.argv[1:], figures=seeds.summary(reports))
+  record.write(options.output, sys.argv[1:], figures=seeds.summary(reports))
 
 
 if __name__ == "__main__":

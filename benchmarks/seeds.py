@@ -9,14 +9,12 @@ the options goes to pinrec_jax.main.
 
 import argparse
 import json
-import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 
-import jax
+import record
 
 SHOWN = (
   "recall@10", "ndcg@10", "recall@100", "unordered_recall@10", "vectors",
@@ -45,7 +43,7 @@ def main() -> None:
     reports.append(json.loads(report.read_text()))
   figures = summary(reports)
   command = ["--config=" + options.config, *rest]
-  write(options.output, command, figures=figures)
+  record.write(options.output, command, figures=figures)
   print(table(figures))
   print(sweep_table(figures))
 
@@ -62,24 +60,6 @@ def summary(reports: list[dict]) -> dict[str, dict]:
     if isinstance(reports[0][key], int | float)
     for values in [[report[key] for report in reports]]
   }
-
-
-def machine() -> dict[str, str | int | None]:
-  """Returns what the figures were measured on."""
-  return {
-    "machine": platform.machine(),
-    "cores": os.cpu_count(),
-    "device": jax.devices()[0].device_kind,
-    "python": platform.python_version(),
-    "jax": jax.__version__,
-  }
-
-
-def write(path: pathlib.Path, command: list[str], **found: object) -> None:
-  """Writes what was found, with the command and the machine it is of."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  written = {"command": command, "machine": machine(), **found}
-  path.write_text(json.dumps(written, indent=1) + "\n")
 
 
 def table(figures: dict[str, dict[str, float]]) -> str:
