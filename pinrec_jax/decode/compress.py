@@ -13,11 +13,13 @@ def compress(
   *,
   above: float,
 ) -> Float[Array, "b q"]:
-  """Moves the budget of near-duplicate vectors to the earlier one.
+  """Moves the budget of near-duplicate vectors to the one that has more.
 
-  In order, a vector whose cosine with an earlier kept one is above the
-  threshold gives its share to the nearest such (arXiv 2504.10507, embedding
-  compression).
+  From the largest share down, a vector whose cosine with one kept so far is
+  above the threshold gives its share to the nearest such (arXiv 2504.10507,
+  embedding compression). Unlike the paper, which goes by the order they were
+  generated in: that would let an outcome of little budget stand for one of
+  much. Of equal shares the earlier vector comes first.
 
   Args:
     query: unit vectors in the order they were generated.
@@ -32,15 +34,16 @@ def compress(
     query: Float[Array, "q d"], share: Float[Array, "q"]
   ) -> Float[Array, "q"]:
     cosine = query @ query.T
-    place = jnp.arange(share.size)
+    order = jnp.argsort(-share, stable=True)
+    place = jnp.argsort(order)
 
     def visit(share: Float[Array, "q"], own: Int[Array, ""]):
-      kept = (place < own) & (share > 0)
+      kept = (place < place[own]) & (share > 0)
       near = jnp.where(kept, cosine[own], -jnp.inf)
       into = jnp.where(jnp.max(near) > above, jnp.argmax(near), own)
       spent = share[own]
       return share.at[own].add(-spent).at[into].add(spent), None
 
-    return jax.lax.scan(visit, share, place)[0]
+    return jax.lax.scan(visit, share, order)[0]
 
   return jax.vmap(of_one)(jnp.asarray(query), jnp.asarray(share))

@@ -6,9 +6,10 @@ from pinrec_jax.decode import compress
 
 
 def _reference(query, share, above):
+  order = sorted(range(len(share)), key=lambda n: (-share[n], n))
   share = share.copy()
-  for own in range(len(share)):
-    kept = [n for n in range(own) if share[n] > 0]
+  for nth, own in enumerate(order):
+    kept = [n for n in order[:nth] if share[n] > 0]
     if kept:
       near = max(kept, key=lambda n: query[own] @ query[n])
       if query[own] @ query[near] > above:
@@ -29,6 +30,13 @@ def test_equals_the_obvious_loop_and_keeps_the_sum(seed, above):
     want = _reference(query[n], share[n], above)
     np.testing.assert_allclose(got[n], want, atol=1e-6)
   np.testing.assert_allclose(got.sum(-1), 1, atol=1e-5)
+
+
+def test_the_larger_share_stays():
+  query = np.array([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]])
+  share = np.array([[0.1, 0.3, 0.3, 0.3]])
+  got = compress.compress(query, share, above=0.9)
+  np.testing.assert_allclose(got, [[0, 0.4, 0.6, 0]], atol=1e-6)
 
 
 def test_what_is_kept_is_never_near_something_kept():
