@@ -19,11 +19,6 @@ def _least(bound: int, default: Any) -> Any:
   return _checked(default, lambda value: value >= bound, remedy)
 
 
-def _or_any(default: int) -> Any:
-  remedy = "use seconds, 0 or more, or -1 for any"
-  return _checked(default, lambda value: value >= -1, remedy)
-
-
 def _share(default: float) -> Any:
   remedy = "use 0 up to below 1"
   return _checked(default, lambda value: 0 <= value < 1, remedy)
@@ -226,7 +221,9 @@ class Decode:
   offsets: tuple[int, ...] = ()
   # Seconds before the end of training whose choices are asked for, condition;
   # 0 asks for the latest, -1 leaves it unspecified.
-  age: int = _or_any(0)
+  age: int = _checked(
+    0, lambda value: value >= -1, "use seconds, 0 or more, or -1 for any"
+  )
   # Cosine above which two vectors become one. Unlike the paper, which merges
   # at about 0.9: here queries 0.98 apart still retrieve other items.
   merge_above: float = 0.99

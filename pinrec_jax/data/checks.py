@@ -4,10 +4,9 @@ import dataclasses
 import itertools
 import json
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from pinrec_jax.data import sources
@@ -114,33 +113,6 @@ class Sieve:
     told = (f"{file}:{rows[n]} {column}={values[n]!r}" for n in hit)
     self.faults.add(reason, len(hit), told)
     self.good[hit] = False
-
-
-def sieved(
-  pattern: str,
-  field: str,
-  good: Callable[[Sieve], pd.DataFrame],
-  faults: Faults,
-) -> pd.DataFrame:
-  """Returns the good rows of all the files that a field names.
-
-  Args:
-    pattern: the files, as for `sources.files`.
-    field: of config.data.
-    good: rejects rows of a chunk, and returns the others.
-    faults: where those rejected are counted.
-
-  Raises:
-    ValueError: if nothing good is left.
-  """
-  parts = []
-  for path in sources.files(pattern, field):
-    for chunk in sources.chunks(path):
-      sieve = Sieve(chunk, faults)
-      if len(chunk.frame):
-        parts.append(good(sieve))
-  some_good(faults, pattern, field)
-  return pd.concat(parts, ignore_index=True)
 
 
 def some_good(faults: Faults, pattern: str, field: str) -> None:

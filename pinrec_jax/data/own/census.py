@@ -34,6 +34,10 @@ class Census:
       self.gaps + other.gaps,
     )
 
+  def include(self, other: "Census") -> None:
+    """Adds another to this one, so that only the sum is kept."""
+    vars(self).update(vars(self + other))
+
 
 def taken(log: columns.Frame, faults: checks.Faults, before: int) -> Census:
   """Returns the census of a log of whole users.

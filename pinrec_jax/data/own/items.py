@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import catalogue, checks, schema
+from pinrec_jax.data import catalogue, checks, schema, sources
 from pinrec_jax.data.own import columns
 
 
@@ -20,9 +20,14 @@ def read(config: config_lib.Data, faults: checks.Faults) -> columns.Frame:
     ValueError: if a column is missing or nothing good is left.
   """
   own = config.own
-  table: columns.Frame = checks.sieved(
-    config.items, "items", lambda sieve: _good(sieve, own), faults
-  )
+  parts = []
+  for path in sources.files(config.items, "items"):
+    for chunk in sources.chunks(path):
+      sieve = checks.Sieve(chunk, faults)
+      if len(chunk.frame):
+        parts.append(_good(sieve, own))
+  checks.some_good(faults, config.items, "items")
+  table: columns.Frame = pd.concat(parts, ignore_index=True)
   again = table["item"].duplicated()
   faults.add("item listed before", int(again.sum()), table.loc[again, "place"])
   table = table[~again].reset_index(drop=True).drop(columns="place")

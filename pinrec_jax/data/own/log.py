@@ -69,12 +69,11 @@ class OwnLog(builder.Builder):
       rows.write(_good(paths, own, faults))
       of_rows = sum(faults, checks.Faults())
       checks.some_good(of_rows, config.events, "events")
-      found = [census.Census(listed_faults + of_rows)]
-      found[0].faults.check(config.max_bad)
+      found = census.Census(listed_faults + of_rows)
+      found.faults.check(config.max_bad)
       users.write(_whole(rows, own, files, before, found))
-      counted = sum(found, census.Census())
-      log = census.described(counted, listed, config)
-      wrong = census.settled(counted, listed, config)
+      log = census.described(found, listed, config)
+      wrong = census.settled(found, listed, config)
       kept = stack.pop_all()
     return builder.Raw(
       _numbered(kept, users, log),
@@ -105,12 +104,12 @@ def _whole(
   own: config_lib.Own,
   files: Sequence[str],
   before: int,
-  found: list[census.Census],
+  found: census.Census,
 ) -> Iterator[columns.Frame]:
   """Yields the logs of some users each, and adds the census of each."""
   for part in tqdm.tqdm(rows, desc="reading users", unit="part"):
     log, wrong = events.whole(part, own, files)
-    found.append(census.taken(log, wrong, before))
+    found.include(census.taken(log, wrong, before))
     yield log
 
 
