@@ -113,6 +113,7 @@ def _catalogued(
 ) -> Found:
   """Writes and returns what the log's integers mean."""
   table, faults = listed
+  checks.some_good(found.faults, config.events, "events")
   found = found + census.Census(faults)
   wrong = census.settled(found, table, config)
   log = census.described(found, table, config)

@@ -82,6 +82,14 @@ def test_too_many_bad_rows_stop_a_pipeline(log):
     dataset_lib.load(config)
 
 
+def test_a_log_without_a_good_row_stops_a_pipeline(log, tmp_path):
+  config = log(RUNNERS[0])
+  config.events = str(tmp_path / "none.csv")
+  (tmp_path / "none.csv").write_text("user,item,time,click,save\n")
+  with pytest.raises(Exception, match="holds no good row"):
+    dataset_lib.load(config)
+
+
 def test_only_an_own_log_is_prepared_so(log):
   config = log(RUNNERS[0])
   config.name = "kuairand/mini"
