@@ -23,9 +23,9 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset, pipeline
 from pinrec_jax.losses import softmax
 from pinrec_jax.model import pinrec
-from pinrec_jax.train import examples
-from pinrec_jax.train import state as state_lib
-from pinrec_jax.train import step as step_lib
+from pinrec_jax.training import examples
+from pinrec_jax.training import state as state_lib
+from pinrec_jax.training import step as step_lib
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from pinrec_jax.data import splits, synthetic
 from pinrec_jax.evals import metrics
 from pinrec_jax.evals import run as evals_run
 from pinrec_jax.serve import retriever as retriever_lib
-from pinrec_jax.train import loop
+from pinrec_jax.training import loop
 
 CONFIG, K = "configs/synthetic.py", 10
 

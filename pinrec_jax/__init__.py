@@ -6,8 +6,9 @@ over the outcomes and an index finds the items (arXiv 2504.10507).
 
 The package is built in floors; an import points only downwards:
 
-  7 main · 6 train · 5 evals · 4 serve · 3 losses, decode, index · 2 model ·
-  1 data · 0 config, sharding, types, this file
+  9 main · 8 api · 7 modes · 6 training · 5 evals · 4 serve, doctor ·
+  3 losses, decode, index · 2 model · 1 data ·
+  0 config, rules, sharding, this file
 
 Notation, the paper's symbol on the left:
 
@@ -32,4 +33,35 @@ Axis letters in every shape annotation:
   p periods
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the type checker's view of what __getattr__ fetches
+  from pinrec_jax.api import (
+    Config,
+    Retriever,
+    build_index,
+    evaluate,
+    prepare,
+    read_config,
+    train,
+  )
+
 __version__ = "0.1.0"
+__all__ = [
+  "Config",
+  "Retriever",
+  "build_index",
+  "evaluate",
+  "prepare",
+  "read_config",
+  "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+  """Fetches the public interface when it is first used: JAX is slow to load."""
+  if name not in __all__:
+    raise AttributeError(f"module 'pinrec_jax' has no attribute {name!r}")
+  from pinrec_jax import api
+
+  return getattr(api, name)

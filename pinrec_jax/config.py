@@ -199,6 +199,8 @@ class Train:
   refit: bool = False  # train on the validation day too, and keep the last
   weight_decay: float = 0.01
   clip: float = _above(0, 1.0)  # global gradient norm
+  # What the devices must be; a run meant for a GPU is not to crawl on a CPU.
+  device: str = _one_of("any", "cpu", "gpu", "tpu")
   model_axis: int = _above(0, 1)  # devices along the mesh's model axis
   eval_every: int = _above(0, 200)  # steps between validations and checkpoints
   eval_users: int = 2000  # users in a validation; 0: all
@@ -251,7 +253,7 @@ class Evals:
   twin: bool = True  # train and report the unconditioned twin as well
   sweep: tuple[str, ...] = ("is_click", "long_view", "is_like")
   sweep_users: int = 5000  # over which the budget is turned; 0: all
-  examples: int = 3  # users whose history and candidates are printed
+  examples: int = _least(0, 3)  # users whose history and candidates are printed
 
 
 @dataclasses.dataclass(slots=True)

@@ -8,23 +8,18 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from pinrec_jax import api, modes
 from pinrec_jax import config as config_lib
-from pinrec_jax import modes, rules, sharding
-from pinrec_jax.train import loop
-
-MODES = {
-  "demo": modes.demo,
-  "prepare": modes.prepare,
-  "train": modes.train,
-  "evaluate": modes.evaluate,
-  "index": modes.index,
-}
+from pinrec_jax.training import loop
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "What to run; see configs/.", lock_config=True
 )
 _MODE = flags.DEFINE_enum(
-  "mode", "demo", [*MODES, "retrieve"], "Which part of the program to run."
+  "mode",
+  "demo",
+  [*modes.MODES, "retrieve"],
+  "Which part of the program to run.",
 )
 _WORKDIR = flags.DEFINE_string(
   "workdir", "runs/demo", "Folder of checkpoints, logs, plots, report.json."
@@ -46,12 +41,10 @@ def main(argv: list[str]) -> None:
     config.decode.budget = _BUDGET.value
   workdir = pathlib.Path(_WORKDIR.value).expanduser()
   try:
-    rules.validate(config)
-    sharding.join_processes()
     if _MODE.value == "retrieve":
       _retrieve(config, workdir)
     else:
-      _run(config, workdir)
+      modes.run(_MODE.value, config, workdir)
   except (ValueError, OSError, loop.RunDivergedError) as error:
     logging.debug("failed", exc_info=True)
     sys.exit(f"error: {error}")
@@ -59,27 +52,28 @@ def main(argv: list[str]) -> None:
     print(stop, file=sys.stderr)
 
 
-def _run(config: config_lib.Config, workdir: pathlib.Path) -> None:
-  report = MODES[_MODE.value](config, workdir)
-  if jax.process_index() == 0:
-    path = workdir / "report.json"
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    path.write_text(json.dumps(known | report, indent=1) + "\n")
-    print(f"report: {path}")
-
-
 def _retrieve(config: config_lib.Config, workdir: pathlib.Path) -> None:
   name = _HISTORIES.value
   with sys.stdin if name == "-" else open(name, encoding="utf-8") as lines:
-    for line in modes.retrieve(config, workdir, lines):
-      print(line, flush=True)
+    retriever = api.Retriever.load(workdir, config)
+    for answer in retriever.retrieve(lines):
+      print(json.dumps(answer, ensure_ascii=False), flush=True)
+
+
+def _found(word: str) -> str:
+  """Returns --config=FILE with the package's own file where there is none."""
+  flag, _, path = word.partition("=")
+  if flag.lstrip("-") != "config" or not path:
+    return word
+  file, colon, argument = path.partition(":")
+  return f"{flag}={api.find_config(file)}{colon}{argument}"
 
 
 def _parse(argv: list[str]) -> list[str]:
   """Reads the flags; a field the configuration lacks is a plain error."""
   try:
-    return app.parse_flags_with_usage(argv)
-  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    return app.parse_flags_with_usage([_found(word) for word in argv])
+  except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
     sys.exit(f"error: {error}")
 
 

@@ -1,27 +1,66 @@
 """What the program does, one function a mode."""
 
 import dataclasses
-import itertools
 import json
 import pathlib
 import time
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import config_json, rules, sharding
+from pinrec_jax import doctor as doctor_lib
 from pinrec_jax.data import checks, profile, splits
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.evals import plots, tables
 from pinrec_jax.evals import run as evals_run
-from pinrec_jax.serve import artifact, requests
+from pinrec_jax.serve import artifact
 from pinrec_jax.serve import retriever as retriever_lib
-from pinrec_jax.train import loop
+from pinrec_jax.training import loop
 
 TWIN = "uc"  # the unconditioned twin's folder within a run's
+
+
+def run(
+  mode: str, config: config_lib.Config, workdir: pathlib.Path
+) -> dict[str, Any]:
+  """Runs a mode and adds what it found to the work folder's report.json.
+
+  Args:
+    mode: one of MODES.
+    config: checked before anything else.
+    workdir: made if need be.
+  """
+  rules.validate(config)
+  if mode != "doctor":  # which says so itself, among the rest
+    sharding.join_processes()
+    sharding.require(config.train.device)
+  report = MODES[mode](config, workdir)
+  if _first():
+    workdir.mkdir(parents=True, exist_ok=True)
+    path = workdir / "report.json"
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(known | report, indent=1) + "\n")
+    print(f"report: {path}")
+  return report
+
+
+def doctor(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
+  """Prints what a run would stand on.
+
+  Raises:
+    ValueError: naming all that is wrong, once all has been printed.
+  """
+  found = list(doctor_lib.examine(config, workdir))
+  for name, value, remedy in found:
+    _say(f"{'!!' if remedy else 'ok'}  {name:24} {value}")
+  wrong = [f"{name}: {remedy}" for name, _, remedy in found if remedy]
+  if wrong:
+    raise ValueError("\n  ".join([f"{len(wrong)} to mend", *wrong]))
+  return {f"doctor/{name}": value for name, value, _ in found}
 
 
 def prepare(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
@@ -55,47 +94,6 @@ def evaluate(
 def index(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
   """Builds the index of the best checkpoint and writes it."""
   return _write_index(config, _load(config), workdir)[0]
-
-
-def retrieve(
-  config: config_lib.Config,
-  workdir: pathlib.Path,
-  lines: Iterable[str],
-) -> Iterator[str]:
-  """Yields a line of JSON, the candidates, for each line, a history.
-
-  Raises:
-    ValueError: on a bad budget, surface or history, before any output of the
-      batch it is in.
-  """
-  folder = workdir / "index"
-  known, step = artifact.read(folder)
-  trained = loop.best(config, known, workdir)
-  if trained.step != step:
-    raise ValueError(
-      f"the index in {folder} is of step {step}, the best checkpoint is of "
-      f"step {trained.step}; run --mode=index again"
-    )
-  retriever = artifact.load(
-    folder, config, trained.model, trained.params, known
-  )
-  budget = retriever.budget()
-  key, served = jax.random.key(config.train.seed), 0
-  numbered = ((n, t) for n, t in enumerate(lines, start=1) if t.strip())
-  while batch := list(itertools.islice(numbered, config.evals.batch)):
-    read = [
-      requests.parse(line, number, known=known, retriever=retriever)
-      for number, line in batch
-    ]
-    # Rounded up to a power of two, so that few sizes are ever compiled.
-    padded = read + read[:1] * ((1 << (len(read) - 1).bit_length()) - len(read))
-    tokens, features = requests.rows(padded, retriever.longest)
-    vectors = retriever.vectors(tokens, features, budget, key, served)
-    served += len(read)
-    seen = [request.seen for request in padded]
-    found = retriever.candidates(vectors, seen, config.decode.candidates)
-    for place, request in enumerate(read):
-      yield requests.response(request, found, place, known)
 
 
 def demo(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
@@ -154,6 +152,8 @@ def _fit(
   workdir: pathlib.Path,
 ) -> dict[str, Any]:
   workdir.mkdir(parents=True, exist_ok=True)
+  if _first():
+    config_json.save(config, workdir / "config.json")
   report = loop.train(config, dataset, workdir)
   if "inherited_step" in report:
     _say(
@@ -245,7 +245,8 @@ def _measure(
       plots.budget_sweep(rows, workdir / "budget_sweep.png")
     _say(tables.sweep(rows, max(evals.cutoffs)))
     report |= tables.flat(rows, "sweep")
-  _say(tables.examples(retriever, dataset.catalogue, cases, evals.examples))
+  if evals.examples:
+    _say(tables.examples(retriever, dataset.catalogue, cases, evals.examples))
   return report
 
 
@@ -261,3 +262,13 @@ def _twin(config: config_lib.Config) -> config_lib.Config:
       config.decode, budget="", surface="", item_type="", offsets=()
     ),
   )
+
+
+MODES = {
+  "doctor": doctor,
+  "demo": demo,
+  "prepare": prepare,
+  "train": train,
+  "evaluate": evaluate,
+  "index": index,
+}

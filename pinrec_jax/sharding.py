@@ -23,8 +23,16 @@ RULES = (
 )
 
 
+# Where process 0 listens, how many there are, which this is.
+ENVIRONMENT = (
+  "JAX_COORDINATOR_ADDRESS",
+  "JAX_NUM_PROCESSES",
+  "JAX_PROCESS_ID",
+)
+
+
 def join_processes() -> None:
-  """Joins the run that the environment names, if it names one.
+  """Joins the run that the environment names, if it names one, once.
 
   JAX_COORDINATOR_ADDRESS is HOST:PORT of process 0; JAX_NUM_PROCESSES and
   JAX_PROCESS_ID say how many there are and which this is.
@@ -32,18 +40,30 @@ def join_processes() -> None:
   Raises:
     ValueError: if the address is set and one of the numbers is not.
   """
-  address = os.environ.get("JAX_COORDINATOR_ADDRESS")
-  if not address:
+  coordinator, *numbers = ENVIRONMENT
+  address = os.environ.get(coordinator)
+  if not address or jax.distributed.is_initialized():
     return
-  numbers = ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
   missing = [name for name in numbers if not os.environ.get(name, "").isdigit()]
   if missing:
     raise ValueError(
-      f"JAX_COORDINATOR_ADDRESS is {address!r} but {missing[0]} is "
+      f"{coordinator} is {address!r} but {missing[0]} is "
       f"{os.environ.get(missing[0])!r}; set it to a whole number"
     )
   processes, process = (int(os.environ[name]) for name in numbers)
   jax.distributed.initialize(address, processes, process)
+
+
+def require(kind: str) -> None:
+  """Raises ValueError unless the devices are of a kind; "any" are."""
+  found = jax.default_backend()
+  if kind not in ("any", found):
+    extras = {"gpu": "cuda12 or cuda13", "tpu": "tpu"}
+    remedy = f"install pinrec-jax[{extras.get(kind)}] and its driver, or "
+    raise ValueError(
+      f"train.device is {kind!r} and the devices here are {found!r}; "
+      f"{remedy * (kind in extras)}run with --config.train.device=any"
+    )
 
 
 def device_mesh(model: int = 1, devices: Sequence[Any] | None = None) -> Mesh:

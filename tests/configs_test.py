@@ -10,9 +10,9 @@ import pytest
 from pinrec_jax import rules
 from pinrec_jax.data import pipeline
 from pinrec_jax.model import pinrec
-from pinrec_jax.train import examples
-from pinrec_jax.train import state as state_lib
-from pinrec_jax.train import step as step_lib
+from pinrec_jax.training import examples
+from pinrec_jax.training import state as state_lib
+from pinrec_jax.training import step as step_lib
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 

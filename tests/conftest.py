@@ -136,7 +136,7 @@ def untrained(world):
 
   from pinrec_jax.model import pinrec
   from pinrec_jax.serve import retriever
-  from pinrec_jax.train import state
+  from pinrec_jax.training import state
 
   weights = {}
 

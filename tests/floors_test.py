@@ -7,15 +7,17 @@ import pinrec_jax
 
 ROOT = pathlib.Path(pinrec_jax.__file__).parent
 FLOORS = {
-  **dict.fromkeys(("__init__", "types", "config", "rules", "sharding"), 0),
+  **dict.fromkeys(("__init__", "types", "config", "config_json"), 0),
+  **dict.fromkeys(("rules", "sharding"), 0),
   "data": 1,
   "model": 2,
   **dict.fromkeys(("losses", "decode", "index"), 3),
-  "serve": 4,
+  **dict.fromkeys(("serve", "doctor"), 4),
   "evals": 5,
-  "train": 6,
+  "training": 6,
   "modes": 7,
-  "main": 8,
+  "api": 8,
+  "main": 9,
 }
 
 

@@ -10,8 +10,8 @@ from pinrec_jax.data import histories, profile, splits
 from pinrec_jax.evals import run
 from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever
-from pinrec_jax.train import examples
-from pinrec_jax.train import state as state_lib
+from pinrec_jax.training import examples
+from pinrec_jax.training import state as state_lib
 
 START = 1_700_000_000
 # Item and action, in the order of the file; u is a usual user.

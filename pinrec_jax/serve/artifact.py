@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import config_json
 from pinrec_jax.data import catalogue
 from pinrec_jax.index import approximate, exact
 from pinrec_jax.model import items, pinrec
@@ -21,7 +22,7 @@ def save(
   *,
   step: int,
 ) -> None:
-  """Writes the index, its vectors and the catalogue.
+  """Writes the index, its vectors, the catalogue and the configuration.
 
   Args:
     retriever: whose index it is.
@@ -33,6 +34,7 @@ def save(
   told = folder / "index.json"
   told.unlink(missing_ok=True)
   known.save(folder)
+  config_json.save(retriever.config, folder / "config.json")
   np.save(folder / "vectors.npy", retriever.embedded)
   np.save(folder / "rows.npy", retriever.features.rows)
   index = retriever.index

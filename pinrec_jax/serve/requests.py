@@ -1,4 +1,4 @@
-"""Requests and responses as JSON lines, checked before any work."""
+"""Requests and responses, checked before any work."""
 
 import json
 from collections.abc import Mapping
@@ -23,13 +23,15 @@ class Request(NamedTuple):
 
 
 def parse(
-  line: str,
+  line: str | Mapping[str, Any],
   number: int,
   *,
   known: catalogue.Catalogue,
   retriever: retriever_lib.Retriever,
 ) -> Request:
-  """Reads a line such as {"user": "u", "events": [{"item": 7, ...}]}.
+  """Reads a request such as {"user": "u", "events": [{"item": 7, ...}]}.
+
+  It is a mapping, or a line of JSON.
 
   An event has an item and, all optional, a list of actions, a surface, a time
   in unix seconds and, for an item the catalogue lacks, its item type and its
@@ -40,18 +42,19 @@ def parse(
   reason to leave an item out.
 
   Raises:
-    ValueError: naming the line, the user and the field at fault.
+    ValueError: naming the line or request, the user and the field at fault.
   """
+  at = f"line {number}" if isinstance(line, str) else f"request {number}"
   try:
-    given = json.loads(line)
+    given = json.loads(line) if isinstance(line, str) else line
     user, told = str(given["user"]), list(given["events"])
     context = [given["context"]] if given.get("context") else []
   except (ValueError, KeyError, TypeError) as error:
     raise ValueError(
-      f"line {number} is no request ({error!r}); write "
+      f"{at} is no request ({error!r}); write "
       '{"user": "u1", "events": [{"item": 7}]}'
     ) from error
-  where, config = f"line {number}, user {user!r}", retriever.config
+  where, config = f"{at}, user {user!r}", retriever.config
   try:
     every = told + context
     events = _events(every, known, context=len(context))
@@ -187,8 +190,8 @@ def response(
   found: retriever_lib.Candidates,
   place: int,
   known: catalogue.Catalogue,
-) -> str:
-  """Returns one user's candidates as a line of JSON."""
+) -> dict[str, Any]:
+  """Returns one user's candidates, fit for JSON."""
   names = (*known.vocabulary.outcome_names, None)  # -1 is the last: unspecified
   columns = zip(
     found.item[place],
@@ -213,4 +216,4 @@ def response(
   }
   if request.unknown:
     answer["unknown_items"] = request.unknown
-  return json.dumps(answer, ensure_ascii=False)
+  return answer

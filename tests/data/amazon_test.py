@@ -8,7 +8,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import schema, splits
 from pinrec_jax.model import items, pinrec
-from pinrec_jax.train import state as state_lib
+from pinrec_jax.training import state as state_lib
 
 ITEMS = """\
 item,asin,attributes,gram_text_id

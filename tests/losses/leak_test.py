@@ -12,8 +12,8 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import pipeline
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
-from pinrec_jax.train import examples
-from pinrec_jax.train import state as state_lib
+from pinrec_jax.training import examples
+from pinrec_jax.training import state as state_lib
 
 ROWS, LENGTH = 3, 24
 

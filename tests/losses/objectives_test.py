@@ -9,8 +9,8 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import pipeline
 from pinrec_jax.losses import objectives, sampling, sketch, softmax
 from pinrec_jax.model import pinrec
-from pinrec_jax.train import examples
-from pinrec_jax.train import state as state_lib
+from pinrec_jax.training import examples
+from pinrec_jax.training import state as state_lib
 
 EDGES = (43_201, 100_000)  # the world's events are half a day apart
 HALF_DAY = 43_200

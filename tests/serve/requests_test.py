@@ -207,7 +207,7 @@ def test_response_tells_each_candidate_and_what_was_unknown(parse, world, text):
     offset=np.array([[0, 0], [60, -1]]),
     step=np.array([[0, 0], [0, 1]]),
   )
-  answer = json.loads(requests.response(request, found, 1, known))
+  answer = requests.response(request, found, 1, known)
   assert answer == {
     "user": "u",
     "candidates": [
@@ -229,7 +229,7 @@ def test_response_tells_each_candidate_and_what_was_unknown(parse, world, text):
     "unknown_items": ["new"],
   }
   answer = requests.response(parse([KNOWN]), found, 1, world.catalogue)
-  assert "unknown_items" not in json.loads(answer)
+  assert "unknown_items" not in answer
 
 
 def test_the_context_of_a_request_is_read_last(world, small, untrained):

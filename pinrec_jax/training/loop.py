@@ -18,9 +18,9 @@ from pinrec_jax.evals import metrics as metrics_lib
 from pinrec_jax.evals import run as evals_run
 from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever as retriever_lib
-from pinrec_jax.train import checkpoint, examples, logs, stops
-from pinrec_jax.train import state as state_lib
-from pinrec_jax.train import step as step_lib
+from pinrec_jax.training import checkpoint, examples, logs, stops
+from pinrec_jax.training import state as state_lib
+from pinrec_jax.training import step as step_lib
 from pinrec_jax.types import Number
 
 

@@ -13,7 +13,7 @@ import pytest
 SCRIPT = """
 import pathlib, pickle, sys
 from pinrec_jax import config as config_lib, sharding
-from pinrec_jax.train import loop
+from pinrec_jax.training import loop
 
 sharding.join_processes()
 config, world = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())

@@ -11,7 +11,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
-from pinrec_jax.train import state as state_lib
+from pinrec_jax.training import state as state_lib
 from pinrec_jax.types import Params
 
 Metrics = dict[str, Real[Array, ""]]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.train import logs, loop
+from pinrec_jax.training import logs, loop
 
 
 @pytest.fixture
