@@ -66,7 +66,7 @@ class Amazon(builder.Builder):
     log = builder.read(self.source / SEQUENCES, _sequences)
     log = log.assign(time=np.nan, surface=0, engaged=True, review=True)
     return builder.Raw(
-      [log],
+      [[log]],
       _features(builder.read(self.source / ITEMS, pd.read_csv)),
       np.unique(log["item"].to_numpy()),
       {"outcomes": len(OUTCOMES), "surfaces": ("unknown",)},

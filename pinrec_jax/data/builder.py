@@ -4,7 +4,7 @@ import abc
 import hashlib
 import pathlib
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -19,7 +19,10 @@ from pinrec_jax.data import archives, catalogue, checks, records
 class Raw(NamedTuple):
   """A log as its files hold it."""
 
-  log: Iterable[pd.DataFrame]  # as for `records.examples`; a user is in one
+  # As for `records.examples`; a user is in one table. Each of the logs becomes
+  # a split, which is in memory when it is written: TFDS sorts it, and from a
+  # gigabyte on it would need TensorFlow.
+  logs: Sequence[Iterable[pd.DataFrame]]
   items: pd.DataFrame  # as for `catalogue.encode`
   candidates: Shaped[np.ndarray, "c"]  # ids that may be recommended
   names: Mapping[str, Any]  # what else the vocabulary needs
@@ -96,7 +99,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
     if not self.data.source and variant in self.ARCHIVES:
       self._fetched = archives.fetch(self.ARCHIVES[variant], dl_manager)
     try:
-      log, items, candidates, names, faults = self.raw()
+      logs, items, candidates, names, faults = self.raw()
     except KeyError as error:
       if not self.data.source:
         raise
@@ -107,7 +110,10 @@ class Builder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
     known = catalogue.encode(items, candidates, actions=self.actions, **names)
     known.save(pathlib.Path(self.data_path))
     faults.save(pathlib.Path(self.data_path))
-    return {"users": self._generate_examples(log, known)}
+    examples = [self._generate_examples(log, known) for log in logs]
+    if len(examples) == 1:
+      return {"users": examples[0]}
+    return {f"users_{n:04}": some for n, some in enumerate(examples)}
 
   def _generate_examples(
     self, log: Iterable[pd.DataFrame], known: catalogue.Catalogue

@@ -133,6 +133,10 @@ def _read(
 ) -> Iterator[tuple[str, schema.Events]]:
   """Yields the users and their events from the records."""
   # The decorator of TFDS hides the parameter from the type checker.
-  source = builder.as_data_source("users")  # pyright: ignore[reportCallIssue]
-  for example in tqdm.tqdm(source, desc="reading users", unit="user"):
-    yield example["user"].decode(), records.events(example)
+  opened = builder.as_data_source  # pyright: ignore[reportCallIssue]
+  total = sum(split.num_examples for split in builder.info.splits.values())
+  with tqdm.tqdm(total=total, desc="reading users", unit="user") as bar:
+    for name in sorted(builder.info.splits):
+      for example in opened(name):
+        yield example["user"].decode(), records.events(example)
+        bar.update()

@@ -157,7 +157,7 @@ class Kuairand(builder.Builder):
     log, items, faults = LAYOUTS[self.builder_config.name](self.source)
     log["engaged"] = log[[*OUTCOMES, "long_watch"]].fillna(0).any(axis=1)
     return builder.Raw(
-      records.parts(log.sort_values("user", kind="stable")),
+      [records.parts(log.sort_values("user", kind="stable"))],
       _features(items),
       # All videos the log shows in the training and test period.
       np.unique(log.loc[log["time"].notna(), "item"].to_numpy()),

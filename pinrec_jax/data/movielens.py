@@ -136,7 +136,7 @@ class Movielens(builder.Builder):
     # Films nobody rated are in no published candidate set.
     rated = _features(movies.loc[movies["movie_id"].isin(log["item"])])
     return builder.Raw(
-      records.parts(log),
+      [records.parts(log)],
       rated,
       rated["item"].to_numpy(),
       {

@@ -47,7 +47,7 @@ class Otto(builder.Builder):
     ).drop(columns="type")
     items = pd.DataFrame({"item": log["item"].unique(), "item_type": "product"})
     return builder.Raw(
-      [log],
+      [[log]],
       items,
       items["item"].to_numpy(),
       {

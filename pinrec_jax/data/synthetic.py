@@ -22,6 +22,7 @@ START = 1_700_000_000  # unix seconds
 STAY, NEXT = 0.3, 0.5  # chances of the same topic and of the one after it
 LIKED, OTHER = 0.8, 0.1  # chances of an item's own outcome and of the other
 USERS = 4096  # made at once
+SPLIT = 1 << 23  # events that are prepared in one piece, or so
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,25 +75,33 @@ def _drawn(
   return np.sum(rng.random((len(bound), 1)) > bound / bound[:, -1:], -1)
 
 
-def logs(config: config_lib.Synthetic) -> Iterator[pd.DataFrame]:
-  """Yields the log, some users at a time; each depends on the seed alone."""
+def logs(
+  config: config_lib.Synthetic, users: range | None = None
+) -> Iterator[pd.DataFrame]:
+  """Yields the log, some users at a time; each depends on the seed alone.
+
+  Args:
+    config: of the world.
+    users: whose log it is, beginning at a multiple of USERS; None: all's.
+  """
   known = world(config)
   per_topic = [np.flatnonzero(known.topic == t) for t in range(config.topics)]
-  for first in range(0, config.users, USERS):
+  users = range(config.users) if users is None else users
+  for first in users[::USERS]:
     rng = np.random.default_rng([config.seed, first])
-    users = np.arange(first, min(first + USERS, config.users))
-    topic = rng.integers(config.topics, size=len(users))
-    time = START + rng.integers(86_400, size=len(users))
+    some = np.arange(first, min(first + USERS, users.stop))
+    topic = rng.integers(config.topics, size=len(some))
+    time = START + rng.integers(86_400, size=len(some))
     parts = []
     for _ in range(config.events):
       shown = _drawn(rng, known.moves[topic])
-      item = np.zeros_like(users)
+      item = np.zeros_like(some)
       for t, own in enumerate(per_topic):
         here = shown == t
         item[here] = rng.choice(own, here.sum(), p=known.share[own])
-      acted = rng.random((2, len(users))) < known.outcome[:, item]
-      time = time + rng.integers(60, 2 * config.gap - 60, size=len(users))
-      parts.append([users, item, time, *acted])
+      acted = rng.random((2, len(some))) < known.outcome[:, item]
+      time = time + rng.integers(60, 2 * config.gap - 60, size=len(some))
+      parts.append([some, item, time, *acted])
       topic = np.where(acted.any(0), known.topic[item], topic)
     columns = ("user", "item", "time", *OUTCOMES)
     log = pd.DataFrame(
@@ -122,8 +131,10 @@ class Synthetic(builder.Builder):
     """Makes the world."""
     config = self.data.synthetic
     items = pd.DataFrame({"item": np.arange(config.items), "item_type": "item"})
+    every = range(config.users)
+    size = USERS * max(1, SPLIT // (USERS * config.events))
     return builder.Raw(
-      logs(config),
+      [logs(config, every[n : n + size]) for n in every[::size]],
       items,
       items["item"].to_numpy(),
       {

@@ -58,3 +58,23 @@ def test_users_are_the_same_in_a_larger_world(monkeypatch):
   for one, other in zip(whole, synthetic.logs(larger), strict=False):
     assert one.equals(other)
   assert not whole[0]["item"].equals(whole[1]["item"])
+
+
+def test_a_large_world_is_prepared_in_pieces(tmp_path, monkeypatch):
+  monkeypatch.setattr(synthetic, "USERS", 20)
+  config = dataclasses.replace(CONFIG, users=50)
+  data = config_lib.Data(
+    name="synthetic", prepared=str(tmp_path / "one"), synthetic=config
+  )
+  whole = dataset_lib.load(data)
+  monkeypatch.setattr(synthetic, "SPLIT", 1)
+  pieces = dataset_lib.load(
+    dataclasses.replace(data, prepared=str(tmp_path / "many"))
+  )
+  assert (
+    len({p.name.split("-")[1] for p in pieces.folder.glob("*record*")}) == 3
+  )
+  assert len(whole.users) == len(pieces.users) == 50
+  order = np.argsort(pieces.users)[np.argsort(np.argsort(whole.users))]
+  for events, place in zip(whole.events, order, strict=True):
+    assert events.item.tolist() == pieces.events[place].item.tolist()

@@ -4,7 +4,7 @@ import contextlib
 import pathlib
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -75,8 +75,11 @@ class OwnLog(builder.Builder):
       log = census.described(found, listed, config)
       wrong = census.settled(found, listed, config)
       kept = stack.pop_all()
+    groups = users.groups(parts.GROUP)
+    logs = [_numbered(users.read(group), log) for group in groups]
+    logs[-1] = _closing(kept, logs[-1])
     return builder.Raw(
-      _numbered(kept, users, log),
+      logs,
       log.items,
       log.candidates,
       log.names,
@@ -114,9 +117,16 @@ def _whole(
 
 
 def _numbered(
-  kept: contextlib.ExitStack, users: parts.Parts, log: census.Described
+  parts_of_users: Iterable[columns.Frame], log: census.Described
 ) -> Iterator[columns.Frame]:
-  """Yields the logs as they are prepared, and lets go of them at the end."""
+  """Yields the logs as they are prepared."""
+  for part in parts_of_users:
+    yield log.numbered(part)
+
+
+def _closing(
+  kept: contextlib.ExitStack, last: Iterator[columns.Frame]
+) -> Iterator[columns.Frame]:
+  """Yields the last logs and lets go of what all were read from."""
   with kept:
-    for part in users:
-      yield log.numbered(part)
+    yield from last

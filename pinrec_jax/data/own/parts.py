@@ -17,6 +17,7 @@ from pinrec_jax.data.own import columns
 hash_array: Any = pandas.util.hash_array
 BYTES = 1 << 24  # of a log's files for each part
 MOST = 512  # parts; each is an open file
+GROUP = 1 << 26  # bytes of parts that are prepared in one piece
 
 
 def how_many(files: Iterable[pathlib.Path]) -> int:
@@ -69,10 +70,27 @@ class Parts:
           writers[number].write_table(table)
 
   def __iter__(self) -> Iterator[columns.Frame]:
-    for number in range(self._count):
+    return self.read(range(self._count))
+
+  def read(self, numbers: Iterable[int]) -> Iterator[columns.Frame]:
+    """Yields some of the parts; those without a row are left out."""
+    for number in numbers:
       if self._path(number).is_file():
         with pa.ipc.open_file(str(self._path(number))) as file:
           yield file.read_all().to_pandas()
+
+  def groups(self, size: int) -> list[list[int]]:
+    """Returns the parts that have rows, together in groups of some bytes."""
+    groups: list[list[int]] = []
+    filled = size
+    for number in range(self._count):
+      if self._path(number).is_file():
+        if filled >= size:
+          groups.append([])
+          filled = 0
+        groups[-1].append(number)
+        filled += self._path(number).stat().st_size
+    return groups
 
   def _path(self, number: int) -> pathlib.Path:
     return self._folder / f"part-{number}.arrow"

@@ -10,6 +10,7 @@ import pytest
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import checks, histories, schema
 from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data.own import parts
 
 EVENTS = """user,item,time,action,surface
 u1,7,1700000000,click,feed
@@ -181,6 +182,21 @@ def test_a_second_preparation_knows_its_result(own, monkeypatch):
   config.own.ignore = ""  # asked for otherwise, it is read again
   with pytest.raises(TypeError):
     dataset_lib.load(config)
+
+
+def test_a_large_log_is_prepared_in_pieces(own, monkeypatch):
+  monkeypatch.setattr(parts, "BYTES", 50)  # of the file, for each part
+  whole = dataset_lib.load(own())
+  monkeypatch.setattr(parts, "GROUP", 1)
+  pieces = dataset_lib.load(own(events=EVENTS + "\n"))
+  assert pieces.folder != whole.folder
+  splits = {path.name.split("-")[1] for path in pieces.folder.glob("*record*")}
+  assert len(splits) > 1
+  found = dict(zip(pieces.users, pieces.events, strict=True))
+  assert sorted(found) == sorted(whole.users)
+  for user, events in zip(whole.users, whole.events, strict=True):
+    assert found[user].item.tolist() == events.item.tolist()
+  assert not list(pieces.folder.parents[3].glob("rows-*"))
 
 
 def test_an_action_may_have_a_column_of_its_own(own):
