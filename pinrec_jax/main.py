@@ -10,6 +10,8 @@ from ml_collections import config_flags
 
 from pinrec_jax import api, modes
 from pinrec_jax import config as config_lib
+from pinrec_jax.claims import run as claims_run
+from pinrec_jax.claims import suite
 from pinrec_jax.training import loop
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -18,7 +20,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 _MODE = flags.DEFINE_enum(
   "mode",
   "demo",
-  [*modes.MODES, "retrieve"],
+  [*modes.MODES, "retrieve", "reproduce"],
   "Which part of the program to run.",
 )
 _WORKDIR = flags.DEFINE_string(
@@ -36,11 +38,20 @@ def main(argv: list[str]) -> None:
   """Parses, checks, dispatches."""
   if len(argv) > 1:
     raise app.UsageError(f"unexpected arguments {argv[1:]}; use --name=value")
-  config: config_lib.Config = _CONFIG.value
-  if _BUDGET.value is not None:
-    config.decode.budget = _BUDGET.value
+  config: config_lib.Config | suite.Suite = _CONFIG.value
   workdir = pathlib.Path(_WORKDIR.value).expanduser()
   try:
+    if isinstance(config, suite.Suite) != (_MODE.value == "reproduce"):
+      raise ValueError(
+        f"--mode={_MODE.value} does not go with --config={_CONFIG.name}; "
+        "--mode=reproduce and configs/claims.py go together"
+      )
+    if isinstance(config, suite.Suite):
+      claims_run.reproduce(config, workdir)
+      print(f"report: {workdir / 'report.md'}")
+      return
+    if _BUDGET.value is not None:
+      config.decode.budget = _BUDGET.value
     if _MODE.value == "retrieve":
       _retrieve(config, workdir)
     else:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pinrec_jax import rules
+from pinrec_jax.claims import suite
 from pinrec_jax.data import pipeline
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import examples
@@ -29,8 +30,21 @@ def _module(name):
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=str)
 def test_is_valid_and_names_its_command(path):
   module = _module(path.stem)
-  rules.validate(module.get_config())
+  config = module.get_config()
+  if isinstance(config, suite.Suite):
+    assert suite.trainings(config)
+  else:
+    rules.validate(config)
   assert f"--config=configs/{path.name}" in str(module.__doc__)
+
+
+@pytest.mark.parametrize("log", _module("claims").LOGS)
+def test_claims_hold_together_on_every_log(log):
+  module = _module("claims")
+  every = module.get_config(log)
+  assert suite.trainings(every)
+  for row in every.rows:
+    assert module.get_config(f"{log}/{row}").rows == {row: every.rows[row]}
 
 
 @pytest.mark.parametrize("log", _module("family").LOGS)

@@ -15,7 +15,7 @@ FLOORS = {
   **dict.fromkeys(("serve", "doctor"), 4),
   "evals": 5,
   "training": 6,
-  "modes": 7,
+  **dict.fromkeys(("modes", "claims"), 7),
   "api": 8,
   "main": 9,
 }

@@ -129,3 +129,34 @@ def profile(found: profile_lib.Profile, path: pathlib.Path) -> None:
   for axes in row[:-1]:
     axes.spines[["top", "right"]].set_visible(False)
   _finish(figure, row[-1], path)
+
+
+def arms(
+  means: Mapping[str, Mapping[str, Mapping[str, float]]],
+  metrics: Sequence[str],
+  path: pathlib.Path,
+) -> None:
+  """Plots what arms reach beside the first of them, a line a metric.
+
+  Args:
+    means: by arm and metric, the mean and the spread over seeds.
+    metrics: to show.
+    path: of the plot.
+  """
+  figure, axes = plt.subplots(figsize=(10, 4))
+  first = next(iter(means.values()))
+  for name in metrics:
+    one = first[name]["mean"] or 1.0
+    axes.errorbar(
+      range(len(means)),
+      [100 * (found[name]["mean"] / one - 1) for found in means.values()],
+      yerr=[100 * found[name]["spread"] / one for found in means.values()],
+      marker="o",
+      capsize=3,
+      label=f"{name} (first: {first[name]['mean']:.4g})",
+    )
+  axes.axhline(0, color="0.5", linewidth=0.8)
+  axes.set_xticks(range(len(means)), list(means), rotation=15, ha="right")
+  axes.set_ylabel("beside the first, %")
+  axes.legend()
+  _finish(figure, axes, path)

@@ -1,0 +1,128 @@
+"""A suite runs, is stopped, goes on, and tells what it found."""
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.claims import run, suite
+from pinrec_jax.training import loop
+
+UC = {"model.conditioned": False, "decode.budget": ""}
+SHORT = {"train.steps": 2, "train.eval_every": 2}
+ROWS = {
+  "conditioning": suite.Row(
+    "Asked for saves, it finds saves.",
+    {
+      "UC": suite.Arm(UC),
+      "save": suite.Arm(ask={"decode.budget": "save:1"}),
+      "click": suite.Arm(ask={"decode.budget": "click:1"}),
+    },
+    ("recall@3", "recall@3/save"),
+    (suite.Test("save", "click", "recall@3/save", 0.01),),
+  ),
+  "stages": suite.Row(
+    "Two stages find more than one.",
+    {"one": suite.Arm(), "two": suite.Arm(SHORT, after=suite.Arm())},
+    ("recall@6",),
+    (suite.Test("two", "one", "recall@6"),),
+  ),
+}
+
+
+@pytest.fixture
+def claims(tmp_path):
+  config = config_lib.Config()
+  config.data = config_lib.Data(
+    name="synthetic",
+    prepared=str(tmp_path / "prepared"),
+    length=16,
+    synthetic=config_lib.Synthetic(users=60, items=40, topics=4, events=20),
+  )
+  config.model = config_lib.Model(width=16, dim=16, layers=1, rows=64)
+  config.loss = config_lib.Loss(in_batch=32, uniform=8)
+  config.train = config_lib.Train(steps=4, warmup=1, batch=8, eval_every=4)
+  config.evals = config_lib.Evals(cutoffs=(3, 6), twin=False, sweep=())
+  config.index.kind = "exact"
+  return suite.Suite(config, dict(ROWS), seeds=2)
+
+
+def test_models_are_trained_once_and_asked_for_all(claims):
+  known = suite.trainings(claims)
+  assert [len(training.asked) for training in known.values()] == [1, 3, 1]
+  assert list(known)[1] == list(known.values())[2].after
+  claims.base.data.prepared = "elsewhere"
+  assert list(suite.trainings(claims)) == list(known)
+  claims.base.data.length = 17
+  assert not set(suite.trainings(claims)) & set(known)
+
+
+def test_a_stopped_suite_goes_on_and_runs_nothing_twice(
+  claims, tmp_path, monkeypatch, capsys
+):
+  trained = []
+  train = loop.train
+
+  def stopping(config, dataset, workdir):
+    if len(trained) == 4:
+      raise loop.RunStoppedError("stopped")
+    trained.append((config.train.seed, config.train.start_from))
+    return train(config, dataset, workdir)
+
+  monkeypatch.setattr(loop, "train", stopping)
+  with pytest.raises(loop.RunStoppedError):
+    run.reproduce(claims, tmp_path / "claims")
+  report = json.loads((tmp_path / "claims" / "report.json").read_text())
+  # Of the second seed UC alone was trained, so the rows have one each.
+  assert {row["seeds"] for row in report["rows"].values()} == {1}
+  assert "hours left" in capsys.readouterr().out
+
+  monkeypatch.setattr(loop, "train", train)
+  report = run.reproduce(claims, tmp_path / "claims")
+  assert [seed for seed, _ in trained] == [0, 0, 0, 1]
+  first = pathlib.Path(trained[2][1])
+  assert json.loads((first / "config.json").read_text())["train"]["steps"] == 4
+  rows = report["rows"]
+  assert {row["seeds"] for row in rows.values()} == {2}
+  (verdict,) = rows["conditioning"]["verdicts"]
+  arms = rows["conditioning"]["arms"]
+  assert set(arms) == {"UC", "save", "click"}
+  assert verdict["paper"] == 0.01
+  assert verdict["label"]
+  text = (tmp_path / "claims" / "report.md").read_text()
+  assert f"{arms['save']['recall@3/save']['mean']:.4g} ±" in text
+  assert f"**{verdict['label']}**" in text
+  assert (tmp_path / "claims" / "conditioning.png").is_file()
+
+  monkeypatch.setattr(loop, "train", None)
+  assert run.reproduce(claims, tmp_path / "claims") == report
+
+
+@pytest.mark.parametrize(
+  ("row", "message"),
+  [
+    ({"arms": {"a": suite.Arm({"model.depth": 3})}}, "model.depth, which no"),
+    ({"arms": {"a": suite.Arm({"train.steps": 0})}}, "arm 'a': .*steps is 0"),
+    ({"arms": {"a": suite.Arm(ask={"loss.chunk": 3})}}, "loss.chunk, which tr"),
+    ({"tests": (suite.Test("b", "UC", "recall@3"),)}, "tests the arm 'b'"),
+  ],
+)
+def test_a_row_that_cannot_be_is_said_before_anything_is_run(
+  claims, tmp_path, row, message
+):
+  wrong = {"arms": {"UC": suite.Arm()}, "tests": ()} | row
+  claims.rows["wrong"] = dataclasses.replace(ROWS["stages"], **wrong)
+  with pytest.raises(ValueError, match=f"row 'wrong'.*{message}"):
+    run.reproduce(claims, tmp_path / "claims")
+  assert not (tmp_path / "claims").exists()
+
+
+def test_a_metric_that_is_not_reported_is_named(claims, tmp_path):
+  claims.rows = {
+    "stages": dataclasses.replace(ROWS["stages"], metrics=("mrr",))
+  }
+  claims.seeds = 1
+  with pytest.raises(ValueError, match="no report has 'mrr'"):
+    run.reproduce(claims, tmp_path / "claims")

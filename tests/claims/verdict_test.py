@@ -1,0 +1,55 @@
+"""What seeds can and cannot say."""
+
+import math
+
+import pytest
+from scipy import stats
+
+from pinrec_jax.claims import verdict
+
+BASE = [0.10, 0.11, 0.12]
+
+
+def _times(*factors):
+  return [one * factor for one, factor in zip(BASE, factors, strict=True)]
+
+
+@pytest.mark.parametrize(
+  ("arm", "paper", "loss", "label", "reason"),
+  [
+    (_times(1.05, 1.051, 1.049), 0.06, False, "reproduced", ""),
+    (_times(1.05, 1.051, 1.049), None, False, "reproduced", ""),
+    (_times(1.02, 1.021, 1.019), 0.06, False, "direction only", "half"),
+    (_times(1.0, 1.2, 1.0), 0.06, False, "direction only", "spread"),
+    (_times(0.95, 0.951, 0.949), 0.06, False, "not reproduced", "other way"),
+    (_times(0.8, 1.1, 1.0), 0.06, False, "not reproduced", "within"),
+    (_times(0.95, 0.951, 0.949), 0.06, True, "reproduced", ""),
+    (_times(1.05, 1.051, 1.049), None, True, "not reproduced", "other way"),
+  ],
+)
+def test_gains_are_judged_by_direction_spread_and_size(
+  arm, paper, loss, label, reason
+):
+  found = verdict.judge(arm, BASE, paper, loss=loss)
+  assert found.label == label
+  assert reason in found.reason
+  assert found.seeds == 3
+
+
+def test_one_seed_shows_a_direction_at_most():
+  found = verdict.judge([0.2], [0.1])
+  assert (found.gain, found.label) == (1.0, "direction only")
+  assert math.isnan(found.spread)
+
+
+def test_the_test_is_students_and_paired():
+  arm = _times(1.05, 1.09, 1.01)
+  gains = [a / b - 1 for a, b in zip(arm, BASE, strict=True)]
+  significant = stats.ttest_1samp(gains, 0).pvalue < 0.05
+  assert (verdict.judge(arm, BASE).label == "reproduced") == significant
+  for seeds, quantile in enumerate(verdict.T, start=1):
+    assert quantile == pytest.approx(stats.t.ppf(0.975, seeds), abs=0.006)
+
+
+def test_nothing_found_is_no_base():
+  assert verdict.judge([0.1, 0.2], [0.0, 0.1]).label == "undefined"
