@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # launch/gke.sh [--dry-run] tpu|gpu FLAG...
 #
-# Runs pinrec_jax.main on a GKE cluster that has JobSet, for example
+# Runs pinrec_jax.main on a GKE cluster with a JobSet of 2025 or later:
 #   IMAGE=... CLAIM=runs TOPOLOGY=4x4 launch/gke.sh tpu \
 #     --config=configs/own_log.py --workdir=/mnt/share/own
 #
 # Fills in launch/gke/tpu.yaml or launch/gke/gpu.yaml and applies it; --dry-run
-# prints it instead. One process a host; all hosts read and write the work
-# folder, so it lies on CLAIM, a PersistentVolumeClaim with ReadWriteMany that is
-# mounted at /mnt/share. Whoever loses a host starts again at the last checkpoint:
-# without end after a preemption, RESTARTS times after an error.
+# prints it instead. One process a host. All hosts read and write the work
+# folder, so it lies on CLAIM, a PersistentVolumeClaim with ReadWriteMany, which
+# is mounted at /mnt/share. A run that loses a host goes on from its last
+# checkpoint: without end after preemptions, RESTARTS times after errors.
 #
 # Settings, all from the environment:
 #   IMAGE        of launch/docker.sh, in a registry; it has to be set

@@ -7,8 +7,8 @@
 # connection and gets SIGTERM when the machine is shut down.
 #
 # SHARE is HOST:/FOLDER of an NFS server such as Filestore, gs://BUCKET or
-# nothing. VENV is ~/.venv-pinrec by default, PYTHON as in launch/setup.sh; where
-# there is none that is fit, uv fetches 3.12.
+# nothing. VENV is ~/.venv-pinrec by default; for PYTHON see launch/setup.sh.
+# Where no Python is fit, uv fetches 3.12.
 
 VENV=${VENV:-$HOME/.venv-pinrec}
 EXTRAS=${EXTRAS:-tpu}
