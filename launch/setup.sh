@@ -1,43 +1,20 @@
 # shellcheck shell=bash
 # Sourced by the scripts that need the environment, made and filled only once.
 #
-# It takes --dry-run out of the caller's arguments, goes to the repository root
-# and defines `prepare` and `run`. Settings, all from the environment:
+# It defines `prepare` beside all that launch/shell.sh does. Settings, all from
+# the environment:
 #   PYTHON  the interpreter to build on; by default the environment's own,
 #           else the first fit one of python3, python3.13, 3.12 and 3.11
 #   VENV    where the environment lives; by default .venv
 #   EXTRAS  optional dependencies to add, by comma or space: EXTRAS=cuda12
 
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=launch/shell.sh
+source "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
 
 VENV=${VENV:-.venv}
 EXTRAS=${EXTRAS:-}
 LOCK=launch/constraints.txt
 STAMP=$VENV/pinrec-installed
-
-dry=
-for arg in "$@"; do
-  shift
-  if [[ $arg == --dry-run ]]; then dry=1; else set -- "$@" "$arg"; fi
-done
-
-fail() {
-  printf '%s: %s\n' "$0" "$*" >&2
-  exit 1
-}
-
-# Prints a command on stderr and runs it; in a dry run, on stdout and no more.
-run() {
-  local line
-  line=$(printf '%q ' "$@")
-  if [[ $dry ]]; then
-    printf '%s\n' "${line% }"
-  else
-    printf '+ %s\n' "${line% }" >&2
-    "$@"
-  fi
-}
 
 # Prints an interpreter's version as 3.12; nothing where it does not run.
 version() {

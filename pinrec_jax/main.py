@@ -1,4 +1,7 @@
-"""Command line of pinrec_jax: python -m pinrec_jax.main --config=FILE."""
+"""Command line of pinrec_jax: python -m pinrec_jax.main --config=FILE.
+
+Exits with 0 once all is done, 1 on an error, and 75 if stopped: run it again.
+"""
 
 import json
 import pathlib
@@ -61,6 +64,7 @@ def main(argv: list[str]) -> None:
     sys.exit(f"error: {error}")
   except loop.RunStoppedError as stop:
     print(stop, file=sys.stderr)
+    sys.exit(75)  # EX_TEMPFAIL of sysexits.h
 
 
 def _retrieve(config: config_lib.Config, workdir: pathlib.Path) -> None:

@@ -11,6 +11,7 @@ from packaging import requirements
 
 ROOT = pathlib.Path(__file__).parent.parent
 SCRIPTS = ("launch/local.sh", "launch/test.sh", ".ci/run")
+SOURCED = ("launch/setup.sh", "launch/shell.sh")
 LOCK = "launch/constraints.txt"
 TOOLS = ("bash", "cat", "cksum", "dirname", "paste", "rm", "sort")
 TOOLS_OF_THE_FAKE = ("cp", "mkdir", "sh", "touch")
@@ -41,7 +42,7 @@ class Checkout:
     self.folder = folder
     self.root = folder / "a checkout"
     self.venv = self.root / ".venv"
-    for name in (*SCRIPTS, LOCK, "launch/setup.sh", "setup.cfg"):
+    for name in (*SCRIPTS, *SOURCED, LOCK, "setup.cfg"):
       (self.root / name).parent.mkdir(parents=True, exist_ok=True)
       shutil.copy(ROOT / name, self.root / name)
     self.path = folder / "bin"
@@ -96,7 +97,7 @@ def install(extras: str = "") -> str:
   )
 
 
-@pytest.mark.parametrize("script", [*SCRIPTS, "launch/setup.sh"])
+@pytest.mark.parametrize("script", [*SCRIPTS, *SOURCED])
 def test_syntax(script: str):
   subprocess.run(["bash", "-n", ROOT / script], check=True)
 

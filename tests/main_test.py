@@ -77,6 +77,27 @@ def test_a_log_of_ones_own_is_prepared_and_described(tmp_path):
   assert (tmp_path / "run" / "profile.png").is_file()
 
 
+def test_a_run_that_was_stopped_has_a_status_of_its_own(tmp_path):
+  script = (
+    "import sys\n"
+    "from absl import app\n"
+    "from pinrec_jax import main\n"
+    "from pinrec_jax.train import loop\n"
+    "def stop(config, workdir):\n"
+    "  raise loop.RunStoppedError('stopped at step 2')\n"
+    "main.MODES['train'] = stop\n"
+    "app.run(main.main)\n"
+  )
+  flags = ["--config=configs/demo.py", "--mode=train", f"--workdir={tmp_path}"]
+  said = subprocess.run(
+    [sys.executable, "-c", script, *flags],
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+  assert (said.returncode, said.stderr) == (75, "stopped at step 2\n")
+
+
 @pytest.mark.slow
 def test_train_index_evaluate_retrieve(prepared, tmp_path):
   run = [
