@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 from packaging import requirements
 
+import pinrec_jax
 from pinrec_jax import config as config_lib
 from pinrec_jax import sharding
 from pinrec_jax.data import dataset
@@ -47,7 +48,13 @@ def examine(
 
 
 def _packages() -> Iterator[Finding]:
-  for text in [PACKAGE, *(importlib.metadata.requires(PACKAGE) or ())]:
+  yield Finding(PACKAGE, pinrec_jax.__version__)
+  try:
+    needs = importlib.metadata.requires(PACKAGE) or ()
+  except importlib.metadata.PackageNotFoundError:  # run from its source
+    yield Finding("requirements", "unknown: the package is not installed")
+    return
+  for text in needs:
     needed = requirements.Requirement(text)
     # Extras are not needed.
     if needed.marker and not needed.marker.evaluate({"extra": ""}):

@@ -5,6 +5,7 @@ Exits with 0 once all is done, 1 on an error, and 75 if stopped: run it again.
 
 import json
 import pathlib
+import re
 import sys
 
 import jax
@@ -21,10 +22,7 @@ _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "What to run; see configs/.", lock_config=True
 )
 _MODE = flags.DEFINE_enum(
-  "mode",
-  "demo",
-  [*modes.MODES, "retrieve", "reproduce"],
-  "Which part of the program to run.",
+  "mode", "demo", [*modes.MODES, "retrieve", "reproduce"], "What to do."
 )
 _WORKDIR = flags.DEFINE_string(
   "workdir", "runs/demo", "Folder of checkpoints, logs, plots, report.json."
@@ -42,23 +40,8 @@ def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"unexpected arguments {argv[1:]}; use --name=value")
   config: config_lib.Config | suite.Suite = _CONFIG.value
-  workdir = pathlib.Path(_WORKDIR.value).expanduser()
   try:
-    if isinstance(config, suite.Suite) != (_MODE.value == "reproduce"):
-      raise ValueError(
-        f"--mode={_MODE.value} does not go with --config={_CONFIG.name}; "
-        "--mode=reproduce and configs/claims.py go together"
-      )
-    if isinstance(config, suite.Suite):
-      claims_run.reproduce(config, workdir)
-      print(f"report: {workdir / 'report.md'}")
-      return
-    if _BUDGET.value is not None:
-      config.decode.budget = _BUDGET.value
-    if _MODE.value == "retrieve":
-      _retrieve(config, workdir)
-    else:
-      modes.run(_MODE.value, config, workdir)
+    _run(config, pathlib.Path(_WORKDIR.value).expanduser())
   except (ValueError, OSError, loop.RunDivergedError) as error:
     logging.debug("failed", exc_info=True)
     sys.exit(f"error: {error}")
@@ -67,7 +50,21 @@ def main(argv: list[str]) -> None:
     sys.exit(75)  # EX_TEMPFAIL of sysexits.h
 
 
-def _retrieve(config: config_lib.Config, workdir: pathlib.Path) -> None:
+def _run(config: config_lib.Config | suite.Suite, workdir: pathlib.Path):
+  mode = _MODE.value
+  if isinstance(config, suite.Suite) != (mode == "reproduce"):
+    raise ValueError(
+      f"--mode={mode} does not go with --config={_CONFIG.name}; "
+      "--mode=reproduce goes with configs/claims.py, and with nothing else"
+    )
+  if isinstance(config, suite.Suite):
+    claims_run.reproduce(config, workdir)
+    return
+  if _BUDGET.value is not None:
+    config.decode.budget = _BUDGET.value
+  if mode != "retrieve":
+    modes.run(mode, config, workdir)
+    return
   name = _HISTORIES.value
   with sys.stdin if name == "-" else open(name, encoding="utf-8") as lines:
     retriever = api.Retriever.load(workdir, config)
@@ -75,19 +72,15 @@ def _retrieve(config: config_lib.Config, workdir: pathlib.Path) -> None:
       print(json.dumps(answer, ensure_ascii=False), flush=True)
 
 
-def _found(word: str) -> str:
-  """Returns --config=FILE with the package's own file where there is none."""
-  flag, _, path = word.partition("=")
-  if flag.lstrip("-") != "config" or not path:
-    return word
-  file, colon, argument = path.partition(":")
-  return f"{flag}={api.find_config(file)}{colon}{argument}"
-
-
 def _parse(argv: list[str]) -> list[str]:
-  """Reads the flags; a field the configuration lacks is a plain error."""
+  """Reads the flags; a configuration not found here is the package's own."""
+
+  def found(flag: re.Match) -> str:
+    return f"{flag[1]}{api.find_config(flag[2])}"
+
   try:
-    return app.parse_flags_with_usage([_found(word) for word in argv])
+    argv = [re.sub("^(--?config=)([^:]+)", found, word) for word in argv]
+    return app.parse_flags_with_usage(argv)
   except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
     sys.exit(f"error: {error}")
 

@@ -57,6 +57,19 @@ def test_missing_and_unfit_packages_are_named(monkeypatch, tmp_path):
   assert wrong["optax"].startswith('pip install "optax')
 
 
+def test_run_from_its_source_alone_it_checks_no_requirements(
+  monkeypatch, tmp_path
+):
+  def requires(name):
+    raise importlib.metadata.PackageNotFoundError
+
+  monkeypatch.setattr(importlib.metadata, "requires", requires)
+  found = {f.name: f for f in doctor.examine(config_lib.Config(), tmp_path)}
+  assert "not installed" in found["requirements"].value
+  assert "flax" not in found
+  assert not any(f.remedy for f in found.values())
+
+
 def test_an_accelerators_plugin_without_its_device_is_a_fault(
   monkeypatch, tmp_path
 ):

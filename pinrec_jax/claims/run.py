@@ -56,6 +56,7 @@ def _write(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
   figures = gathered(suite, workdir)
   if jax.process_index():
     return {}
+  print(f"report: {workdir / 'report.md'}")
   return report_lib.write(suite, figures, workdir)
 
 
