@@ -27,7 +27,11 @@ from pinrec_jax.serve import artifact, requests
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.training import loop
 
-CONFIGS = pathlib.Path(__file__).parent / "configs"  # in an installed package
+_HERE = pathlib.Path(__file__).parent
+# Within an installed package, and beside that of a checkout.
+CONFIGS = _HERE / "configs"
+if not CONFIGS.is_dir():
+  CONFIGS = _HERE.parent / "configs"
 
 
 def read_config(path: str, argument: str | None = None) -> Config:

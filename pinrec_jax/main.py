@@ -54,8 +54,8 @@ def _run(config: config_lib.Config | suite.Suite, workdir: pathlib.Path):
   mode = _MODE.value
   if isinstance(config, suite.Suite) != (mode == "reproduce"):
     raise ValueError(
-      f"--mode={mode} does not go with --config={_CONFIG.name}; "
-      "--mode=reproduce goes with configs/claims.py, and with nothing else"
+      f"--mode={mode} is given a {type(config).__name__}; --mode=reproduce "
+      "goes with configs/claims.py, and with nothing else"
     )
   if isinstance(config, suite.Suite):
     claims_run.reproduce(config, workdir)
