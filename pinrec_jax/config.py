@@ -199,6 +199,10 @@ class Train:
   refit: bool = False  # train on the validation day too, and keep the last
   weight_decay: float = 0.01
   clip: float = _above(0, 1.0)  # global gradient norm
+  # How hash tables are updated: every row at every step ("adam"); or only those
+  # that the step reads, at a cost that does not grow with the table
+  # ("lazy_adam"), and with one number a row for moments ("adagrad").
+  tables: str = _one_of("adam", "lazy_adam", "adagrad")
   # What the devices must be; a run meant for a GPU is not to crawl on a CPU.
   device: str = _one_of("any", "cpu", "gpu", "tpu")
   model_axis: int = _above(0, 1)  # devices along the mesh's model axis

@@ -1,5 +1,6 @@
 """What each history position is trained to predict, and its loss."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -7,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import histories, schema
-from pinrec_jax.losses import sampling, sketch, softmax
+from pinrec_jax.data import histories
+from pinrec_jax.losses import meeting, sampling, sketch, softmax
 from pinrec_jax.model import head, items, pinrec
 from pinrec_jax.types import AnyArray, Params
 
@@ -28,93 +29,6 @@ class Asked(NamedTuple):
   condition: head.Condition  # of [b q]
   meets: Bool[Array, "b q l"]  # the row's targets that satisfy it
   weight: Float[Array, "b q"]  # what its loss counts for
-
-
-def seconds_ahead(batch: histories.Batch) -> Int[Array, "b l l"]:
-  """Returns the time from each token to each target of its row.
-
-  It is -1 where one of the two is unknown.
-  """
-  then = jnp.asarray(batch.tokens.time)[:, :, None]
-  later = jnp.asarray(batch.targets.time)[:, None, :]
-  known = (then != schema.UNKNOWN_TIME) & (later != schema.UNKNOWN_TIME)
-  return jnp.where(known, (later - then).astype(jnp.int32), -1)
-
-
-def acceptable(
-  batch: histories.Batch,
-  ahead: Int[Array, "b l l"],
-  bucket: Int[Array, "b l l"],
-  config: config_lib.Loss,
-  buckets: int,
-) -> Bool[Array, "b q l"]:
-  """Returns which targets of its row each query may meet, by the objective.
-
-  Only its own user's engagements from the next one on. The next one always
-  counts, whatever its distance; for the others an unknown distance is too far.
-  Unlike the paper, the session of an intra-feed relaxation is that of the next
-  engagement: a session's last position then learns from the one to come, and
-  not from nothing.
-
-  Args:
-    batch: rows of histories.
-    ahead: seconds from each token to each target; -1 is unknown.
-    bucket: of that time; 0 is unknown.
-    config: the objective.
-    buckets: how many there are.
-
-  Returns:
-    one query a position, [b l l]; of the multi-token objective 1 + buckets:
-    all positions' next items, then what lies in the first bucket, and so on;
-    `one_bucket` draws from those.
-  """
-  tokens, targets = batch
-  segment, place = jnp.asarray(tokens.segment), jnp.arange(ahead.shape[-1])
-  own = segment[:, :, None] == segment[:, None, :]
-  real = own & (segment > 0)[:, :, None] & (targets.item > 0)[:, None, :]
-  later = real & (place[:, None] <= place)
-  following = real & (place[:, None] == place)
-  if config.objective == "multi_token":
-    there = [later & (bucket == n) for n in range(1, buckets + 1)]
-    return jnp.concatenate([following, *there], 1)
-  if config.objective == "session":
-    session = jnp.asarray(targets.session)
-    return later & (session[:, :, None] == session[:, None, :])
-  if config.objective == "next_item":
-    return following
-  return following | later & (ahead >= 0) & (ahead <= config.window)
-
-
-def one_bucket(
-  key: PRNGKeyArray, meets: Bool[Array, "b q l"]
-) -> tuple[Bool[Array, "b r l"], Float[Array, "b r"]]:
-  """Draws one bucket of time ahead a position, and what it counts for.
-
-  A position's query for a bucket is trained in some steps and stands for all
-  buckets that hold a target for it, so that a step costs two queries a
-  position, whatever the number of buckets, and on average learns the same.
-
-  Args:
-    key: of the draws.
-    meets: of the multi-token objective, from `acceptable`.
-
-  Returns:
-    meets of the next items and then of the drawn buckets, two queries a
-    position, and the weights of their losses; 0 where nothing may be met.
-  """
-  rows, _, length = meets.shape
-  there = meets.reshape(rows, -1, length, length)
-  holds = jnp.any(there, -1)
-  drawn = jax.random.categorical(
-    key, jnp.where(holds[:, 1:], 0.0, -jnp.inf), axis=1
-  )
-  chosen = jnp.take_along_axis(there[:, 1:], drawn[:, None, :, None], 1)
-  return (
-    jnp.concatenate([there[:, 0], chosen[:, 0]], 1),
-    jnp.concatenate([holds[:, 0], jnp.sum(holds[:, 1:], 1)], 1).astype(
-      jnp.float32
-    ),
-  )
 
 
 def asked(
@@ -144,7 +58,7 @@ def asked(
     batch: rows of histories.
     bucket: of the time from each token to each target.
     age: the bucket of each target's age.
-    meets: from `acceptable`.
+    meets: from `meeting.acceptable`.
     outcome_share: how common each outcome is.
     config: rates and weights.
   """
@@ -212,6 +126,41 @@ def _satisfies(
   return found
 
 
+def _negatives(
+  batch: histories.Batch,
+  corpus: Corpus,
+  counted: sketch.CountMin | None,
+  key: PRNGKeyArray,
+  config: config_lib.Loss,
+) -> tuple[sampling.Negatives, Float[Array, "_"]]:
+  """Returns a step's negatives, and each target's expected count among them."""
+  targets = batch.targets
+  mixture = sampling.Mixture(
+    corpus.share.shape[0] - 1,
+    own=counted.share if counted else lambda item: corpus.share[item],
+    shown=lambda item: corpus.shown_share[item],
+  )
+  return mixture.draw(
+    jax.random.split(key, 3)[1],
+    targets.item.reshape(-1),
+    targets.shown.reshape(-1),
+    config,
+  )
+
+
+def items_read(
+  batch: histories.Batch,
+  corpus: Corpus,
+  counted: sketch.CountMin | None,
+  key: PRNGKeyArray,
+  config: config_lib.Loss,
+) -> Int[Array, "_"]:
+  """Returns every item whose vector `loss` reads, some of them repeatedly."""
+  negatives, _ = _negatives(batch, corpus, counted, key, config)
+  read = (batch.tokens.item, batch.targets.item, negatives.item)
+  return jnp.concatenate([jnp.asarray(item).reshape(-1) for item in read])
+
+
 def loss(
   model: pinrec.PinRec,
   params: Params,
@@ -220,6 +169,7 @@ def loss(
   counted: sketch.CountMin | None,
   key: PRNGKeyArray,
   config: config_lib.Loss,
+  features: Callable[[Int[AnyArray, "*n"]], items.ItemFeatures] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
   """Returns the mean loss over the queries that may meet something, in nats.
 
@@ -231,16 +181,20 @@ def loss(
     counted: the targets so far, where the shares come from a sketch.
     key: of this step's draws and dropout.
     config: the objective and its negatives.
+    features: of items; by default the corpus's own.
   """
-  condition_key, negative_key, dropout_key = jax.random.split(key, 3)
+  condition_key, _, dropout_key = jax.random.split(key, 3)
   tokens, targets = batch
+  features = features or corpus.features.take
   bound = model.bind({"params": params}, rngs={"dropout": dropout_key})
-  ahead = seconds_ahead(batch)
+  ahead = meeting.seconds_ahead(batch)
   bucket = bound.bucket(ahead)
-  meets = acceptable(batch, ahead, bucket, config, bound.buckets)
+  meets = meeting.acceptable(batch, ahead, bucket, config, bound.buckets)
   weight = jnp.any(meets, -1).astype(jnp.float32)
   if config.objective == "multi_token":
-    meets, weight = one_bucket(jax.random.fold_in(condition_key, 1), meets)
+    meets, weight = meeting.one_bucket(
+      jax.random.fold_in(condition_key, 1), meets
+    )
   condition, meets, counts = asked(
     condition_key,
     batch,
@@ -250,17 +204,10 @@ def loss(
     corpus.outcome_share,
     config,
   )
-  mixture = sampling.Mixture(
-    corpus.share.shape[0] - 1,
-    own=counted.share if counted else lambda item: corpus.share[item],
-    shown=lambda item: corpus.shown_share[item],
-  )
-  negatives, target_expected = mixture.draw(
-    negative_key, targets.item.reshape(-1), targets.shown.reshape(-1), config
-  )
+  negatives, target_expected = _negatives(batch, corpus, counted, key, config)
 
   def embedded(item: Int[AnyArray, "*n"]) -> Float[Array, "*n d"]:
-    return bound.embed(corpus.features.take(item), train=True)
+    return bound.embed(features(item), train=True)
 
   states, _ = bound.states(embedded(tokens.item), tokens, train=True)
   states = jnp.tile(states, (1, meets.shape[1] // meets.shape[2], 1))

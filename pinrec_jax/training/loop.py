@@ -54,6 +54,8 @@ def network(
     "item numbers": known.vocabulary.dense,
     "train.refit": config.train.refit,
     "loss.counts": config.loss.counts,
+    # Both kinds of Adam have the same moments.
+    **({"train.tables": "adagrad"} if config.train.tables == "adagrad" else {}),
     **{
       f"model.{key}": value
       for key, value in dataclasses.asdict(config.model).items()
@@ -153,6 +155,7 @@ def train(
         transform=transform,
         config=config.loss,
         seed=train_config.seed,
+        rows_only=train_config.tables != "adam",
       )
       if pending:  # the step before, so that the device never waits
         settle(*pending)

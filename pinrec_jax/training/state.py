@@ -14,6 +14,7 @@ from pinrec_jax import sharding
 from pinrec_jax.data import histories
 from pinrec_jax.losses import sketch
 from pinrec_jax.model import items, pinrec
+from pinrec_jax.training import tables
 from pinrec_jax.types import Params
 
 
@@ -27,7 +28,10 @@ class State(NamedTuple):
 
 
 def optimizer(config: config_lib.Train) -> optax.GradientTransformation:
-  """Returns AdamW with a clipped gradient, warm-up and cosine decay."""
+  """Returns AdamW with a clipped gradient, warm-up and cosine decay.
+
+  Hash tables may have row-wise Adagrad instead, at the same rate.
+  """
   rate = optax.warmup_cosine_decay_schedule(
     0.0,
     config.learning_rate,
@@ -35,10 +39,13 @@ def optimizer(config: config_lib.Train) -> optax.GradientTransformation:
     max(config.steps, config.warmup + 1),
     0.02 * config.learning_rate,
   )
-  return optax.chain(
-    optax.clip_by_global_norm(config.clip),
-    optax.adamw(rate, b2=0.98, weight_decay=config.weight_decay, mask=_decayed),
+  adam = optax.adamw(
+    rate, b2=0.98, weight_decay=config.weight_decay, mask=_decayed
   )
+  if config.tables == "adagrad":
+    rows = optax.chain(tables.adagrad(), optax.scale_by_learning_rate(rate))
+    adam = optax.partition({"tables": rows, "rest": adam}, tables.named)
+  return optax.chain(optax.clip_by_global_norm(config.clip), adam)
 
 
 def _decayed(params: dict) -> dict:

@@ -87,12 +87,12 @@ def _age(batch):
 
 @functools.partial(jax.jit, static_argnames="config")
 def _asked(batch, corpus, config, key=0):
-  ahead = objectives.seconds_ahead(batch)
+  ahead = meeting.seconds_ahead(batch)
   edges = jnp.array(EDGES)
   bucket = jnp.where(
     ahead < 0, 0, 1 + jnp.searchsorted(edges, ahead, side="right")
   )
-  meets = objectives.acceptable(batch, ahead, bucket, config, len(EDGES) + 1)
+  meets = meeting.acceptable(batch, ahead, bucket, config, len(EDGES) + 1)
   asked = objectives.asked(
     jax.random.key(key),
     batch,
@@ -231,7 +231,7 @@ def test_a_bucket_stands_for_all_that_hold_a_target(batch):
   times = np.zeros(every.shape[:3])
   for key in range(60):
     meets, weight = map(
-      np.asarray, objectives.one_bucket(jax.random.key(key), _flat(every))
+      np.asarray, meeting.one_bucket(jax.random.key(key), _flat(every))
     )
     np.testing.assert_array_equal(meets[:, :length], every[:, 0])
     np.testing.assert_array_equal(weight[:, :length], every[:, 0].any(-1))
@@ -256,12 +256,12 @@ def _reference(model, params, batch, corpus, config, key):
   condition_key, negative_key, _ = jax.random.split(key, 3)
   tokens, targets = batch
   bound = model.bind({"params": params})
-  ahead = objectives.seconds_ahead(batch)
+  ahead = meeting.seconds_ahead(batch)
   bucket = bound.bucket(ahead)
-  meets = objectives.acceptable(batch, ahead, bucket, config, bound.buckets)
+  meets = meeting.acceptable(batch, ahead, bucket, config, bound.buckets)
   weight = np.asarray(meets.any(-1), float)
   if config.objective == "multi_token":
-    meets, weight = objectives.one_bucket(
+    meets, weight = meeting.one_bucket(
       jax.random.fold_in(condition_key, 1), meets
     )
   condition, meets, counts = objectives.asked(

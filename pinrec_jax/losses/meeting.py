@@ -1,0 +1,95 @@
+"""Which targets of its row a query may meet, by the objective."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import histories, schema
+
+
+def seconds_ahead(batch: histories.Batch) -> Int[Array, "b l l"]:
+  """Returns the time from each token to each target of its row.
+
+  It is -1 where one of the two is unknown.
+  """
+  then = jnp.asarray(batch.tokens.time)[:, :, None]
+  later = jnp.asarray(batch.targets.time)[:, None, :]
+  known = (then != schema.UNKNOWN_TIME) & (later != schema.UNKNOWN_TIME)
+  return jnp.where(known, (later - then).astype(jnp.int32), -1)
+
+
+def acceptable(
+  batch: histories.Batch,
+  ahead: Int[Array, "b l l"],
+  bucket: Int[Array, "b l l"],
+  config: config_lib.Loss,
+  buckets: int,
+) -> Bool[Array, "b q l"]:
+  """Returns which targets of its row each query may meet, by the objective.
+
+  Only its own user's engagements from the next one on. The next one always
+  counts, whatever its distance; for the others an unknown distance is too far.
+  Unlike the paper, the session of an intra-feed relaxation is that of the next
+  engagement: a session's last position then learns from the one to come, and
+  not from nothing.
+
+  Args:
+    batch: rows of histories.
+    ahead: seconds from each token to each target; -1 is unknown.
+    bucket: of that time; 0 is unknown.
+    config: the objective.
+    buckets: how many there are.
+
+  Returns:
+    one query a position, [b l l]; of the multi-token objective 1 + buckets:
+    all positions' next items, then what lies in the first bucket, and so on;
+    `one_bucket` draws from those.
+  """
+  tokens, targets = batch
+  segment, place = jnp.asarray(tokens.segment), jnp.arange(ahead.shape[-1])
+  own = segment[:, :, None] == segment[:, None, :]
+  real = own & (segment > 0)[:, :, None] & (targets.item > 0)[:, None, :]
+  later = real & (place[:, None] <= place)
+  following = real & (place[:, None] == place)
+  if config.objective == "multi_token":
+    there = [later & (bucket == n) for n in range(1, buckets + 1)]
+    return jnp.concatenate([following, *there], 1)
+  if config.objective == "session":
+    session = jnp.asarray(targets.session)
+    return later & (session[:, :, None] == session[:, None, :])
+  if config.objective == "next_item":
+    return following
+  return following | later & (ahead >= 0) & (ahead <= config.window)
+
+
+def one_bucket(
+  key: PRNGKeyArray, meets: Bool[Array, "b q l"]
+) -> tuple[Bool[Array, "b r l"], Float[Array, "b r"]]:
+  """Draws one bucket of time ahead a position, and what it counts for.
+
+  A position's query for a bucket is trained in some steps and stands for all
+  buckets that hold a target for it, so that a step costs two queries a
+  position, whatever the number of buckets, and on average learns the same.
+
+  Args:
+    key: of the draws.
+    meets: of the multi-token objective, from `acceptable`.
+
+  Returns:
+    meets of the next items and then of the drawn buckets, two queries a
+    position, and the weights of their losses; 0 where nothing may be met.
+  """
+  rows, _, length = meets.shape
+  there = meets.reshape(rows, -1, length, length)
+  holds = jnp.any(there, -1)
+  drawn = jax.random.categorical(
+    key, jnp.where(holds[:, 1:], 0.0, -jnp.inf), axis=1
+  )
+  chosen = jnp.take_along_axis(there[:, 1:], drawn[:, None, :, None], 1)
+  return (
+    jnp.concatenate([there[:, 0], chosen[:, 0]], 1),
+    jnp.concatenate([holds[:, 0], jnp.sum(holds[:, 1:], 1)], 1).astype(
+      jnp.float32
+    ),
+  )
