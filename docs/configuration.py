@@ -64,7 +64,12 @@ def meanings() -> dict[str, dict[str, str]]:
   found: dict[str, dict[str, str]] = {}
   for node in ast.parse(source).body:
     if isinstance(node, ast.ClassDef):
-      fields = [n for n in node.body if isinstance(n, ast.AnnAssign)]
+      fields = [
+        part
+        for part in node.body
+        if isinstance(part, ast.AnnAssign)
+        and "default_factory" not in ast.unparse(part)  # a section of its own
+      ]
       found[node.name] = {
         ast.unparse(field.target): _meaning(field, above, beside)
         for field in fields
