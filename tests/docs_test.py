@@ -65,6 +65,7 @@ def _parse(arguments):
   rest = values(argv)
   assert rest[1:] == []
   if values.config is not None:
+    assert values.config.train  # a file that cannot be read raises only here
     rules.validate(values.config)
 
 
