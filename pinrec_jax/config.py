@@ -52,10 +52,10 @@ class Own:
   signals: str = ""  # what is read and never aimed at: "hide"
   shown: str = "impression"  # actions that mean shown only, as no action does
   user: str = "user"  # a column's name, as the next ones
-  item: str = "item"
+  item: str = "item"  # what it was done with
   time: str = "time"  # empty: the rows are in order, without times
   action: str = "action"  # holds a name; empty: each action has a column
-  surface: str = "surface"
+  surface: str = "surface"  # where; may be absent
   session: str = "session"  # empty or absent: told by data.session_gap
   item_type: str = "item_type"  # of the items, as the rest
   numbers: str = ""  # columns that are numbers: "price,year"
@@ -68,19 +68,19 @@ class Own:
   # Times such as 2022-05-01 or unix seconds; empty: each user's last are held
   # out.
   validation_from: str = ""
-  test_from: str = ""
+  test_from: str = ""  # likewise
 
 
 @dataclasses.dataclass(slots=True)
 class Synthetic:
   """The size of a made-up world, for data.name "synthetic"."""
 
-  users: int = _above(0, 2000)
-  items: int = 1000
-  topics: int = _above(0, 20)
+  users: int = _above(0, 2000)  # how many
+  items: int = 1000  # how many
+  topics: int = _above(0, 20)  # of the items
   events: int = _above(0, 60)  # a user is shown
   gap: int = _above(60, 3600)  # seconds between two of them, on average
-  seed: int = 0
+  seed: int = 0  # of all that is drawn
 
 
 @dataclasses.dataclass(slots=True)
@@ -91,11 +91,10 @@ class Data:
   # Folder of the raw files; empty: the embedded excerpt, or a download.
   source: str = ""
   prepared: str = "~/.cache/pinrec_jax"  # where prepared data sets are kept
-  # Of data.name "own_log": files of events and of items, and the share of bad
-  # rows above which to give up.
+  # Of data.name "own_log", as the next two: the files of events.
   events: str = ""  # a file, a folder or a pattern
   items: str = ""  # likewise; empty: items are their ids alone
-  max_bad: float = _share(0.01)
+  max_bad: float = _share(0.01)  # share of bad rows above which to give up
   # Options of the Apache Beam pipeline that prepares it, "--runner=...", where
   # every worker sees the same files; empty: prepared by this process alone.
   beam: str = ""
@@ -107,7 +106,7 @@ class Data:
   # What is predicted, in training and evaluation; histories stay whole. Empty:
   # engagements at any surface, and with any outcome.
   surface: str = ""
-  outcomes: str = ""  # "click,save"
+  outcomes: str = ""  # likewise, such as "click,save"
   # Events in a row of a batch, and in the longest history.
   length: int = _above(0, 64)
   # Seconds without an engagement that end a session, where the log tells none.
@@ -122,10 +121,10 @@ class Model:
   # Pooled is a two-tower's mean.
   backbone: str = _one_of(*BACKBONES)
   width: int = _above(0, 64)  # of the backbone
-  layers: int = _above(0, 2)
-  heads: int = _above(0, 2)
+  layers: int = _above(0, 2)  # blocks of the backbone
+  heads: int = _above(0, 2)  # of a block
   dim: int = _above(0, 64)  # of the item space
-  dropout: float = _share(0.2)
+  dropout: float = _share(0.2)  # of the backbone, in training
   hashes: int = _above(0, 2)  # hash functions, each into a table of its own
   rows: int = _above(0, 8192)  # per table
   # How often an id is hidden in training, so that content alone can stand for
@@ -173,11 +172,11 @@ class Loss:
   logq: str = _one_of("corrected", "classic", "none")
   # A sketch is count-min, updated in training.
   counts: str = _one_of("exact", "sketch")
-  sketch_rows: int = _above(0, 4)
+  sketch_rows: int = _above(0, 4)  # hash functions of the sketch
   sketch_columns: int = 16384  # a power of two
   sketch_keep: float = 1.0  # of the counts from step to step; 1: all
   temperature: float = _above(0, 0.05)  # initial value when learned
-  learned_temperature: bool = True
+  learned_temperature: bool = True  # False: it stays the initial value
   # How often a condition is left unspecified.
   condition_drop: float = _share(0.2)
   # What outcomes count for: 0, each by how many targets have it; 1, all alike.
@@ -190,14 +189,14 @@ class Loss:
 class Train:
   """The optimisation and its bookkeeping."""
 
-  seed: int = 0
-  steps: int = _above(0, 1000)
+  seed: int = 0  # of initial values, data order and draws
+  steps: int = _above(0, 1000)  # updates
   batch: int = _above(0, 64)  # rows, over all processes
-  learning_rate: float = _above(0, 2e-3)
+  learning_rate: float = _above(0, 2e-3)  # the highest; falls by a cosine
   warmup: int = 50  # steps
   start_from: str = ""  # work folder of the run whose weights to begin with
   refit: bool = False  # train on the validation day too, and keep the last
-  weight_decay: float = 0.01
+  weight_decay: float = 0.01  # of dense kernels alone
   clip: float = _above(0, 1.0)  # global gradient norm
   # How hash tables are updated: every row at every step ("adam"); or only those
   # that the step reads, at a cost that does not grow with the table
@@ -208,7 +207,7 @@ class Train:
   model_axis: int = _above(0, 1)  # devices along the mesh's model axis
   eval_every: int = _above(0, 200)  # steps between validations and checkpoints
   eval_users: int = 2000  # users in a validation; 0: all
-  log_every: int = _above(0, 20)
+  log_every: int = _above(0, 20)  # steps between lines of metrics.jsonl
 
 
 @dataclasses.dataclass(slots=True)
@@ -216,7 +215,7 @@ class Decode:
   """How many vectors are generated, and what they may spend."""
 
   budget: str = ""  # "click:0.7,like:0.3"; empty: the training shares
-  steps: int = _above(0, 1)
+  steps: int = _above(0, 1)  # vectors one after the other, of each outcome
   # Budget of a step relative to the one before.
   step_decay: float = _above(0, 0.5)
   # Which outcome's vector is fed back.
@@ -252,9 +251,10 @@ class Index:
 class Evals:
   """What is reported."""
 
-  cutoffs: tuple[int, ...] = (10, 50, 100)
+  cutoffs: tuple[int, ...] = (10, 50, 100)  # list sizes
   batch: int = _above(0, 256)  # users generated for at once
   twin: bool = True  # train and report the unconditioned twin as well
+  # Outcomes from one to the next of which the budget is turned; empty: none.
   sweep: tuple[str, ...] = ("is_click", "long_view", "is_like")
   sweep_users: int = 5000  # over which the budget is turned; 0: all
   examples: int = _least(0, 3)  # users whose history and candidates are printed

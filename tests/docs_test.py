@@ -1,0 +1,228 @@
+"""What the documentation names exists, and what it reckons is so."""
+
+import copy
+import os
+import pathlib
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from pinrec_jax import config as config_lib
+from pinrec_jax import main, rules
+from pinrec_jax.model import pinrec
+from pinrec_jax.train import state as state_lib
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+TOOLS = ("echo", "export", "git", "source", "tr")
+FOLDERS = (
+  "benchmarks", "configs", "docs", "launch", "pinrec_jax", "results", "tests",
+)  # fmt: skip
+BREAKS = ";&|()<>\n"
+# Of ml_collections, as it reads a configuration file.
+pytestmark = pytest.mark.filterwarnings(
+  "ignore:the load_module:DeprecationWarning"
+)
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+
+
+def _fences(page, language):
+  text = page.read_text()
+  return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+def _commands(text):
+  """Yields the words of each command of a script."""
+  text = text.replace("\\\n", " ")
+  lexer = shlex.shlex(text, posix=True, punctuation_chars=BREAKS)
+  lexer.whitespace, lexer.whitespace_split = " \t", True
+  words = []
+  for word in [*lexer, "\n"]:
+    if not set(word) <= set(BREAKS) or word == ">":
+      words.append(word)
+    elif words:
+      yield words
+      words = []
+
+
+def _parse(arguments):
+  """Reads arguments as pinrec_jax.main does; what it would refuse raises."""
+  values = flags.FlagValues()
+  argv = ["main", *arguments]
+  config_flags.DEFINE_config_file(
+    "config", lock_config=True, flag_values=values, sys_argv=argv
+  )
+  for name in ("mode", "workdir", "histories", "budget"):
+    values[name] = copy.deepcopy(main.flags.FLAGS[name])
+  rest = values(argv)
+  assert rest[1:] == []
+  if values.config is not None:
+    assert values.config.train  # a file that cannot be read raises only here
+    rules.validate(values.config)
+
+
+def _check(words):
+  """Raises where a command names a script, file, flag or field there is not."""
+  while re.match(r"[A-Z_]+=", words[0]):  # EXTRAS=cuda12 bash ...
+    words = words[1:]
+  tool, *words = words
+  if ">" in words:
+    words = words[: words.index(">")]
+  if tool not in ("bash", "python", ".ci/run", *TOOLS):
+    raise ValueError(f"{tool} is no known tool; add it to TOOLS")
+  if tool not in ("bash", "python"):
+    return
+  script, *words = words
+  if script == "-m":
+    script, *words = words
+    assert script in ("pinrec_jax.main", "pytest", "ruff")
+  else:
+    assert (ROOT / script).is_file()
+  if script.startswith("benchmarks/"):
+    source = (ROOT / script).read_text()
+    own = re.findall(r'add_argument\(\s*"(--\w+)"', source)
+    named = [w for w in words if w.startswith("--")]
+    _parse(
+      w
+      for w in named
+      if w.split("=")[0] not in own or w.startswith("--config=")
+    )
+  elif script in ("launch/local.sh", "pinrec_jax.main"):
+    _parse(w for w in words if w != "--dry-run")
+  else:
+    files = [w for w in words if w.endswith(".py")]
+    assert all((ROOT / name).is_file() for name in files)
+
+
+def _without_fences(page):
+  return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+
+
+@every_page
+def test_commands_name_what_there_is(page, monkeypatch):
+  monkeypatch.chdir(ROOT)
+  for script in _fences(page, "bash"):
+    for command in _commands(script):
+      _check(command)
+
+
+@pytest.mark.parametrize(
+  "command",
+  [
+    "bash launch/absent.sh",
+    "bash launch/local.sh --config=configs/absent.py",
+    "bash launch/local.sh --config=configs/demo.py --config.train.stepz=1",
+    "bash launch/local.sh --config=configs/demo.py --config.train.steps=many",
+    "bash launch/local.sh --config=configs/demo.py --config.train.steps=0",
+    "bash launch/local.sh --config=configs/demo.py --moed=train",
+    "bash launch/local.sh --config=configs/demo.py --mode=tarin",
+    "python benchmarks/seeds.py --config=configs/demo.py --seedz=3",
+    "bash launch/test.sh tests/absent_test.py",
+    "rm FILE",
+  ],
+)
+def test_a_command_that_could_not_run_is_found(command, monkeypatch):
+  monkeypatch.chdir(ROOT)
+  with pytest.raises(
+    (AssertionError, KeyError, OSError, ValueError, flags.Error)
+  ):
+    _check(*_commands(command))
+
+
+@every_page
+def test_what_is_named_exists(page):
+  text = _without_fences(page)
+  for name in re.findall(r"\]\((?!http)([^)#]+)", text):
+    assert (page.parent / name).exists(), name
+  for name in re.findall(r"`((?:\w+/)+\w+\.(?:py|md|sh|json|txt))", text):
+    if name.split("/")[0] in FOLDERS:
+      assert (ROOT / name).is_file(), name
+  for path, test in re.findall(
+    r"`(tests/[\w/]+\.py)`[ \n|]+`(test_\w+)`", text
+  ):
+    assert f"def {test}(" in (ROOT / path).read_text(), test
+  sections = "data|model|loss|train|decode|index|evals"
+  for name in re.findall(rf"`(?:config\.)?((?:{sections})\.[a-z_.]+)", text):
+    part = config_lib.Config()
+    for field in name.rstrip(".").split("."):
+      part = getattr(part, field)
+
+
+def test_the_table_of_fields_is_current():
+  generated = runpy.run_path(str(ROOT / "docs" / "configuration.py"))
+  assert (ROOT / "docs" / "configuration.md").read_text() == generated["page"]()
+  for section, fields in generated["meanings"]().items():
+    for field, meaning in fields.items():
+      assert meaning, f"{section}.{field} has no comment"
+
+
+@every_page
+def test_what_is_reckoned_is_so(page):
+  """A line "name = expression  # value" of Python states its value rightly."""
+  for script in _fences(page, "python"):
+    known = {}
+    for line in script.splitlines():
+      exec(line, known)
+      stated = re.search(r"=.*# ([\d,.]+)", line)
+      if stated:
+        value = stated[1].replace(",", "").rstrip(".")
+        digits = len(value.partition(".")[2])
+        got = known[line.split(" = ")[0]]
+        assert round(got, digits) == float(value), f"{line}: it is {got}"
+
+
+def test_the_demo_has_the_parameters_reckoned(mini):
+  config = runpy.run_path(str(ROOT / "configs" / "demo.py"))["get_config"]()
+  model = pinrec.of_config(config, mini.vocabulary)
+  shapes = state_lib.shapes(
+    model, state_lib.optimizer(config.train), config.loss
+  )
+  text = (ROOT / "docs" / "operations.md").read_text()
+  assert f"# {state_lib.parameters(shapes):,}\n" in text
+
+
+@pytest.fixture
+def applied(tmp_path):
+  """A copy of the package and its tests with the worked examples applied."""
+  for name in ("pinrec_jax", "tests"):
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+  shutil.copy(ROOT / "pyproject.toml", tmp_path)
+  # Git must not look for a repository around the copy.
+  env = os.environ | {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
+  for diff in _fences(ROOT / "CONTRIBUTING.md", "diff"):
+    assert diff.count("\n") <= 60
+    subprocess.run(
+      ["git", "apply"], input=diff, text=True, check=True, cwd=tmp_path, env=env
+    )
+  return tmp_path
+
+
+def test_the_worked_examples_apply(applied):
+  text = (ROOT / "CONTRIBUTING.md").read_text()
+  names = re.findall(r"^\+\+\+ b/(.*)$", text, re.M)
+  assert len(names) >= 6
+  assert all((applied / name).is_file() for name in names)
+
+
+@pytest.mark.slow
+def test_the_worked_examples_work(applied):
+  folders = [f"tests/{name}" for name in ("data", "decode", "losses", "model")]
+  folders.append("tests/floors_test.py")
+  subprocess.run(
+    [
+      sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+      "-k", "gowalla or few or faded or downwards", *folders,
+    ],
+    check=True,
+    cwd=applied,
+    env=os.environ | {"PYTHONPATH": str(applied)},
+  )  # fmt: skip
