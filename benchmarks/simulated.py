@@ -20,13 +20,10 @@ import runpy
 import subprocess
 import sys
 
-import matplotlib
 import numpy as np
 import record
 from jaxtyping import Float, Int
-
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import splits, synthetic
@@ -175,7 +172,8 @@ def table(found: dict) -> str:
 
 def plot(found: dict, path: pathlib.Path) -> None:
   """Plots clicks against saves, an arm a point, budgets joined."""
-  figure, axes = plt.subplots(figsize=(7, 5))
+  figure = Figure(figsize=(7, 5))
+  axes = figure.subplots()
   one, other = synthetic.OUTCOMES
   budgets = [f"{share} % save" for share in SHARES]
   axes.plot(

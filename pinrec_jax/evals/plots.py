@@ -3,11 +3,7 @@
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,7 +17,6 @@ def _finish(figure: Figure, axes: Axes, path: pathlib.Path) -> None:
   path.parent.mkdir(parents=True, exist_ok=True)
   figure.tight_layout()
   figure.savefig(path, dpi=120)
-  plt.close(figure)
 
 
 def budget_sweep(
@@ -29,7 +24,8 @@ def budget_sweep(
 ) -> None:
   """Plots each action's rate, relative to its lowest, along the sweep."""
   names = [key[7:] for key in rows[0] if key.startswith("budget/")]
-  figure, axes = plt.subplots(figsize=(10, 4))
+  figure = Figure(figsize=(10, 4))
+  axes = figure.subplots()
   for name in names:
     rates = [100 * row[f"rate/{name}"] for row in rows]
     lowest = min(rates) or 1.0
@@ -69,7 +65,8 @@ def recalls(
     k: the cutoff.
     path: of the image.
   """
-  figure, axes = plt.subplots(figsize=(8, 4))
+  figure = Figure(figsize=(8, 4))
+  axes = figure.subplots()
   groups = ["", *(f"/{name}" for name in outcomes)]
   width = 0.8 / len(models)
   for n, (prefix, label) in enumerate(models.items()):
@@ -91,7 +88,8 @@ def training(
   rows: Sequence[Mapping[str, float | int]], path: pathlib.Path
 ) -> None:
   """Plots the loss and the validation recall of a run over its steps."""
-  figure, axes = plt.subplots(figsize=(8, 4))
+  figure = Figure(figsize=(8, 4))
+  axes = figure.subplots()
   losses = [(row["step"], row["loss"]) for row in rows if "loss" in row]
   axes.plot(*zip(*losses, strict=True), color="tab:blue")
   axes.set_xlabel("step")
@@ -107,7 +105,8 @@ def training(
 
 def profile(found: profile_lib.Profile, path: pathlib.Path) -> None:
   """Plots how often each action is, and how lengths, gaps, sessions spread."""
-  figure, row = plt.subplots(1, 1 + len(found.spreads), figsize=(16, 4))
+  figure = Figure(figsize=(16, 4))
+  row = figure.subplots(1, 1 + len(found.spreads))
   counts = {
     key.partition("/")[2]: count
     for key, count in found.figures.items()
@@ -143,7 +142,8 @@ def arms(
     metrics: to show.
     path: of the plot.
   """
-  figure, axes = plt.subplots(figsize=(10, 4))
+  figure = Figure(figsize=(10, 4))
+  axes = figure.subplots()
   first = next(iter(means.values()))
   for name in metrics:
     one = first[name]["mean"] or 1.0

@@ -27,6 +27,14 @@ PROFILE = profile.Profile(
 )
 NOTHING = profile.Profile({}, {"length": counts.Counts()})
 
+ARMS = {
+  name: {
+    "recall@10": {"mean": mean, "spread": 0.001},
+    "coverage": {"mean": 0.0, "spread": 0.0},  # nothing to set beside
+  }
+  for name, mean in (("UC", 0.1), ("OC", 0.12))
+}
+
 
 @pytest.mark.parametrize(
   "plot",
@@ -42,6 +50,7 @@ NOTHING = profile.Profile({}, {"length": counts.Counts()})
     lambda path: plots.training(LOSSES + VALIDATION, path),
     lambda path: plots.profile(PROFILE, path),
     lambda path: plots.profile(NOTHING, path),
+    lambda path: plots.arms(ARMS, ("recall@10", "coverage"), path),
     # A run stopped before its first log line.
     lambda path: plots.training(VALIDATION, path),
   ],
@@ -53,6 +62,7 @@ NOTHING = profile.Profile({}, {"length": counts.Counts()})
     "training",
     "profile",
     "empty profile",
+    "arms",
     "no loss",
   ],
 )
