@@ -6,9 +6,9 @@
 For each size, in millions of events, it makes a log of a synthetic world as
 Parquet files, each of all users and in the order of time, and prepares it in a
 process of its own. Two peaks of memory are told: all that was resident, and
-what the process held itself. The rest are pages of the prepared log, mapped from
-disk, which the system takes back when it needs them. Everything after the options
-goes to pinrec_jax.main.
+what the process held itself. The rest are pages of the prepared log, mapped
+from disk, which the system takes back when it needs them. Everything after the
+options goes to pinrec_jax.main.
 """
 
 import argparse

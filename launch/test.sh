@@ -2,7 +2,7 @@
 # launch/test.sh [--dry-run] [PYTEST ARGUMENT...]
 #
 # Runs the tests, for example
-#   launch/test.sh -k causal tests/model
+#   launch/test.sh -k past tests/model
 #
 # WORKERS is how many processes share them, 2 by default; 0 runs them in one,
 # as a debugger needs. A file's tests stay together, so that they compile once.

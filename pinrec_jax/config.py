@@ -31,10 +31,22 @@ def _one_of(*known: str) -> Any:
 
 
 def _increasing(*default: int) -> Any:
+  # An empty list on the command line, offsets=, is read as one empty text.
   return _checked(
     default,
-    lambda value: list(value) == sorted(set(value)),
-    "list seconds, increasing, or none",
+    lambda value: (
+      all(isinstance(edge, int) and edge > 0 for edge in value)
+      and list(value) == sorted(set(value))
+    ),
+    "list seconds above 0, increasing, as (60, 3600), or none, as ()",
+  )
+
+
+def _names(*default: str) -> Any:
+  return _checked(
+    default,
+    lambda value: all(name and "," not in name for name in value),
+    """list names, as ("click", "save"), or none, as ()""",
   )
 
 
@@ -111,7 +123,7 @@ class Data:
   length: int = _above(0, 64)
   # Seconds without an engagement that end a session, where the log tells none.
   session_gap: int = _above(0, 1800)
-  workers: int = 0  # Grain processes; 0 reads in threads
+  workers: int = _least(0, 0)  # Grain processes; 0 reads in threads
 
 
 @dataclasses.dataclass(slots=True, unsafe_hash=True)
@@ -193,10 +205,10 @@ class Train:
   steps: int = _above(0, 1000)  # updates
   batch: int = _above(0, 64)  # rows, over all processes
   learning_rate: float = _above(0, 2e-3)  # the highest; falls by a cosine
-  warmup: int = 50  # steps
+  warmup: int = _least(0, 50)  # steps
   start_from: str = ""  # work folder of the run whose weights to begin with
   refit: bool = False  # train on the validation day too, and keep the last
-  weight_decay: float = 0.01  # of dense kernels alone
+  weight_decay: float = _least(0, 0.01)  # of dense kernels alone
   clip: float = _above(0, 1.0)  # global gradient norm
   # How hash tables are updated: every row at every step ("adam"); or only those
   # that the step reads, at a cost that does not grow with the table
@@ -206,7 +218,7 @@ class Train:
   device: str = _one_of("any", "cpu", "gpu", "tpu")
   model_axis: int = _above(0, 1)  # devices along the mesh's model axis
   eval_every: int = _above(0, 200)  # steps between validations and checkpoints
-  eval_users: int = 2000  # users in a validation; 0: all
+  eval_users: int = _least(0, 2000)  # users in a validation; 0: all
   log_every: int = _above(0, 20)  # steps between lines of metrics.jsonl
 
 
@@ -255,8 +267,8 @@ class Evals:
   batch: int = _above(0, 256)  # users generated for at once
   twin: bool = True  # train and report the unconditioned twin as well
   # Outcomes from one to the next of which the budget is turned; empty: none.
-  sweep: tuple[str, ...] = ("is_click", "long_view", "is_like")
-  sweep_users: int = 5000  # over which the budget is turned; 0: all
+  sweep: tuple[str, ...] = _names("is_click", "long_view", "is_like")
+  sweep_users: int = _least(0, 5000)  # over which the budget is turned; 0: all
   examples: int = _least(0, 3)  # users whose history and candidates are printed
 
 

@@ -221,7 +221,9 @@ def _measure(
     popular, cases, vocabulary, evals.cutoffs, "popularity_", items=items
   )
   models = {"": "PinRec-OC" if config.model.conditioned else "PinRec-UC"}
-  if (workdir / TWIN).is_dir() and config.model.conditioned:
+  # Drawn once a run is done.
+  twin_done = (workdir / TWIN / "training.png").is_file()
+  if twin_done and config.model.conditioned:
     twin, _ = _retriever(_twin(config), dataset, workdir / TWIN)
     report |= evals_run.evaluate(twin, cases, items=items, prefix="uc_")
     report |= evals_run.unordered(
