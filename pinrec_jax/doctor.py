@@ -102,7 +102,7 @@ def _devices(train: config_lib.Train) -> Iterator[Finding]:
     meant = os.environ.get("JAX_PLATFORMS") == "cpu"
     yield Finding(name, version, remedy * (kind == "cpu" and not meant))
   try:
-    mesh = sharding.device_mesh(train.model_axis)
+    mesh = sharding.device_mesh(train.model_axis, train.fsdp_axis)
     sharding.check_batch(mesh, train.batch)
   except ValueError as error:
     yield Finding("mesh", None, str(error))

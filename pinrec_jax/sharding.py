@@ -12,17 +12,17 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-DATA, MODEL = "data", "model"
+DATA, FSDP, MODEL = "data", "fsdp", "model"
+BATCH = (DATA, FSDP)  # the axes that share the rows of a batch
 
 # The first rule found in a parameter's path wins; what none names is
 # replicated. Optimizer moments carry their parameter's path, so they follow.
 RULES = (
-  (r"item_embedder/table_\d+", (MODEL, None)),
-  (r"mlp_in/kernel", (None, MODEL)),
-  (r"mlp_out/kernel", (MODEL, None)),
+  (r"item_embedder/table_\d+", ((FSDP, MODEL), None)),
+  (r"mlp_in/kernel", (FSDP, MODEL)),
+  (r"mlp_out/kernel", (MODEL, FSDP)),
+  (r"/kernel$", (FSDP, None)),
 )
-
-
 # Where process 0 listens, how many there are, which this is.
 ENVIRONMENT = (
   "JAX_COORDINATOR_ADDRESS",
@@ -66,29 +66,35 @@ def require(kind: str) -> None:
     )
 
 
-def device_mesh(model: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
-  """Returns devices, by default all, as (data, model) axes.
+def device_mesh(
+  model: int = 1, fsdp: int = 1, devices: Sequence[Any] | None = None
+) -> Mesh:
+  """Returns devices, by default all, as (data, fsdp, model) axes.
+
+  A batch lies along data and fsdp. Parameters and their moments are whole
+  along data; along fsdp each device holds a part of them and reads the others'
+  when it needs them (ZeRO, arXiv 1910.02054); along model they stay parted.
 
   Raises:
     ValueError: if they do not divide.
   """
   devices = jax.devices() if devices is None else devices
-  if len(devices) % model:
+  if len(devices) % (model * fsdp):
     raise ValueError(
-      f"train.model_axis {model} does not divide the {len(devices)} devices; "
-      f"use a divisor of {len(devices)}"
+      f"train.model_axis {model} times train.fsdp_axis {fsdp} does not divide "
+      f"the {len(devices)} devices; use divisors of {len(devices)}"
     )
   return jax.make_mesh(
-    (len(devices) // model, model),
-    (DATA, MODEL),
-    axis_types=(jax.sharding.AxisType.Auto,) * 2,
+    (len(devices) // (model * fsdp), fsdp, model),
+    (DATA, FSDP, MODEL),
+    axis_types=(jax.sharding.AxisType.Auto,) * 3,
     devices=devices,
   )
 
 
 def check_batch(mesh: Mesh, batch: int) -> None:
-  """Raises ValueError unless a batch divides over the mesh's data axis."""
-  ways = int(np.lcm(mesh.shape[DATA], jax.process_count()))
+  """Raises ValueError unless a batch divides over the axes that share it."""
+  ways = int(np.lcm(_size(mesh, BATCH), jax.process_count()))
   if batch % ways:
     raise ValueError(
       f"train.batch {batch} does not divide over {ways} devices; use a "
@@ -102,8 +108,14 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def rows(mesh: Mesh) -> NamedSharding:
-  """The leading axis lies along the data axis."""
-  return NamedSharding(mesh, PartitionSpec(DATA))
+  """The leading axis lies along the axes that share a batch."""
+  return NamedSharding(mesh, PartitionSpec(BATCH))
+
+
+def _size(mesh: Mesh, axes: str | tuple[str, ...]) -> int:
+  """Returns how many devices lie along one axis, or along several."""
+  named = (axes,) if isinstance(axes, str) else axes
+  return int(np.prod([mesh.shape[axis] for axis in named]))
 
 
 def of_tree(mesh: Mesh, tree: Any) -> Any:
@@ -112,13 +124,18 @@ def of_tree(mesh: Mesh, tree: Any) -> Any:
   def of(path: tuple, leaf: Any) -> NamedSharding:
     name = jax.tree_util.keystr(path, simple=True, separator="/")
     axes = next((axes for rule, axes in RULES if re.search(rule, name)), ())
+    parts = []
     for size, axis in zip(leaf.shape, axes, strict=False):
-      if axis and size % mesh.shape[axis]:
+      ways = _size(mesh, axis or ())
+      if size % ways and axis == FSDP:
+        axis = None  # only saves memory
+      elif size % ways:
         raise ValueError(
-          f"{name} of shape {leaf.shape} does not divide over the "
-          f"{mesh.shape[axis]} devices of axis {axis!r}; make {size} a multiple"
+          f"{name} of shape {leaf.shape} does not divide over the {ways} "
+          f"devices of axis {axis!r}; make {size} a multiple"
         )
-    return NamedSharding(mesh, PartitionSpec(*axes))
+      parts.append(axis)
+    return NamedSharding(mesh, PartitionSpec(*parts))
 
   return jax.tree.map_with_path(of, tree)
 

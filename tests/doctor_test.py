@@ -20,7 +20,7 @@ def test_a_whole_installation_lacks_nothing(tmp_path):
   assert _wrong(config_lib.Config(), tmp_path) == {}
   assert found["jax"] == jax.__version__
   assert found["devices"] == "8 x cpu"
-  assert found["mesh"] == {"data": 8, "model": 1}
+  assert found["mesh"] == {"data": 8, "fsdp": 1, "model": 1}
   assert found["pinrec-jax"]
 
 
@@ -28,7 +28,7 @@ def test_a_whole_installation_lacks_nothing(tmp_path):
   ("field", "value", "name", "remedy"),
   [
     ("train.device", "gpu", "device kind", "install pinrec-jax[cuda12"),
-    ("train.model_axis", 3, "mesh", "use a divisor of 8"),
+    ("train.model_axis", 3, "mesh", "use divisors of 8"),
     ("train.batch", 12, "mesh", "use a multiple of 8"),
     ("data.name", "letters", "log", "one of amazon"),
     ("data.source", "/no/such", "data.source", "mend data.source"),

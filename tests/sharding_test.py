@@ -44,24 +44,36 @@ def _losses(world, mesh, steps=4):
   return losses, state
 
 
-@pytest.mark.parametrize(("devices", "model"), [(8, 1), (8, 2), (8, 8)])
-def test_every_mesh_gives_the_loss_of_one_device(world, devices, model):
-  one, _ = _losses(world, sharding.device_mesh(1, jax.devices()[:1]))
-  many, state = _losses(
-    world, sharding.device_mesh(model, jax.devices()[:devices])
-  )
-  np.testing.assert_allclose(many, one, atol=1e-5, rtol=0)
-  assert one[-1] < one[0]
+@pytest.fixture(scope="module")
+def one_device(world):
+  mesh = sharding.device_mesh(devices=jax.devices()[:1])
+  return _losses(world, mesh)[0]
+
+
+@pytest.mark.parametrize(("model", "fsdp"), [(1, 1), (8, 1), (1, 8), (2, 2)])
+def test_every_mesh_gives_the_loss_of_one_device(
+  world, one_device, model, fsdp
+):
+  many, state = _losses(world, sharding.device_mesh(model, fsdp))
+  np.testing.assert_allclose(many, one_device, atol=1e-5, rtol=0)
+  assert many[-1] < many[0]
   table = state.params["item_embedder"]["table_0"]
-  moment = state.opt_state[1][0].mu["item_embedder"]["table_0"]
-  for array in (table, moment):  # each device holds its rows, no more
+  moments = state.opt_state[1][0].mu
+  for array in (table, moments["item_embedder"]["table_0"]):
     held = array.addressable_shards[0].data.shape[0]
-    assert held == array.shape[0] // model
+    assert held == array.shape[0] // (model * fsdp)  # its rows, no more
+  for tree in (state.params, moments):
+    kernel = tree["item_embedder"]["hidden"]["kernel"]
+    held = kernel.addressable_shards[0].data.shape[0]
+    ways = fsdp if kernel.shape[0] % fsdp == 0 else 1
+    assert held == kernel.shape[0] // ways
 
 
 def test_what_does_not_divide_is_named():
   with pytest.raises(ValueError, match=r"model_axis 3 .* the 8 devices"):
     sharding.device_mesh(3)
+  with pytest.raises(ValueError, match=r"fsdp_axis 3 .* divisors of 8"):
+    sharding.device_mesh(1, 3)
   mesh = sharding.device_mesh()
   with pytest.raises(ValueError, match="batch 100 does not divide over 8"):
     sharding.check_batch(mesh, 100)

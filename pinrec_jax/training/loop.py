@@ -95,7 +95,7 @@ def train(
     RunDivergedError: on a loss that is no number.
   """
   train_config = config.train
-  mesh = sharding.device_mesh(train_config.model_axis)
+  mesh = sharding.device_mesh(train_config.model_axis, train_config.fsdp_axis)
   sharding.check_batch(mesh, train_config.batch)
   rows, corpus = examples.packed(config, dataset)
   cases = splits.cases(dataset, "validation", limit=train_config.eval_users)
@@ -233,7 +233,7 @@ def _saved(
     state_lib.optimizer(config.train),
     config.loss,
   )
-  mesh = sharding.device_mesh(config.train.model_axis)
+  mesh = sharding.device_mesh(config.train.model_axis, config.train.fsdp_axis)
   fits = network(config, known)
   with contextlib.closing(checkpoints):
     state = checkpoints.restore(step, shapes, mesh, fits, ignoring=ignoring)
