@@ -160,6 +160,9 @@ class Model:
   fit_offsets: int = _above(0, 3)  # how many are fitted
   # Edges, seconds, of how long before the end of training a target lies.
   ages: tuple[int, ...] = _increasing(86400, 2 * 86400, 4 * 86400)
+  # What of a block is kept for the backward pass: all; the "products" of
+  # matrices; or its "inputs" alone. Less memory, more time, the same result.
+  keep: str = _one_of("all", "products", "inputs")
   # Of activations; "bfloat16" on accelerators.
   dtype: str = _one_of("float32", "bfloat16")
 

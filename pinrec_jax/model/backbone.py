@@ -2,13 +2,26 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
+import jax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from pinrec_jax.data import histories
 from pinrec_jax.model import attention, hstu, pooled, transformer
+
+BLOCKS = {
+  "transformer": transformer.Block,
+  "hstu": hstu.Block,
+  "pooled": pooled.Block,
+}
+# What of a block is kept for the backward pass; the rest is computed again.
+KEPT = {
+  "products": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
+  "inputs": jax.checkpoint_policies.nothing_saveable,
+}
 
 
 class Backbone(nn.Module):
@@ -24,6 +37,7 @@ class Backbone(nn.Module):
   dropout: float
   positions: int  # slots a history can have
   dtype: DTypeLike
+  keep: str = "all"  # of "all" or KEPT
 
   @nn.compact
   def __call__(
@@ -35,11 +49,11 @@ class Backbone(nn.Module):
     train: bool = False,
   ) -> tuple[Float[Array, "b l w"], attention.Cache | None]:
     """Returns the states and, where one was given, the extended cache."""
-    block = {
-      "transformer": transformer.Block,
-      "hstu": functools.partial(hstu.Block, positions=self.positions),
-      "pooled": pooled.Block,
-    }[self.kind]
+    block: Callable[..., nn.Module] = BLOCKS[self.kind]
+    if self.keep != "all":  # `train`, the fourth argument, is no array
+      block = nn.remat(block, policy=KEPT[self.keep], static_argnums=(4,))
+    if self.kind == "hstu":
+      block = functools.partial(block, positions=self.positions)
     pasts = cache.layers if cache is not None else (None,) * self.layers
     view, cache = attention.look_back(tokens.segment, tokens.time, cache)
     x = nn.Dropout(self.dropout, deterministic=not train)(x)

@@ -55,6 +55,7 @@ class PinRec(nn.Module):
       config.dropout,
       self.positions,
       dtype,
+      config.keep,
     )
     self.head = head.OutcomeHead(
       config.dim,

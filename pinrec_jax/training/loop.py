@@ -59,7 +59,7 @@ def network(
     **{
       f"model.{key}": value
       for key, value in dataclasses.asdict(config.model).items()
-      if key not in ("dropout", "dtype")  # these fit any state
+      if key not in ("dropout", "dtype", "keep")  # these fit any state
     },
   }
 

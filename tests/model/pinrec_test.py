@@ -161,6 +161,30 @@ def test_bfloat16_states_are_near(world):
   assert (exact * rough).sum(-1).min() > 0.99
 
 
+@every_backbone
+@pytest.mark.parametrize("keep", ["products", "inputs"])
+def test_what_is_kept_changes_time_and_memory_alone(parts, keep):
+  model, params, features, tokens = parts
+  vectors = model.apply(params, features.take(tokens.item), method="embed")
+  kept = dataclasses.replace(model.config, keep=keep)
+  slopes, products = [], []
+  for one in (model, model.clone(config=kept)):
+
+    def loss(params, one=one):
+      states, _ = one.apply(
+        params, vectors, tokens, train=True, method="states",
+        rngs={"dropout": jax.random.key(1)},
+      )  # fmt: skip
+      return jnp.sum(states**2)
+
+    slopes.append(jax.jit(jax.grad(loss))(params))
+    products.append(str(jax.make_jaxpr(jax.grad(loss))(params)).count("dot_ge"))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *slopes
+  )
+  assert products[1] > products[0]
+
+
 def test_buckets_of_time(parts):
   model, params, _, _ = parts
   gaps = jnp.array([-1, 0, 59, 60, 3599, 3600, 10**6])
