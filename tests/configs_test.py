@@ -45,6 +45,12 @@ def test_claims_hold_together_on_every_log(log):
   assert suite.trainings(every)
   for row in every.rows:
     assert module.get_config(f"{log}/{row}").rows == {row: every.rows[row]}
+  assert list(module.get_config(f"{log}/budget,logq").rows) == [
+    "budget",
+    "logq",
+  ]
+  with pytest.raises(ValueError, match="row 'lift' is unknown"):
+    module.get_config(f"{log}/lift")
 
 
 @pytest.mark.parametrize("log", _module("family").LOGS)
