@@ -40,15 +40,14 @@ def reproduce(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
   sharding.require(suite.base.train.device)
   workdir.mkdir(parents=True, exist_ok=True)
   datasets = _Datasets()
-  clock = _Clock(suite, workdir, known)
-  try:
-    for seed in range(suite.seeds):
+  clock, found = _Clock(suite, workdir, known), {}
+  for seed in range(suite.seeds):
+    try:
       for own, training in known.items():
         clock.tell(own, training, seed)
         _run(training, seed, _folder(workdir, own, seed), workdir, datasets)
-      _write(suite, workdir)
-  finally:
-    found = _write(suite, workdir)
+    finally:
+      found = _write(suite, workdir)
   return found
 
 

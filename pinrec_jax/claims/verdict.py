@@ -49,7 +49,9 @@ def judge(
   toward = -gain if loss else gain
   if toward <= 0:
     label, reason = "not reproduced", "it points the other way"
-    if n > 1 and abs(gain) <= _margin(spread, n):
+    if not gain:
+      reason = "no difference"
+    elif n > 1 and abs(gain) <= _margin(spread, n):
       reason += ", within the spread of seeds"
   elif n == 1:
     label, reason = "direction only", "one seed tells no spread"

@@ -23,6 +23,7 @@ def _times(*factors):
     (_times(1.0, 1.2, 1.0), 0.06, False, "direction only", "spread"),
     (_times(0.95, 0.951, 0.949), 0.06, False, "not reproduced", "other way"),
     (_times(0.8, 1.1, 1.0), 0.06, False, "not reproduced", "within"),
+    (BASE, 0.06, False, "not reproduced", "no difference"),
     (_times(0.95, 0.951, 0.949), 0.06, True, "reproduced", ""),
     (_times(1.05, 1.051, 1.049), None, True, "not reproduced", "other way"),
   ],
