@@ -19,6 +19,7 @@ import pathlib
 import runpy
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import record
@@ -68,7 +69,7 @@ def main() -> None:
     drawn, expected = acted[name]
     found[name] = {}
     for n, outcome in enumerate(synthetic.OUTCOMES):
-      own = {
+      own: dict[str, Any] = {
         "per_user": float(drawn[n].mean()),
         "expected_per_user": float(expected[n].mean()),
       }

@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +80,7 @@ def measured(
     corpus = jax.tree.map(jnp.asarray, corpus)
     state = state_lib.create(network, transform, own.loss)
     lowered = step_lib.train_step.lower(state, data, corpus, **arguments)
-    memory = lowered.compile().memory_analysis()
+    memory: Any = lowered.compile().memory_analysis()
     parts[size] = [state, data, corpus, arguments, memory.temp_size_in_bytes]
   for turn in range(options.rounds + 1):
     for size, part in parts.items():

@@ -50,12 +50,12 @@ UC = {**MODELS["uc"], "decode.budget": ""}
 SHARES = {"decode.budget": ""}
 
 
-def _unconditioned(name: str) -> Arm:
+def _unconditioned(name: str) -> suite_lib.Arm:
   """Returns a member of the family that is asked for nothing."""
   return Arm({**MODELS[name], "decode.budget": ""})
 
 
-def _oc_over_uc(outcomes: tuple[str, ...]) -> Row:
+def _oc_over_uc(outcomes: tuple[str, ...]) -> suite_lib.Row:
   return Row(
     "Conditioned on outcomes, in proportion to the training log, a model "
     "retrieves more of all engagements (paper: +0.6 to +3.1 %). Unordered "
@@ -74,7 +74,7 @@ def _oc_over_uc(outcomes: tuple[str, ...]) -> Row:
   )
 
 
-def _conditioning(outcomes: tuple[str, ...]) -> Row:
+def _conditioning(outcomes: tuple[str, ...]) -> suite_lib.Row:
   arms = {"UC": Arm(UC)}
   tests = []
   for asked in outcomes:
@@ -95,7 +95,7 @@ def _conditioning(outcomes: tuple[str, ...]) -> Row:
   )  # fmt: skip
 
 
-def _budget(outcomes: tuple[str, ...]) -> Row:
+def _budget(outcomes: tuple[str, ...]) -> suite_lib.Row:
   one, other = outcomes[0], outcomes[-1]
   arms = {
     f"{100 - share} % {one}": Arm(
@@ -118,7 +118,7 @@ def _budget(outcomes: tuple[str, ...]) -> Row:
   )
 
 
-def _multi_token(outcomes: tuple[str, ...]) -> Row:
+def _multi_token(outcomes: tuple[str, ...]) -> suite_lib.Row:
   del outcomes
   ahead = tuple(3600 * 2**n for n in range(8))
   trained = {"loss.objective": "multi_token", "model.offsets": ahead}
@@ -149,7 +149,7 @@ def _multi_token(outcomes: tuple[str, ...]) -> Row:
   )
 
 
-def _steps(outcomes: tuple[str, ...]) -> Row:
+def _steps(outcomes: tuple[str, ...]) -> suite_lib.Row:
   del outcomes
   one = {"decode.budget": "unspecified:1"}
   arms = {
@@ -165,7 +165,7 @@ def _steps(outcomes: tuple[str, ...]) -> Row:
   )
 
 
-def _hashed_ids(outcomes: tuple[str, ...]) -> Row:
+def _hashed_ids(outcomes: tuple[str, ...]) -> suite_lib.Row:
   del outcomes
   return Row(
     "Hashed IDs beside content find more than content alone (paper: +14.0 to "
@@ -176,7 +176,7 @@ def _hashed_ids(outcomes: tuple[str, ...]) -> Row:
   )
 
 
-def _negatives(outcomes: tuple[str, ...]) -> Row:
+def _negatives(outcomes: tuple[str, ...]) -> suite_lib.Row:
   del outcomes
   arms = {
     f"{n} in-batch": Arm({"loss.in_batch": n}) for n in (64, 96, 128, 768)
@@ -197,7 +197,7 @@ def _negatives(outcomes: tuple[str, ...]) -> Row:
   )
 
 
-def _logq(outcomes: tuple[str, ...]) -> Row:
+def _logq(outcomes: tuple[str, ...]) -> suite_lib.Row:
   del outcomes
   arms = {n: Arm({"loss.logq": n}) for n in ("none", "classic", "corrected")}
   return Row(
@@ -212,7 +212,7 @@ def _logq(outcomes: tuple[str, ...]) -> Row:
   )
 
 
-def _scaling(outcomes: tuple[str, ...]) -> Row:
+def _scaling(outcomes: tuple[str, ...]) -> suite_lib.Row:
   del outcomes
   sizes = {(32, 1): None, (64, 2): None, (128, 2): None, (128, 4): None}
   arms = {
@@ -234,7 +234,7 @@ def _scaling(outcomes: tuple[str, ...]) -> Row:
   )  # fmt: skip
 
 
-def _family(outcomes: tuple[str, ...]) -> Row:
+def _family(outcomes: tuple[str, ...]) -> suite_lib.Row:
   del outcomes
   names = ("two_tower", "sasrec", "pinnerformer", "hstu", "uc")
   arms = {name: _unconditioned(name) for name in names}
@@ -254,7 +254,7 @@ def _family(outcomes: tuple[str, ...]) -> Row:
   )
 
 
-def _cold(outcomes: tuple[str, ...]) -> Row:
+def _cold(outcomes: tuple[str, ...]) -> suite_lib.Row:
   del outcomes
   arms = {"no": Arm(), "one id in ten": Arm({"model.id_dropout": 0.1})}
   return Row(
@@ -266,7 +266,7 @@ def _cold(outcomes: tuple[str, ...]) -> Row:
   )
 
 
-def _impressions(outcomes: tuple[str, ...]) -> Row:
+def _impressions(outcomes: tuple[str, ...]) -> suite_lib.Row:
   del outcomes
   shown = {"loss.impressions": 256, "loss.in_batch": 512}
   return Row(

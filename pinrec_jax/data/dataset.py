@@ -5,6 +5,7 @@ import importlib
 import pathlib
 import shlex
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import filelock
 import tensorflow_datasets as tfds
@@ -133,7 +134,7 @@ def _read(
 ) -> Iterator[tuple[str, schema.Events]]:
   """Yields the users and their events from the records."""
   # The decorator of TFDS hides the parameter from the type checker.
-  opened = builder.as_data_source  # pyright: ignore[reportCallIssue]
+  opened: Any = builder.as_data_source
   total = sum(split.num_examples for split in builder.info.splits.values())
   with tqdm.tqdm(total=total, desc="reading users", unit="user") as bar:
     for name in sorted(builder.info.splits):

@@ -56,7 +56,7 @@ def train_step(
     counted = counted.add(batch.targets.item.reshape(-1), config.sketch_keep)
 
   params, opt_state = state.params, state.opt_state
-  reader, features = model, corpus.features.take
+  reader, features, part = model, corpus.features.take, None
   if rows_only:
     read = objectives.items_read(batch, corpus, counted, key, config)
     part = tables.part(corpus.features, read, model.config.rows)
@@ -72,7 +72,7 @@ def train_step(
   gradient, metrics = jax.grad(loss, has_aux=True)(params)
   updates, opt_state = transform.update(gradient, opt_state, params)
   params = optax.apply_updates(params, updates)
-  if rows_only:
+  if part is not None:
     params = part.put(state.params, params)
     opt_state = part.put(state.opt_state, opt_state)
   metrics["gradient_norm"] = optax.tree.norm(gradient)

@@ -16,6 +16,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from pinrec_jax.model import items
+from pinrec_jax.types import AnyArray
 
 # As in `model.items.ItemEmbedder`; an optimizer's moments end alike.
 TABLE = re.compile(r"table_(\d+)$")
@@ -29,7 +30,7 @@ class Part(NamedTuple):
   rows: Int[Array, "x r"]
   known: items.ItemFeatures  # of the items, `rows` being places in the above
 
-  def features(self, item: Int[Array, "*n"]) -> items.ItemFeatures:
+  def features(self, item: Int[AnyArray, "*n"]) -> items.ItemFeatures:
     """Returns the features of items that are in the part."""
     return self.known.take(jnp.searchsorted(self.item, item))
 
@@ -118,13 +119,13 @@ def adagrad(epsilon: float = 1e-8) -> optax.GradientTransformation:
   ) -> Float[Array, "v d"]:
     return gradient / (jnp.sqrt(squares) + epsilon)
 
-  def update(gradient: Any, state: Squares, params: Any = None) -> Any:
+  def update(updates: Any, state: Any, params: Any = None) -> Any:
     del params
     squares = jax.tree.map(
       lambda g, s: s + jnp.mean(g * g, -1, keepdims=True),
-      gradient,
+      updates,
       state.squares,
     )
-    return jax.tree.map(scaled, gradient, squares), Squares(squares)
+    return jax.tree.map(scaled, updates, squares), Squares(squares)
 
   return optax.GradientTransformation(init, update)

@@ -1,6 +1,7 @@
 """What seeds can and cannot say."""
 
 import math
+from typing import Any
 
 import pytest
 from scipy import stats
@@ -46,7 +47,8 @@ def test_one_seed_shows_a_direction_at_most():
 def test_the_test_is_students_and_paired():
   arm = _times(1.05, 1.09, 1.01)
   gains = [a / b - 1 for a, b in zip(arm, BASE, strict=True)]
-  significant = stats.ttest_1samp(gains, 0).pvalue < 0.05
+  result: Any = stats.ttest_1samp(gains, 0)
+  significant = result.pvalue < 0.05
   assert (verdict.judge(arm, BASE).label == "reproduced") == significant
   for seeds, quantile in enumerate(verdict.T, start=1):
     assert quantile == pytest.approx(stats.t.ppf(0.975, seeds), abs=0.006)

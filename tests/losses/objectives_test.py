@@ -7,7 +7,7 @@ import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import pipeline
-from pinrec_jax.losses import objectives, sampling, sketch, softmax
+from pinrec_jax.losses import meeting, objectives, sampling, sketch, softmax
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import examples
 from pinrec_jax.training import state as state_lib

@@ -1,6 +1,7 @@
 """A step on a part of the tables is the step on all of them."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -95,8 +96,10 @@ def test_adagrad_is_a_sum_of_mean_squares_a_row():
   gradients[:, 2] = 0
   transform = tables.adagrad()
   params = {"table_0": jnp.zeros((5, 4))}
-  state, squares = transform.init(params), np.zeros(5)
+  state: Any = transform.init(params)
+  squares = np.zeros(5)
   for gradient in gradients:
+    updates: Any
     updates, state = transform.update({"table_0": jnp.asarray(gradient)}, state)
     squares += np.mean(gradient.astype(float) ** 2, -1)
     expected = gradient / (np.sqrt(squares)[:, None] + 1e-8)
