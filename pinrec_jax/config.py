@@ -219,9 +219,10 @@ class Train:
   tables: str = _one_of("adam", "lazy_adam", "adagrad")
   # What the devices must be; a run meant for a GPU is not to crawl on a CPU.
   device: str = _one_of("any", "cpu", "gpu", "tpu")
-  # Devices along the mesh's axes: model splits tables and wide layers; fsdp
-  # splits parameters as well as the batch. The others share the batch alone.
+  # Devices along the mesh's model axis, which splits tables and wide layers.
   model_axis: int = _above(0, 1)
+  # Likewise along fsdp, which splits all parameters, their moments and the
+  # batch; what devices are left share the batch alone.
   fsdp_axis: int = _above(0, 1)
   eval_every: int = _above(0, 200)  # steps between validations and checkpoints
   eval_users: int = _least(0, 2000)  # users in a validation; 0: all

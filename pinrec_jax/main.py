@@ -14,8 +14,7 @@ from ml_collections import config_flags
 
 from pinrec_jax import api, modes
 from pinrec_jax import config as config_lib
-from pinrec_jax.claims import run as claims_run
-from pinrec_jax.claims import suite
+from pinrec_jax.claims import reproduce, suite
 from pinrec_jax.training import loop
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -58,7 +57,7 @@ def _run(config: config_lib.Config | suite.Suite, workdir: pathlib.Path):
       "goes with configs/claims.py, and with nothing else"
     )
   if isinstance(config, suite.Suite):
-    claims_run.reproduce(config, workdir)
+    reproduce.reproduce(config, workdir)
     return
   if _BUDGET.value is not None:
     config.decode.budget = _BUDGET.value

@@ -81,11 +81,11 @@ def test_a_run_that_was_stopped_has_a_status_of_its_own(tmp_path):
   script = (
     "import sys\n"
     "from absl import app\n"
-    "from pinrec_jax import main\n"
-    "from pinrec_jax.train import loop\n"
+    "from pinrec_jax import main, modes\n"
+    "from pinrec_jax.training import loop\n"
     "def stop(config, workdir):\n"
     "  raise loop.RunStoppedError('stopped at step 2')\n"
-    "main.MODES['train'] = stop\n"
+    "modes.MODES['train'] = stop\n"
     "app.run(main.main)\n"
   )
   flags = ["--config=configs/demo.py", "--mode=train", f"--workdir={tmp_path}"]

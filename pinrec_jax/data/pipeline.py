@@ -1,6 +1,7 @@
 """Batches for training: packed, shuffled, and a function of (seed, step)."""
 
 import collections
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,13 @@ def pack(lengths: Sequence[int], capacity: int, seed: int) -> list[list[int]]:
   return rows
 
 
+def _padded(
+  length: int, column: Shaped[np.ndarray, "_ ..."]
+) -> Shaped[np.ndarray, "l ..."]:
+  pad = length - len(column)
+  return np.pad(column, [(0, pad)] + [(0, 0)] * (column.ndim - 1))
+
+
 class PackedRows:
   """A random-access source of rows [length], each of several histories."""
 
@@ -56,14 +64,8 @@ class PackedRows:
       for n, piece in enumerate(pieces)
     ]
 
-    def join(
-      *columns: Shaped[np.ndarray, "_ ..."],
-    ) -> Shaped[np.ndarray, "l ..."]:
-      joined = np.concatenate(columns)
-      pad = self._length - len(joined)
-      return np.pad(joined, [(0, pad)] + [(0, 0)] * (joined.ndim - 1))
-
-    return jax.tree.map(join, *pieces)
+    joined = jax.tree.map(lambda *columns: np.concatenate(columns), *pieces)
+    return jax.tree.map(functools.partial(_padded, self._length), joined)
 
   @property
   def filled(self) -> float:

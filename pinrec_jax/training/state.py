@@ -14,7 +14,7 @@ from pinrec_jax import sharding
 from pinrec_jax.data import histories
 from pinrec_jax.losses import sketch
 from pinrec_jax.model import items, pinrec
-from pinrec_jax.training import tables
+from pinrec_jax.training import hash_tables
 from pinrec_jax.types import Params
 
 
@@ -43,8 +43,10 @@ def optimizer(config: config_lib.Train) -> optax.GradientTransformation:
     rate, b2=0.98, weight_decay=config.weight_decay, mask=_decayed
   )
   if config.tables == "adagrad":
-    rows = optax.chain(tables.adagrad(), optax.scale_by_learning_rate(rate))
-    adam = optax.partition({"tables": rows, "rest": adam}, tables.named)
+    rows = optax.chain(
+      hash_tables.adagrad(), optax.scale_by_learning_rate(rate)
+    )
+    adam = optax.partition({"tables": rows, "rest": adam}, hash_tables.named)
   return optax.chain(optax.clip_by_global_norm(config.clip), adam)
 
 

@@ -12,8 +12,8 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
+from pinrec_jax.training import hash_tables
 from pinrec_jax.training import state as state_lib
-from pinrec_jax.training import tables
 from pinrec_jax.types import Params
 
 Metrics = dict[str, Real[Array, ""]]
@@ -59,7 +59,7 @@ def train_step(
   reader, features, part = model, corpus.features.take, None
   if rows_only:
     read = objectives.items_read(batch, corpus, counted, key, config)
-    part = tables.part(corpus.features, read, model.config.rows)
+    part = hash_tables.part(corpus.features, read, model.config.rows)
     params, opt_state = part.take(params), part.take(opt_state)
     size = dataclasses.replace(model.config, rows=len(read))
     reader, features = model.clone(config=size), part.features

@@ -14,7 +14,7 @@ from pinrec_jax import sharding
 from pinrec_jax.data import pipeline
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples, tables
+from pinrec_jax.training import examples, hash_tables
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -94,7 +94,7 @@ def test_adagrad_is_a_sum_of_mean_squares_a_row():
   rng = np.random.default_rng(0)
   gradients = rng.normal(size=(3, 5, 4)).astype(np.float32)
   gradients[:, 2] = 0
-  transform = tables.adagrad()
+  transform = hash_tables.adagrad()
   params = {"table_0": jnp.zeros((5, 4))}
   state: Any = transform.init(params)
   squares = np.zeros(5)
@@ -110,7 +110,7 @@ def test_adagrad_is_a_sum_of_mean_squares_a_row():
 def test_only_tables_are_adagrads(made):
   of, _ = made
   _, state = of("adagrad")
-  labels = tables.named(state.params)
+  labels = hash_tables.named(state.params)
   assert sum(n == "tables" for n in jax.tree.leaves(labels)) == 2
   assert len(jax.tree.leaves(labels)) == len(jax.tree.leaves(state.params))
   sizes = {x.shape for x in jax.tree.leaves(state.opt_state)}
@@ -160,7 +160,7 @@ def test_a_part_reads_what_the_whole_does():
   params = {"table_0": jnp.asarray(rng.normal(size=(20, 3)), jnp.float32)}
   params |= {"table_1": params["table_0"] + 1, "bias": jnp.ones(2)}
   item = jnp.array([8, 4, 0, 8, 3])
-  part = tables.part(features, item, 20)
+  part = hash_tables.part(features, item, 20)
   small, of = part.take(params), part.features(item)
   np.testing.assert_array_equal(of.item_type, item)
   for n in range(2):

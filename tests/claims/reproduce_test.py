@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.claims import run, suite
+from pinrec_jax.claims import reproduce, suite
 from pinrec_jax.training import loop
 
 UC = {"model.conditioned": False, "decode.budget": ""}
@@ -73,14 +73,14 @@ def test_a_stopped_suite_goes_on_and_runs_nothing_twice(
 
   monkeypatch.setattr(loop, "train", stopping)
   with pytest.raises(loop.RunStoppedError):
-    run.reproduce(claims, tmp_path / "claims")
+    reproduce.reproduce(claims, tmp_path / "claims")
   report = json.loads((tmp_path / "claims" / "report.json").read_text())
   # Of the second seed UC alone was trained, so the rows have one each.
   assert {row["seeds"] for row in report["rows"].values()} == {1}
   assert "hours left" in capsys.readouterr().out
 
   monkeypatch.setattr(loop, "train", train)
-  report = run.reproduce(claims, tmp_path / "claims")
+  report = reproduce.reproduce(claims, tmp_path / "claims")
   assert [seed for seed, _ in trained] == [0, 0, 0, 1]
   first = pathlib.Path(trained[2][1])
   assert json.loads((first / "config.json").read_text())["train"]["steps"] == 4
@@ -97,7 +97,7 @@ def test_a_stopped_suite_goes_on_and_runs_nothing_twice(
   assert (tmp_path / "claims" / "conditioning.png").is_file()
 
   monkeypatch.setattr(loop, "train", None)
-  assert run.reproduce(claims, tmp_path / "claims") == report
+  assert reproduce.reproduce(claims, tmp_path / "claims") == report
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_row_that_cannot_be_is_said_before_anything_is_run(
   wrong = {"arms": {"UC": suite.Arm()}, "tests": ()} | row
   claims.rows["wrong"] = dataclasses.replace(ROWS["stages"], **wrong)
   with pytest.raises(ValueError, match=f"row 'wrong'.*{message}"):
-    run.reproduce(claims, tmp_path / "claims")
+    reproduce.reproduce(claims, tmp_path / "claims")
   assert not (tmp_path / "claims").exists()
 
 
@@ -125,4 +125,4 @@ def test_a_metric_that_is_not_reported_is_named(claims, tmp_path):
   }
   claims.seeds = 1
   with pytest.raises(ValueError, match="no report has 'mrr'"):
-    run.reproduce(claims, tmp_path / "claims")
+    reproduce.reproduce(claims, tmp_path / "claims")
