@@ -26,6 +26,8 @@ import record
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
+from pinrec_jax import config as config_lib
+from pinrec_jax.claims import suite
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import splits, synthetic
 from pinrec_jax.evals import run as evals_run
@@ -94,34 +96,36 @@ def lists(
       dataset, cases, split="test", size=K, drop_seen="nothing"
     )
   }
-  trained = loop.best(config, dataset.catalogue, workdir)
-  retriever = retriever_lib.of_dataset(
-    config, trained.model, trained.params, dataset
-  )
+
+  def shown(
+    folder: pathlib.Path,
+    config: config_lib.Config,
+    budgets: dict[str, dict[str, float]],
+  ) -> dict[str, Int[np.ndarray, "b k"]]:
+    trained = loop.best(config, dataset.catalogue, folder)
+    retriever = retriever_lib.of_dataset(
+      config, trained.model, trained.params, dataset
+    )
+    return {
+      name: evals_run.retrieve(
+        retriever, cases, size=K, budget=budget, quiet=True
+      ).items
+      for name, budget in budgets.items()
+    }
+
+  budgets = {}
   for share in SHARES:
     budget = {"click": 1 - share / 100, "save": share / 100}
-    budget = {name: part for name, part in budget.items() if part}
-    found = evals_run.retrieve(
-      retriever, cases, size=K, budget=budget, quiet=True
-    )
-    arms[f"{share} % save"] = found.items
-  for path, value in TWO_TOWER.items():
-    section, name = path.split(".")
-    setattr(getattr(config, section), name, value)
-  trained = loop.best(config, dataset.catalogue, towers)
-  retriever = retriever_lib.of_dataset(
-    config, trained.model, trained.params, dataset
-  )
-  arms["two-tower"] = evals_run.retrieve(
-    retriever, cases, size=K, budget={}, quiet=True
-  ).items
-  return arms
+    budgets[f"{share} % save"] = {n: part for n, part in budget.items() if part}
+  arms |= shown(workdir, config, budgets)
+  plain = suite.configured(config, TWO_TOWER, "two-tower")
+  return arms | shown(towers, plain, {"two-tower": {}})
 
 
 def actions(
   dataset: dataset_lib.Dataset,
   cases: list[splits.Case],
-  made,
+  made: config_lib.Synthetic,
   shown: Int[np.ndarray, "b k"],
 ) -> tuple[Float[np.ndarray, "o b"], Float[np.ndarray, "o b"]]:
   """Returns how often each user acts in each way, by luck and on average."""

@@ -1,14 +1,16 @@
 """What `import pinrec_jax` offers; all else may change between versions.
 
-import pinrec_jax
+  import pinrec_jax
 
-config = pinrec_jax.read_config("configs/demo.py")
-pinrec_jax.train(config, "runs/demo")
-pinrec_jax.build_index(config, "runs/demo")
-retriever = pinrec_jax.Retriever.load("runs/demo")
-request = {"user": "me", "events": [{"item": 4214}]}
-for answer in retriever.retrieve([request], budget={"is_click": 1.0}):
-print(answer["candidates"])
+  config = pinrec_jax.read_config("configs/demo.py")
+  pinrec_jax.train(config, "runs/demo")
+  pinrec_jax.build_index(config, "runs/demo")
+  retriever = pinrec_jax.Retriever.load("runs/demo")
+  request = {"user": "me", "events": [{"item": 4214}]}
+  for answer in retriever.retrieve([request], budget={"is_click": 1.0}):
+    print(answer["candidates"])
+
+A work folder is what the command line's --workdir is, and holds the same.
 """
 
 import dataclasses

@@ -59,15 +59,20 @@ def _packages() -> Iterator[Finding]:
     # Extras are not needed.
     if needed.marker and not needed.marker.evaluate({"extra": ""}):
       continue
-    try:
-      found = importlib.metadata.version(needed.name)
-    except importlib.metadata.PackageNotFoundError:
-      found = None
+    found = _installed(needed.name)
     fits = found is not None and needed.specifier.contains(
       found, prereleases=True
     )
     remedy = f'pip install "{needed.name}{needed.specifier}"'
     yield Finding(needed.name, found, "" if fits else remedy)
+
+
+def _installed(name: str) -> str | None:
+  """Returns a package's version, if it is there."""
+  try:
+    return importlib.metadata.version(name)
+  except importlib.metadata.PackageNotFoundError:
+    return None
 
 
 def _devices(train: config_lib.Train) -> Iterator[Finding]:
@@ -90,9 +95,8 @@ def _devices(train: config_lib.Train) -> Iterator[Finding]:
     remedy = str(error)
   yield Finding("device kind", kind, remedy)
   for name in PLUGINS:
-    try:
-      version = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+    version = _installed(name)
+    if version is None:
       continue
     remedy = (
       f"{name} is installed and JAX sees no device of its; see whether its "

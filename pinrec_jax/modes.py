@@ -210,16 +210,7 @@ def _measure(
   cases = splits.cases(dataset, "test")
   items = splits.known_by(dataset, "test")
   report = evals_run.evaluate(retriever, cases, items=items)
-  popular = evals_run.popularity(
-    dataset,
-    cases,
-    split="test",
-    size=max(evals.cutoffs),
-    drop_seen=config.index.drop_seen,
-  )
-  report |= evals_run.of_lists(
-    popular, cases, vocabulary, evals.cutoffs, "popularity_", items=items
-  )
+  report |= evals_run.of_popularity(dataset, cases, config, items=items)
   models = {"": "PinRec-OC" if config.model.conditioned else "PinRec-UC"}
   # Drawn once a run is done.
   twin_done = (workdir / TWIN / "training.png").is_file()

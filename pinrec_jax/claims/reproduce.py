@@ -156,24 +156,11 @@ def _measured(
   """Returns the figures of the test users, and popularity's beside them."""
   cases = splits.cases(dataset, "test")
   items = splits.known_by(dataset, "test")
-  config = retriever.config
   began = time.monotonic()
   found = evals_run.evaluate(retriever, cases, items=items)
   found["seconds_per_user"] = (time.monotonic() - began) / len(cases)
-  popular = evals_run.popularity(
-    dataset,
-    cases,
-    split="test",
-    size=max(config.evals.cutoffs),
-    drop_seen=config.index.drop_seen,
-  )
-  return found | evals_run.of_lists(
-    popular,
-    cases,
-    dataset.vocabulary,
-    config.evals.cutoffs,
-    "popularity_",
-    items=items,
+  return found | evals_run.of_popularity(
+    dataset, cases, retriever.config, items=items
   )
 
 
@@ -196,13 +183,18 @@ def gathered(
   found: dict[str, dict[str, list[dict[str, Number]]]] = {}
   for name, row in suite.rows.items():
     found[name] = {arm: [] for arm in row.arms}
+    keys = {
+      arm_name: (
+        suite_lib.training_key(suite.base, arm),
+        suite_lib.key(suite_lib.asked(suite.base, arm)),
+      )
+      for arm_name, arm in row.arms.items()
+    }
     for seed in range(suite.seeds):
-      paths = {}
-      for arm_name, arm in row.arms.items():
-        own = suite_lib.training_key(suite.base, arm)
-        key = suite_lib.key(suite_lib.asked(suite.base, arm))
-        folder = _folder(workdir, own, seed)
-        paths[arm_name] = folder / f"asked-{key}.json"
+      paths = {
+        arm_name: _folder(workdir, own, seed) / f"asked-{key}.json"
+        for arm_name, (own, key) in keys.items()
+      }
       if all(path.is_file() for path in paths.values()):
         for arm_name, path in paths.items():
           told = json.loads(path.read_text())

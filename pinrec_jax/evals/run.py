@@ -9,6 +9,7 @@ import numpy as np
 import tqdm
 from jaxtyping import Bool, Int
 
+from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import histories, schema, splits
 from pinrec_jax.evals import metrics
@@ -127,6 +128,23 @@ def popularity(
   return np.stack([ranked[~np.isin(ranked, own)][:size] for own in seen])
 
 
+def of_popularity(
+  dataset: dataset_lib.Dataset,
+  cases: Sequence[splits.Case],
+  config: config_lib.Config,
+  *,
+  items: Mapping[str, Bool[np.ndarray, "v"]],
+) -> dict[str, Number]:
+  """Returns the report of popularity on the test users, as `of_lists`."""
+  cutoffs, drop_seen = config.evals.cutoffs, config.index.drop_seen
+  lists = popularity(
+    dataset, cases, split="test", size=max(cutoffs), drop_seen=drop_seen
+  )
+  return of_lists(
+    lists, cases, dataset.vocabulary, cutoffs, "popularity_", items=items
+  )
+
+
 def of_lists(
   lists: Int[np.ndarray, "b c"],
   cases: Sequence[splits.Case],
@@ -233,12 +251,8 @@ def index_recall(
 ) -> float:
   """Returns recall@100 of the retriever's index against the exact one."""
   tokens = next(_batches(retriever, cases, retriever.config.evals.batch))[1]
-  vectors = retriever.vectors(
-    tokens,
-    retriever.features.take(tokens.item),
-    retriever.budget(),
-    jax.random.key(0),
-  )
+  features, budget = retriever.features.take(tokens.item), retriever.budget()
+  vectors = retriever.vectors(tokens, features, budget, jax.random.key(0))
   query = vectors.query.reshape(-1, vectors.query.shape[-1])
   k = min(SCANN_K, len(retriever.catalogue))
   truth, _ = exact.Exact(retriever.embedded).search(query, k)
@@ -278,8 +292,7 @@ def sweep(
       row[f"rate/{name}"] = metrics.action_rate(
         lists.items, cases, vocabulary.outcome(name)
       )
-    row["recall"] = metrics.recall(
-      metrics.found(lists.items, cases, max(config.cutoffs)), cases
-    )
+    hits = metrics.found(lists.items, cases, max(config.cutoffs))
+    row["recall"] = metrics.recall(hits, cases)
     rows.append(row)
   return rows
