@@ -206,7 +206,10 @@ class Train:
 
   seed: int = 0  # of initial values, data order and draws
   steps: int = _above(0, 1000)  # updates
-  batch: int = _above(0, 64)  # rows, over all processes
+  batch: int = _above(0, 64)  # rows of an update, over all processes
+  # Parts of the batch that are computed one after the other, so that one of
+  # them is in memory at a time; in-batch negatives are those of a part.
+  accumulate: int = _above(0, 1)
   learning_rate: float = _above(0, 2e-3)  # the highest; falls by a cosine
   warmup: int = _least(0, 50)  # steps
   start_from: str = ""  # work folder of the run whose weights to begin with
@@ -224,6 +227,7 @@ class Train:
   # Likewise along fsdp, which splits all parameters, their moments and the
   # batch; what devices are left share the batch alone.
   fsdp_axis: int = _above(0, 1)
+  join_seconds: int = _above(0, 600)  # until all processes must be there
   eval_every: int = _above(0, 200)  # steps between validations and checkpoints
   eval_users: int = _least(0, 2000)  # users in a validation; 0: all
   log_every: int = _above(0, 20)  # steps between lines of metrics.jsonl

@@ -13,7 +13,7 @@ from packaging import requirements
 
 import pinrec_jax
 from pinrec_jax import config as config_lib
-from pinrec_jax import sharding
+from pinrec_jax import processes, sharding
 from pinrec_jax.data import dataset
 from pinrec_jax.index import approximate
 
@@ -76,13 +76,13 @@ def _installed(name: str) -> str | None:
 
 
 def _devices(train: config_lib.Train) -> Iterator[Finding]:
-  for name in sharding.ENVIRONMENT:
+  for name in processes.ENVIRONMENT:
     if name in os.environ:
       yield Finding(name, os.environ[name])
   try:
-    sharding.join_processes()
+    processes.join(train.join_seconds)
     devices = jax.devices()
-  except (RuntimeError, ValueError) as error:
+  except (OSError, RuntimeError, ValueError) as error:
     yield Finding("devices", None, f"{error}; mend the setting it names")
     return
   kind = jax.default_backend()

@@ -12,7 +12,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from pinrec_jax import api, modes
+from pinrec_jax import api, modes, processes
 from pinrec_jax import config as config_lib
 from pinrec_jax.claims import reproduce, suite
 from pinrec_jax.training import loop
@@ -40,12 +40,13 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(f"unexpected arguments {argv[1:]}; use --name=value")
   config: config_lib.Config | suite.Suite = _CONFIG.value
   try:
-    _run(config, pathlib.Path(_WORKDIR.value).expanduser())
+    with processes.together():
+      _run(config, pathlib.Path(_WORKDIR.value).expanduser())
   except (ValueError, OSError, loop.RunDivergedError) as error:
     logging.debug("failed", exc_info=True)
-    sys.exit(f"error: {error}")
+    sys.exit(f"{processes.label()}error: {error}")
   except loop.RunStoppedError as stop:
-    print(stop, file=sys.stderr)
+    print(f"{processes.label()}{stop}", file=sys.stderr)
     sys.exit(75)  # EX_TEMPFAIL of sysexits.h
 
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import config_json, rules, sharding
+from pinrec_jax import config_json, processes, rules, sharding
 from pinrec_jax import doctor as doctor_lib
 from pinrec_jax.data import checks, profile, splits
 from pinrec_jax.data import dataset as dataset_lib
@@ -36,7 +36,7 @@ def run(
   """
   rules.validate(config)
   if mode != "doctor":  # which says so itself, among the rest
-    sharding.join_processes()
+    processes.join(config.train.join_seconds)
     sharding.require(config.train.device)
   report = MODES[mode](config, workdir)
   if _first():

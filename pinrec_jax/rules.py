@@ -100,8 +100,14 @@ def _of_model(config: config_lib.Config) -> _Rules:
     "decode.offsets",
     "list seconds, 0 or more",
   )
+  train = config.train
   yield (
-    config.train.warmup < config.train.steps,
+    train.batch % train.accumulate == 0,
+    "train.accumulate",
+    f"use a divisor of train.batch ({train.batch})",
+  )
+  yield (
+    train.warmup < train.steps,
     "train.warmup",
-    f"use fewer than train.steps ({config.train.steps})",
+    f"use fewer than train.steps ({train.steps})",
   )

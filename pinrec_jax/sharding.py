@@ -3,7 +3,6 @@
 The only file that names a mesh axis.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -23,35 +22,6 @@ RULES = (
   (r"mlp_out/kernel", (MODEL, FSDP)),
   (r"/kernel$", (FSDP, None)),
 )
-# Where process 0 listens, how many there are, which this is.
-ENVIRONMENT = (
-  "JAX_COORDINATOR_ADDRESS",
-  "JAX_NUM_PROCESSES",
-  "JAX_PROCESS_ID",
-)
-
-
-def join_processes() -> None:
-  """Joins the run that the environment names, if it names one, once.
-
-  JAX_COORDINATOR_ADDRESS is HOST:PORT of process 0; JAX_NUM_PROCESSES and
-  JAX_PROCESS_ID say how many there are and which this is.
-
-  Raises:
-    ValueError: if the address is set and one of the numbers is not.
-  """
-  coordinator, *numbers = ENVIRONMENT
-  address = os.environ.get(coordinator)
-  if not address or jax.distributed.is_initialized():
-    return
-  missing = [name for name in numbers if not os.environ.get(name, "").isdigit()]
-  if missing:
-    raise ValueError(
-      f"{coordinator} is {address!r} but {missing[0]} is "
-      f"{os.environ.get(missing[0])!r}; set it to a whole number"
-    )
-  processes, process = (int(os.environ[name]) for name in numbers)
-  jax.distributed.initialize(address, processes, process)
 
 
 def require(kind: str) -> None:
@@ -92,13 +62,13 @@ def device_mesh(
   )
 
 
-def check_batch(mesh: Mesh, batch: int) -> None:
-  """Raises ValueError unless a batch divides over the axes that share it."""
+def check_batch(mesh: Mesh, batch: int, parts: int = 1) -> None:
+  """Raises ValueError unless the parts of a batch divide over the devices."""
   ways = int(np.lcm(_size(mesh, BATCH), jax.process_count()))
-  if batch % ways:
+  if batch % (ways * parts):
     raise ValueError(
-      f"train.batch {batch} does not divide over {ways} devices; use a "
-      f"multiple of {ways}"
+      f"train.batch {batch} does not divide over {ways} devices, in "
+      f"train.accumulate {parts} parts; use a multiple of {ways * parts}"
     )
 
 

@@ -1,12 +1,15 @@
 """Eight virtual devices, checked shapes, and one tiny log for every test."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
 
+# What is compiled here runs for seconds: it is not worth optimizing.
 os.environ["XLA_FLAGS"] = (
   os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+  " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Many tests compile the same programs, some in processes of their own.
@@ -33,6 +36,20 @@ hypothesis.settings.load_profile("pinrec")
 DAY = 86400
 VALIDATION_FROM = 20_000 * DAY
 TEST_FROM = VALIDATION_FROM + 2 * DAY
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_are_let_go():
+  """Drops what a file compiled once it is through.
+
+  Each program for a CPU holds a few of the 65,530 memory maps Linux gives a
+  process; past them the next compilation is a segmentation fault.
+  """
+  yield
+  import jax
+
+  jax.clear_caches()
+  gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,7 @@ def test_defaults_are_valid():
     ("model.ages", (5, 5), "increasing"),
     ("train.steps", 0, "above 0"),
     ("train.warmup", 5000, "fewer than train.steps"),
+    ("train.accumulate", 5, "divisor of train.batch"),
     ("decode.steps", 64, "above 0 and below data.length"),
     ("decode.feedback", "best", "largest, sample"),
     ("index.kind", "faiss", "auto, scann, exact"),

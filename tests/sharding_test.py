@@ -21,7 +21,7 @@ def _config() -> config_lib.Config:
   return config
 
 
-def _losses(world, mesh, steps=4):
+def _losses(world, mesh, steps=4, parts=1):
   config = _config()
   rows, corpus = examples.packed(config, world)
   data = pipeline.batches(rows, batch=8, seed=0)
@@ -39,6 +39,7 @@ def _losses(world, mesh, steps=4):
       transform=transform,
       config=config.loss,
       seed=0,
+      parts=parts,
     )
     losses.append(float(metrics["loss"]))
   return losses, state
@@ -69,6 +70,14 @@ def test_every_mesh_gives_the_loss_of_one_device(
     assert held == kernel.shape[0] // ways
 
 
+def test_parts_of_a_batch_are_the_same_on_every_mesh(world, one_device):
+  one = sharding.device_mesh(devices=jax.devices()[:1])
+  alone, _ = _losses(world, one, parts=2)
+  many, _ = _losses(world, sharding.device_mesh(2, 2), parts=2)
+  np.testing.assert_allclose(many, alone, atol=1e-5, rtol=0)
+  assert abs(alone[0] - one_device[0]) > 1e-5  # other draws
+
+
 def test_what_does_not_divide_is_named():
   with pytest.raises(ValueError, match=r"model_axis 3 .* the 8 devices"):
     sharding.device_mesh(3)
@@ -77,7 +86,10 @@ def test_what_does_not_divide_is_named():
   mesh = sharding.device_mesh()
   with pytest.raises(ValueError, match="batch 100 does not divide over 8"):
     sharding.check_batch(mesh, 100)
+  with pytest.raises(ValueError, match=r"accumulate 8 parts; .* of 64"):
+    sharding.check_batch(mesh, 96, 8)
   sharding.check_batch(mesh, 96)
+  sharding.check_batch(mesh, 96, 4)
 
 
 def test_a_table_that_does_not_divide_is_named(world):

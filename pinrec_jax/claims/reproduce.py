@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import config_json, sharding
+from pinrec_jax import config_json, processes, sharding
 from pinrec_jax.claims import report as report_lib
 from pinrec_jax.claims import suite as suite_lib
 from pinrec_jax.data import dataset as dataset_lib
@@ -36,7 +36,7 @@ def reproduce(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
     ValueError: on a row that cannot be, before anything is run.
   """
   known = suite_lib.trainings(suite)
-  sharding.join_processes()
+  processes.join(suite.base.train.join_seconds)
   sharding.require(suite.base.train.device)
   workdir.mkdir(parents=True, exist_ok=True)
   datasets = _Datasets()

@@ -96,7 +96,7 @@ def train(
   """
   train_config = config.train
   mesh = sharding.device_mesh(train_config.model_axis, train_config.fsdp_axis)
-  sharding.check_batch(mesh, train_config.batch)
+  sharding.check_batch(mesh, train_config.batch, train_config.accumulate)
   rows, corpus = examples.packed(config, dataset)
   cases = splits.cases(dataset, "validation", limit=train_config.eval_users)
   data = pipeline.batches(
@@ -156,6 +156,7 @@ def train(
         config=config.loss,
         seed=train_config.seed,
         rows_only=train_config.tables != "adam",
+        parts=train_config.accumulate,
       )
       if pending:  # the step before, so that the device never waits
         settle(*pending)

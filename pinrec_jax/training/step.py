@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Real
+from jaxtyping import Array, Float, Key, PRNGKeyArray, Real
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories
@@ -21,7 +23,14 @@ Metrics = dict[str, Real[Array, ""]]
 
 @functools.partial(
   jax.jit,
-  static_argnames=("model", "transform", "config", "seed", "rows_only"),
+  static_argnames=(
+    "model",
+    "transform",
+    "config",
+    "seed",
+    "rows_only",
+    "parts",
+  ),
   donate_argnames="state",
 )
 def train_step(
@@ -34,6 +43,7 @@ def train_step(
   config: config_lib.Loss,
   seed: int,
   rows_only: bool = False,
+  parts: int = 1,
 ) -> tuple[state_lib.State, Metrics]:
   """Returns the next state and this step's metrics.
 
@@ -49,32 +59,42 @@ def train_step(
     seed: of all draws.
     rows_only: only the rows of hash tables that the step reads are updated,
       their moments too.
+    parts: of the batch, differentiated one after the other.
   """
   key = jax.random.fold_in(jax.random.key(seed), state.step)
   counted = state.counted
   if counted is not None:
     counted = counted.add(batch.targets.item.reshape(-1), config.sketch_keep)
 
-  params, opt_state = state.params, state.opt_state
-  reader, features, part = model, corpus.features.take, None
-  if rows_only:
-    read = objectives.items_read(batch, corpus, counted, key, config)
-    part = hash_tables.part(corpus.features, read, model.config.rows)
-    params, opt_state = part.take(params), part.take(opt_state)
-    size = dataclasses.replace(model.config, rows=len(read))
-    reader, features = model.clone(config=size), part.features
+  each = _parted(batch, parts)
+  keys = key[None] if parts == 1 else jax.random.split(key, parts)
 
-  def loss(params: Params) -> tuple[Float[Array, ""], Metrics]:
+  params, opt_state = state.params, state.opt_state
+  reader, features, rows = model, corpus.features.take, None
+  if rows_only:
+    read = jax.vmap(
+      lambda part, key: objectives.items_read(
+        part, corpus, counted, key, config
+      )
+    )(each, keys).reshape(-1)
+    rows = hash_tables.part(corpus.features, read, model.config.rows)
+    params, opt_state = rows.take(params), rows.take(opt_state)
+    size = dataclasses.replace(model.config, rows=len(read))
+    reader, features = model.clone(config=size), rows.features
+
+  def loss(
+    params: Params, part: histories.Batch, key: PRNGKeyArray
+  ) -> tuple[Float[Array, ""], Metrics]:
     return objectives.loss(
-      reader, params, batch, corpus, counted, key, config, features=features
+      reader, params, part, corpus, counted, key, config, features=features
     )
 
-  gradient, metrics = jax.grad(loss, has_aux=True)(params)
+  gradient, metrics = _mean_gradient(loss, params, each, keys)
   updates, opt_state = transform.update(gradient, opt_state, params)
   params = optax.apply_updates(params, updates)
-  if part is not None:
-    params = part.put(state.params, params)
-    opt_state = part.put(state.opt_state, opt_state)
+  if rows is not None:
+    params = rows.put(state.params, params)
+    opt_state = rows.put(state.opt_state, opt_state)
   metrics["gradient_norm"] = optax.tree.norm(gradient)
   metrics["tokens"] = jnp.sum(batch.tokens.segment > 0)
   state = state._replace(
@@ -84,3 +104,43 @@ def train_step(
     counted=counted,
   )
   return state, metrics
+
+
+def _parted(batch: histories.Batch, parts: int) -> histories.Batch:
+  """Returns parts of equal size on a new first axis.
+
+  A part is every so many-th row, so that rows stay on their devices.
+  """
+  return jax.tree.map(
+    lambda x: jnp.swapaxes(x.reshape(-1, parts, *x.shape[1:]), 0, 1), batch
+  )
+
+
+def _mean_gradient(
+  loss: Callable[..., tuple[Float[Array, ""], Metrics]],
+  params: Params,
+  each: histories.Batch,
+  keys: Key[Array, "n"],
+) -> tuple[Params, Metrics]:
+  """Returns the gradient over parts of a batch, and their metrics.
+
+  A part counts by its number of targets; one is computed after the other.
+  """
+  differentiated = jax.grad(loss, has_aux=True)
+  if len(keys) == 1:
+    return differentiated(params, *jax.tree.map(lambda x: x[0], (each, keys)))
+
+  def weighed(part: histories.Batch, key: PRNGKeyArray) -> Any:
+    found = differentiated(params, part, key)
+    targets = found[1]["targets"]
+    return jax.tree.map(lambda x: x * targets, found), targets
+
+  shapes = jax.eval_shape(weighed, *jax.tree.map(lambda x: x[0], (each, keys)))
+  (gradient, metrics), targets = jax.lax.scan(
+    lambda total, part: (jax.tree.map(jnp.add, total, weighed(*part)), None),
+    jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
+    (each, keys),
+  )[0]
+  count = jnp.maximum(targets, 1)
+  gradient, metrics = jax.tree.map(lambda x: x / count, (gradient, metrics))
+  return gradient, metrics | {"targets": targets}

@@ -2,6 +2,7 @@ import functools
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from pinrec_jax import config as config_lib
@@ -34,11 +35,11 @@ def parts(world):
     seed=3,
   )
   batch = next(pipeline.batches(rows, batch=8, seed=0))
-  return step, functools.partial(
-    state_lib.create, model, transform, config.loss
-  ), (
-    batch, corpus, model, config,
-  )  # fmt: skip
+
+  def create(seed, transform=transform):
+    return state_lib.create(model, transform, config.loss, seed)
+
+  return step, create, (batch, corpus, model, config)
 
 
 def test_a_step_is_a_function_of_state_and_batch(parts):
@@ -57,6 +58,61 @@ def test_the_loss_falls(parts):
     state, metrics = step(state, batch, corpus)
     losses.append(float(metrics["loss"]))
   assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize("rows_only", [False, True])
+def test_parts_of_a_batch_count_by_their_targets(parts, rows_only):
+  step, create, (batch, corpus, model, config) = parts
+  transform = optax.sgd(1.0)  # so that the step is the gradient
+  batch = jax.tree.map(np.copy, batch)
+  batch.targets.item[::2, 3:] = 0  # the first part has fewer
+  state = create(0, transform=transform)._replace(step=jax.numpy.asarray(5))
+  before = jax.tree.map(np.array, state.params)
+  after, metrics = step(
+    state, batch, corpus, transform=transform, parts=2, rows_only=rows_only
+  )
+
+  keys = jax.random.split(jax.random.fold_in(jax.random.key(3), 5), 2)
+
+  @jax.jit
+  @functools.partial(jax.grad, has_aux=True)
+  def gradient(params, part, key):
+    return objectives.loss(model, params, part, corpus, None, key, config.loss)
+
+  found = [
+    gradient(before, jax.tree.map(lambda x, n=n: x[n::2], batch), keys[n])
+    for n in range(2)
+  ]
+  counts = [float(told["targets"]) for _, told in found]
+  assert counts[0] < counts[1]
+  assert float(metrics["targets"]) == sum(counts)
+  share = np.array(counts) / sum(counts)
+  mean = sum(
+    s * float(told["loss"]) for s, (_, told) in zip(share, found, strict=True)
+  )
+  np.testing.assert_allclose(float(metrics["loss"]), mean, rtol=1e-5)
+  jax.tree.map(
+    lambda a, b, one, two: np.testing.assert_allclose(
+      b - a, -share[0] * one - share[1] * two, atol=1e-5
+    ),
+    before,
+    after.params,
+    *(gradient for gradient, _ in found),
+  )
+
+
+def test_parts_take_less_memory(parts):
+  step, create, (batch, corpus, *_) = parts
+  many = jax.tree.map(lambda x: np.repeat(x, 16, 0), batch)
+  taken = [
+    jax.jit(functools.partial(step, parts=n))
+    .lower(create(0), many, corpus)
+    .compile()
+    .memory_analysis()
+    .temp_size_in_bytes
+    for n in (1, 8)
+  ]
+  assert taken[1] < taken[0] / 4
 
 
 def test_positions_without_a_target_teach_nothing(parts):

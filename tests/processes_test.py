@@ -1,0 +1,198 @@
+"""Several processes train as one, and say so when one of them is not there."""
+
+import json
+import os
+import pathlib
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+JOIN = """
+import sys
+from absl import logging
+from pinrec_jax import processes
+
+logging.use_absl_handler()
+try:
+  processes.join(float(sys.argv[1]))
+except (OSError, ValueError) as error:
+  sys.exit(f"{type(error).__name__}: {error}")
+logging.warning("here")
+"""
+# As pinrec_jax.main does, with a log that is handed over; one of the processes
+# may be killed at a step, as a machine that is taken away.
+TRAIN = """
+import os, pathlib, pickle, signal, sys
+from pinrec_jax import processes
+from pinrec_jax.training import loop
+
+processes.join(120)
+given, folder, killed, at = sys.argv[1:]
+config, world = pickle.loads(pathlib.Path(given).read_bytes())
+train_step = loop.step_lib.train_step
+
+def step(state, *rest, **kinds):
+  if int(state.step) == int(at):
+    os.kill(os.getpid(), signal.SIGKILL)
+  return train_step(state, *rest, **kinds)
+
+if os.environ["JAX_PROCESS_ID"] == killed:
+  loop.step_lib.train_step = step
+with processes.together():
+  loop.train(config, world, pathlib.Path(folder))
+  best = loop.best(config, world.catalogue, pathlib.Path(folder))
+  print("best", best.step, best.metrics)
+"""
+DEVICES = 8
+
+
+def _start(
+  script: str, *arguments: object, processes: int, starting: list[int]
+) -> list[subprocess.Popen]:
+  with socket.socket() as probe:
+    probe.bind(("localhost", 0))
+    port = probe.getsockname()[1]
+  flags = f" --xla_force_host_platform_device_count={DEVICES // processes}"
+  env = os.environ | {"XLA_FLAGS": os.environ["XLA_FLAGS"] + flags}
+  if processes > 1:
+    env |= {
+      "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
+      "JAX_NUM_PROCESSES": str(processes),
+    }
+  return [
+    subprocess.Popen(
+      [sys.executable, "-c", script, *map(str, arguments)],
+      env=env | {"JAX_PROCESS_ID": str(n)},
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for n in starting
+  ]
+
+
+def _ended(running: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
+  told = [process.communicate(timeout=300) for process in running]
+  return [
+    (process.returncode, *said)
+    for process, said in zip(running, told, strict=True)
+  ]
+
+
+def _train(given: pathlib.Path, folder: pathlib.Path, processes: int) -> str:
+  """Returns the best step, on which all processes must agree."""
+  folder.mkdir(exist_ok=True)
+  running = _start(
+    TRAIN, given, folder, "nobody", 0,
+    processes=processes, starting=[*range(processes)],
+  )  # fmt: skip
+  best = set()
+  for code, out, errors in _ended(running):
+    assert code == 0, errors[-3000:]
+    best.add(out.splitlines()[-1])
+  assert len(best) == 1
+  return best.pop()
+
+
+def _losses(folder: pathlib.Path) -> dict[int, float]:
+  lines = (folder / "metrics.jsonl").read_text().splitlines()
+  rows = [json.loads(line) for line in lines]
+  return {row["step"]: row["loss"] for row in rows if "loss" in row}
+
+
+@pytest.fixture
+def given(world, tmp_path):
+  from pinrec_jax import config as config_lib
+
+  config = config_lib.Config(
+    model=config_lib.Model(width=16, heads=2, dim=8, rows=64),
+    loss=config_lib.Loss(in_batch=32, uniform=16, chunk=64),
+  )
+  config.data.length = 8
+  config.train.steps, config.train.batch, config.train.warmup = 4, 8, 1
+  config.train.eval_every, config.train.log_every = 2, 1
+  config.train.model_axis, config.evals.batch = 2, 16
+
+  def write(**train):
+    for name, value in train.items():
+      setattr(config.train, name, value)
+    path = tmp_path / "given.pkl"
+    path.write_bytes(pickle.dumps((config, world)))
+    return path
+
+  return write
+
+
+def test_two_processes_train_as_one(given, tmp_path):
+  losses = {}
+  for processes in (1, 2):
+    folder = tmp_path / str(processes)
+    assert _train(given(), folder, processes).startswith("best ")
+    losses[processes] = _losses(folder)
+  assert len(losses[1]) == 4
+  assert losses[2] == pytest.approx(losses[1], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_killed_process_stops_the_others_and_all_resume(given, tmp_path):
+  whole, parted = tmp_path / "whole", tmp_path / "parted"
+  path = given(steps=10, eval_every=3, refit=True)  # validates nothing
+  parted.mkdir()
+  running = _start(
+    TRAIN, path, parted, "2", 8, processes=4, starting=[0, 1, 2, 3]
+  )
+  ended = _ended(running)
+  assert ended[2][0] == -signal.SIGKILL
+  for n in (0, 1, 3):
+    code, _, errors = ended[n]
+    assert code == 1, errors[-3000:]
+    assert f"[process {n} of 4] error: another process has ended" in errors
+  assert len(_losses(parted)) < 10
+
+  _train(path, parted, 4)
+  _train(path, whole, 4)
+  resumed, at_once = _losses(parted), _losses(whole)
+  assert len(at_once) == 10
+  assert resumed == at_once  # to the bit
+
+
+def test_who_did_not_come_is_named():
+  running = _start(JOIN, 6, processes=4, starting=[0, 2])
+  for code, _, errors in _ended(running):
+    assert code == 1
+    assert "TimeoutError: process 1, 3 did not come within" in errors
+    assert "join_seconds (6); see its own log" in errors
+  ((code, _, errors),) = _ended(_start(JOIN, 1, processes=2, starting=[1]))
+  assert code == 1
+  assert "process 0 did not come" in errors
+
+
+def test_every_line_says_which_process_wrote_it():
+  running = _start(JOIN, 60, processes=2, starting=[0, 1])
+  for n, (code, _, errors) in enumerate(_ended(running)):
+    assert code == 0, errors
+    assert errors.splitlines()[-1].startswith(f"[process {n} of 2] W")
+    assert errors.splitlines()[-1].endswith("here")
+
+
+@pytest.mark.parametrize(
+  ("name", "value", "complaint"),
+  [
+    ("JAX_NUM_PROCESSES", "two", "JAX_NUM_PROCESSES is 'two'; set it to"),
+    ("JAX_PROCESS_ID", "2", "JAX_PROCESS_ID is 2; number the 2 processes"),
+    ("JAX_COORDINATOR_ADDRESS", "here", "is 'here'; give HOST:PORT"),
+  ],
+)
+def test_what_the_environment_must_not_say(monkeypatch, name, value, complaint):
+  from pinrec_jax import processes
+
+  told = ("localhost:1", "2", "0")
+  for own, right in zip(processes.ENVIRONMENT, told, strict=True):
+    monkeypatch.setenv(own, right)
+  monkeypatch.setenv(name, value)
+  with pytest.raises(ValueError, match=complaint):
+    processes.join(1)
