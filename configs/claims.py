@@ -80,7 +80,7 @@ def _conditioning(outcomes: tuple[str, ...]) -> suite_lib.Row:
   return Row(
     "Asked for an outcome, a model finds more of the targets that have it, and "
     "fewer of the others (paper: +1.4 to +6.2 % on the diagonal).",
-    arms, metrics, tuple(tests),
+    arms, metrics, tuple(tests), plot="matrix",
   )  # fmt: skip
 
 
@@ -104,6 +104,7 @@ def _budget(outcomes: tuple[str, ...]) -> suite_lib.Row:
       Test(last, first, f"recall@10/{other}"),
       Test(last, first, f"recall@10/{one}", loss=True),
     ),
+    plot="curve",
   )
 
 

@@ -22,7 +22,7 @@ RETRY = 0.2  # seconds between attempts to reach process 0
 LINGER = 3  # seconds for which process 0 outlives the others
 
 
-def join(seconds: float) -> None:
+def join(seconds: int) -> None:
   """Joins the run that the environment names, if it names one, once.
 
   JAX_COORDINATOR_ADDRESS is HOST:PORT of process 0; JAX_NUM_PROCESSES and
@@ -102,7 +102,7 @@ class _Prefixed(logging.PythonFormatter):
 
 
 def _roll_call(
-  address: str, processes: int, process: int, seconds: float
+  address: str, processes: int, process: int, seconds: int
 ) -> None:
   """Returns once every process has come, or tells each who has not.
 
@@ -121,7 +121,7 @@ def _roll_call(
     answer = _report(host.strip("[]"), int(port), process, deadline)
   if answer != ALL_HERE:
     raise TimeoutError(
-      f"{answer.decode().strip()} within train.join_seconds ({seconds:g}); "
+      f"{answer.decode().strip()} within train.join_seconds ({seconds}); "
       "see its own log, then start all of them again"
     )
 

@@ -138,7 +138,8 @@ def test_dry_run_of_the_checks(checkout: Checkout):
   assert ran.returncode == 0, ran.stderr
   for part in ("ruff check", "ruff format --check", "pyright", "shellcheck"):
     assert part in ran.stdout
-  assert ran.stdout.splitlines()[-1] == "launch/test.sh -x"
+  last = ran.stdout.splitlines()[-1]
+  assert last == "timeout --kill-after=30 1h launch/test.sh -x"
   assert not checkout.calls()
 
 

@@ -18,7 +18,7 @@ from pinrec_jax import processes
 
 logging.use_absl_handler()
 try:
-  processes.join(float(sys.argv[1]))
+  processes.join(int(sys.argv[1]))
 except (OSError, ValueError) as error:
   sys.exit(f"{type(error).__name__}: {error}")
 logging.warning("here")

@@ -1,9 +1,16 @@
-"""What a suite found, in words, in numbers and as plots."""
+"""What a suite found, in words, in numbers and as plots.
 
+  python -m pinrec_jax.claims.report results/claims_mini.json docs/claims
+
+draws the table and the plots of a stored report.json anew.
+"""
+
+import dataclasses
 import json
 import math
 import pathlib
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +22,11 @@ from pinrec_jax.evals import plots
 from pinrec_jax.types import Number
 
 Figures = Mapping[str, Sequence[Mapping[str, Number]]]  # by arm, one a seed
+DRAWN = {
+  "line": plots.arms,
+  "matrix": plots.gains,
+  "curve": plots.trade_off,
+}
 
 
 def write(
@@ -24,45 +36,57 @@ def write(
   told: dict[str, Any] = {
     "log": suite.base.data.name,
     "device": jax.devices()[0].device_kind,
-    "rows": {},
+    "rows": {
+      name: _row(row, figures[name]) for name, row in suite.rows.items()
+    },
   }
-  text = [f"# Claims on {suite.base.data.name}", ""]
-  for name, row in suite.rows.items():
-    seeds = len(next(iter(figures[name].values()), ()))
-    text += [f"## {name}", "", f"{row.claim} Seeds: {seeds}.", ""]
-    if not seeds:
-      continue
-    means = {arm: summary(row, figures[name][arm]) for arm in row.arms}
-    verdicts = [(test, judged(test, figures[name])) for test in row.tests]
-    told["rows"][name] = {
-      "claim": row.claim,
-      "seeds": seeds,
-      "arms": means,
-      "verdicts": [
-        {
-          "arm": test.arm,
-          "over": test.over,
-          "metric": test.metric,
-          "paper": test.paper,
-          "loss": test.loss,
-          **{k: _number(v) for k, v in found._asdict().items()},
-        }
-        for test, found in verdicts
-      ],
-    }
-    text += [*_table(row, means), ""]
-    text += [_sentence(test, found) for test, found in verdicts]
-    plots.arms(means, row.metrics, workdir / f"{name}.png")
-    text += ["", f"![{name}]({name}.png)", ""]
   (workdir / "report.json").write_text(json.dumps(told, indent=1) + "\n")
-  (workdir / "report.md").write_text("\n".join(text).rstrip() + "\n")
+  show(told, workdir / "report.md")
   return told
+
+
+def show(told: Mapping[str, Any], path: pathlib.Path) -> None:
+  """Writes a report's text, and beside it a plot a row."""
+  text = [f"# Claims on {told['log']}", ""]
+  for name, row in told["rows"].items():
+    text += [f"## {name}", "", f"{row['claim']} Seeds: {row['seeds']}.", ""]
+    if not row["seeds"]:
+      continue
+    plot = f"{path.stem}_{name}.png" if path.stem != "report" else f"{name}.png"
+    text += [*_table(row), ""]
+    text += [_sentence(found) for found in row["verdicts"]]
+    text += ["", f"![{name}]({plot})", ""]
+    DRAWN[row["plot"]](row["arms"], row["metrics"], path.with_name(plot))
+  path.write_text("\n".join(text).rstrip() + "\n")
+
+
+def _row(row: suite_lib.Row, figures: Figures) -> dict[str, Any]:
+  """Returns all there is to tell of a row."""
+  seeds = len(next(iter(figures.values()), ()))
+  told = {"claim": row.claim, "seeds": seeds}
+  if not seeds:
+    return told
+  return told | {
+    "plot": row.plot,
+    "metrics": row.metrics,
+    "arms": {arm: summary(row, figures[arm]) for arm in row.arms},
+    "verdicts": [
+      {
+        **dataclasses.asdict(test),
+        **{
+          key: _number(value)
+          for key, value in judged(test, figures)._asdict().items()
+        },
+      }
+      for test in row.tests
+    ],
+  }
 
 
 def summary(
   row: suite_lib.Row, reports: Sequence[Mapping[str, Number]]
-) -> dict[str, dict[str, float]]:
-  """Returns mean and standard deviation over seeds of what a row shows.
+) -> dict[str, dict[str, Any]]:
+  """Returns each seed's figure, the mean and the spread of what a row shows.
 
   Raises:
     ValueError: naming a metric that the report lacks.
@@ -77,7 +101,11 @@ def summary(
       )
     values = [report[name] for report in reports]
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    found[name] = {"mean": statistics.mean(values), "spread": spread}
+    found[name] = {
+      "mean": statistics.mean(values),
+      "spread": spread,
+      "seeds": values,
+    }
   return found
 
 
@@ -95,28 +123,33 @@ def _number(value: Any) -> Any:
   return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _table(
-  row: suite_lib.Row, means: Mapping[str, Mapping[str, Mapping[str, float]]]
-) -> list[str]:
-  lines = ["| | " + " | ".join(row.metrics) + " |"]
-  lines.append("|--|" + "--|" * len(row.metrics))
-  for arm, found in means.items():
+def _table(row: Mapping[str, Any]) -> list[str]:
+  lines = ["| | " + " | ".join(row["metrics"]) + " |"]
+  lines.append("|--|" + "--|" * len(row["metrics"]))
+  for arm, found in row["arms"].items():
     cells = [
       f"{found[name]['mean']:.4g} ± {found[name]['spread']:.2g}"
-      for name in row.metrics
+      for name in row["metrics"]
     ]
     lines.append(f"| {arm} | " + " | ".join(cells) + " |")
   return lines
 
 
-def _sentence(test: suite_lib.Test, found: verdict_lib.Verdict) -> str:
-  paper = "a loss" if test.loss else "a gain"
-  if test.paper is not None:
-    paper += f" of {100 * test.paper:.1f} %"
-  spread = "" if math.isnan(found.spread) else f" ± {100 * found.spread:.1f}"
-  reason = f" ({found.reason})" if found.reason else ""
+def _sentence(found: Mapping[str, Any]) -> str:
+  paper = "a loss" if found["loss"] else "a gain"
+  if found["paper"] is not None:
+    paper += f" of {100 * found['paper']:.1f} %"
+  gain = "none" if found["gain"] is None else f"{100 * found['gain']:+.1f}"
+  if found["spread"] is not None:
+    gain += f" ± {100 * found['spread']:.1f}"
+  reason = f" ({found['reason']})" if found["reason"] else ""
   return (
-    f"* {test.metric} of {test.arm} over {test.over}: "
-    f"{100 * found.gain:+.1f}{spread} %, the paper's is {paper}: "
-    f"**{found.label}**{reason}"
+    f"* {found['metric']} of {found['arm']} over {found['over']}: {gain} %, "
+    f"the paper's is {paper}: **{found['label']}**{reason}"
   )
+
+
+if __name__ == "__main__":
+  report, folder = map(pathlib.Path, sys.argv[1:])
+  folder.mkdir(parents=True, exist_ok=True)
+  show(json.loads(report.read_text()), folder / f"{report.stem}.md")

@@ -44,6 +44,7 @@ class Row:
   arms: Mapping[str, Arm]
   metrics: tuple[str, ...]  # to show
   tests: tuple[Test, ...]
+  plot: str = "line"  # as in report.DRAWN
 
 
 @dataclasses.dataclass
@@ -153,9 +154,10 @@ def configured(
 
 
 def key(config: config_lib.Config, *more: str) -> str:
-  """Names a configuration; where its data is prepared does not count."""
+  """Names a configuration; where it is run, and how, does not count."""
   told = dataclasses.asdict(config)
   told["data"].pop("prepared")
   told["train"].pop("device")
+  told["train"].pop("join_seconds")
   text = json.dumps([told, *more], sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:10]

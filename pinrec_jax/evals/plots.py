@@ -160,3 +160,67 @@ def arms(
   axes.set_ylabel("beside the first, %")
   axes.legend()
   _finish(figure, axes, path)
+
+
+def gains(
+  means: Mapping[str, Mapping[str, Mapping[str, float]]],
+  metrics: Sequence[str],
+  path: pathlib.Path,
+) -> None:
+  """Plots what arms gain over the first of them as a matrix, in per cent.
+
+  Args:
+    means: by arm and metric, the mean and the spread over seeds.
+    metrics: the columns.
+    path: of the plot.
+  """
+  first, *arms = means
+  gain = np.array(
+    [
+      [
+        100 * (means[arm][name]["mean"] / (means[first][name]["mean"] or 1) - 1)
+        for name in metrics
+      ]
+      for arm in arms
+    ]
+  )
+  figure = Figure(figsize=(8, 4))
+  axes = figure.subplots()
+  most = abs(gain).max() or 1.0
+  axes.imshow(gain, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
+  for (row, column), value in np.ndenumerate(gain):
+    axes.text(column, row, f"{value:+.1f}", ha="center", va="center")
+  axes.set_xticks(range(len(metrics)), metrics)
+  axes.set_yticks(range(len(arms)), arms)
+  axes.set_title(f"over {first}, %")
+  _finish(figure, axes, path)
+
+
+def trade_off(
+  means: Mapping[str, Mapping[str, Mapping[str, float]]],
+  metrics: Sequence[str],
+  path: pathlib.Path,
+) -> None:
+  """Plots one metric against another, a point an arm, joined in order.
+
+  Args:
+    means: by arm and metric, the mean and the spread over seeds.
+    metrics: the first is across, the second upward.
+    path: of the plot.
+  """
+  figure = Figure(figsize=(8, 4))
+  axes = figure.subplots()
+  across, upward = (
+    np.array(
+      [[found[name][k] for k in ("mean", "spread")] for found in means.values()]
+    ).T
+    for name in metrics[:2]
+  )
+  axes.errorbar(
+    across[0], upward[0], xerr=across[1], yerr=upward[1], marker="o", capsize=3
+  )
+  for arm, x, y in zip(means, across[0], upward[0], strict=True):
+    axes.annotate(arm, (x, y), xytext=(4, 4), textcoords="offset points")
+  axes.set_xlabel(metrics[0])
+  axes.set_ylabel(metrics[1])
+  _finish(figure, axes, path)

@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.claims import report as report_lib
 from pinrec_jax.claims import reproduce, suite
 from pinrec_jax.training import loop
 
@@ -98,6 +99,15 @@ def test_a_stopped_suite_goes_on_and_runs_nothing_twice(
 
   monkeypatch.setattr(loop, "train", None)
   assert reproduce.reproduce(claims, tmp_path / "claims") == report
+
+  # From what is stored alone.
+  stored = json.loads((tmp_path / "claims" / "report.json").read_text())
+  report_lib.show(stored, tmp_path / "anew.md")
+  anew = (tmp_path / "anew.md").read_text()
+  assert anew.replace("(anew_", "(") == text
+  assert (tmp_path / "anew_conditioning.png").is_file()
+  values = stored["rows"]["stages"]["arms"]["one"]["recall@6"]["seeds"]
+  assert len(values) == 2
 
 
 @pytest.mark.parametrize(

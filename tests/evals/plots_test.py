@@ -51,6 +51,8 @@ ARMS = {
     lambda path: plots.profile(PROFILE, path),
     lambda path: plots.profile(NOTHING, path),
     lambda path: plots.arms(ARMS, ("recall@10", "coverage"), path),
+    lambda path: plots.gains(ARMS, ("recall@10", "coverage"), path),
+    lambda path: plots.trade_off(ARMS, ("recall@10", "coverage"), path),
     # A run stopped before its first log line.
     lambda path: plots.training(VALIDATION, path),
   ],
@@ -63,6 +65,8 @@ ARMS = {
     "profile",
     "empty profile",
     "arms",
+    "gains",
+    "trade_off",
     "no loss",
   ],
 )
