@@ -53,6 +53,15 @@ def test_claims_hold_together_on_every_log(log):
     module.get_config(f"{log}/lift")
 
 
+def test_claims_compare_models_at_equal_vectors(mini):
+  claims = _module("claims")
+  assert mini.vocabulary.outcome_names == claims.OUTCOMES["mini"]
+  arms = claims.get_config("mini/oc_over_uc").rows["oc_over_uc"].arms
+  assert arms["UC, more steps"].ask["decode.steps"] == len(
+    mini.vocabulary.outcome_names
+  )
+
+
 @pytest.mark.parametrize("log", _module("family").LOGS)
 @pytest.mark.parametrize("model", _module("family").MODELS)
 def test_every_member_of_the_family_is_valid_on_every_log(log, model):
