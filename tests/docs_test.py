@@ -117,6 +117,19 @@ def test_commands_name_what_there_is(page, monkeypatch):
       _check(command)
 
 
+@every_page
+def test_it_is_told_which_test_runs_a_command_or_why_none_does(page):
+  told = (ROOT / "docs" / "reproduction.md").read_text()
+  table = told.partition("## What the tests run")[2]
+  rows = re.findall(r"^\| (`.*?) \| (.*) \|$", table, re.M)
+  fits = [part for first, _ in rows for part in re.findall(r"`(.*?)`", first)]
+  for script in _fences(page, "bash"):
+    for command in _commands(script):
+      assert any(part in " ".join(command) for part in fits), command
+  for _, by in rows:
+    assert by.startswith("none: ") or re.match(r"`tests/.*` `test_\w+`", by)
+
+
 @pytest.mark.parametrize(
   "command",
   [
