@@ -22,6 +22,7 @@ from pinrec_jax.evals import plots
 from pinrec_jax.types import Number
 
 Figures = Mapping[str, Sequence[Mapping[str, Number]]]  # by arm, one a seed
+SIZES = ("vectors", "parameters")  # told in the table and not drawn
 DRAWN = {
   "line": plots.arms,
   "matrix": plots.gains,
@@ -56,7 +57,8 @@ def show(told: Mapping[str, Any], path: pathlib.Path) -> None:
     text += [*_table(row), ""]
     text += [_sentence(found) for found in row["verdicts"]]
     text += ["", f"![{name}]({plot})", ""]
-    DRAWN[row["plot"]](row["arms"], row["metrics"], path.with_name(plot))
+    drawn = [name for name in row["metrics"] if name not in SIZES]
+    DRAWN[row["plot"]](row["arms"], drawn, path.with_name(plot))
   path.write_text("\n".join(text).rstrip() + "\n")
 
 

@@ -11,9 +11,12 @@ from pinrec_jax.data import profile as profile_lib
 from pinrec_jax.types import Number
 
 
-def _finish(figure: Figure, axes: Axes, path: pathlib.Path) -> None:
+def _finish(
+  figure: Figure, axes: Axes, path: pathlib.Path, *, grid: bool = True
+) -> None:
   axes.spines[["top", "right"]].set_visible(False)
-  axes.grid(axis="y", alpha=0.3)
+  if grid:
+    axes.grid(axis="y", alpha=0.3)
   path.parent.mkdir(parents=True, exist_ok=True)
   figure.tight_layout()
   figure.savefig(path, dpi=120)
@@ -189,11 +192,12 @@ def gains(
   most = abs(gain).max() or 1.0
   axes.imshow(gain, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
   for (row, column), value in np.ndenumerate(gain):
-    axes.text(column, row, f"{value:+.1f}", ha="center", va="center")
+    ink = "white" if abs(value) > most / 2 else "black"
+    axes.text(column, row, f"{value:+.1f}", ha="center", va="center", c=ink)
   axes.set_xticks(range(len(metrics)), metrics)
   axes.set_yticks(range(len(arms)), arms)
   axes.set_title(f"over {first}, %")
-  _finish(figure, axes, path)
+  _finish(figure, axes, path, grid=False)
 
 
 def trade_off(
