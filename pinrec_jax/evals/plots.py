@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +10,9 @@ from matplotlib.figure import Figure
 
 from pinrec_jax.data import profile as profile_lib
 from pinrec_jax.types import Number
+
+# By arm and metric, its "mean" and "spread" over seeds.
+Means = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 def _finish(
@@ -133,18 +137,8 @@ def profile(found: profile_lib.Profile, path: pathlib.Path) -> None:
   _finish(figure, row[-1], path)
 
 
-def arms(
-  means: Mapping[str, Mapping[str, Mapping[str, float]]],
-  metrics: Sequence[str],
-  path: pathlib.Path,
-) -> None:
-  """Plots what arms reach beside the first of them, a line a metric.
-
-  Args:
-    means: by arm and metric, the mean and the spread over seeds.
-    metrics: to show.
-    path: of the plot.
-  """
+def arms(means: Means, metrics: Sequence[str], path: pathlib.Path) -> None:
+  """Plots what arms reach beside the first of them, a line a metric."""
   figure = Figure(figsize=(10, 4))
   axes = figure.subplots()
   first = next(iter(means.values()))
@@ -165,18 +159,8 @@ def arms(
   _finish(figure, axes, path)
 
 
-def gains(
-  means: Mapping[str, Mapping[str, Mapping[str, float]]],
-  metrics: Sequence[str],
-  path: pathlib.Path,
-) -> None:
-  """Plots what arms gain over the first of them as a matrix, in per cent.
-
-  Args:
-    means: by arm and metric, the mean and the spread over seeds.
-    metrics: the columns.
-    path: of the plot.
-  """
+def gains(means: Means, metrics: Sequence[str], path: pathlib.Path) -> None:
+  """Plots what arms gain over the first of them as a matrix, in per cent."""
   first, *arms = means
   gain = np.array(
     [
@@ -200,18 +184,8 @@ def gains(
   _finish(figure, axes, path, grid=False)
 
 
-def trade_off(
-  means: Mapping[str, Mapping[str, Mapping[str, float]]],
-  metrics: Sequence[str],
-  path: pathlib.Path,
-) -> None:
-  """Plots one metric against another, a point an arm, joined in order.
-
-  Args:
-    means: by arm and metric, the mean and the spread over seeds.
-    metrics: the first is across, the second upward.
-    path: of the plot.
-  """
+def trade_off(means: Means, metrics: Sequence[str], path: pathlib.Path) -> None:
+  """Plots the second metric over the first, a point an arm, joined in order."""
   figure = Figure(figsize=(8, 4))
   axes = figure.subplots()
   across, upward = (
