@@ -107,7 +107,7 @@ def _devices(train: config_lib.Train) -> Iterator[Finding]:
     yield Finding(name, version, remedy * (kind == "cpu" and not meant))
   try:
     mesh = sharding.device_mesh(train.model_axis, train.fsdp_axis)
-    sharding.check_batch(mesh, train.batch)
+    sharding.check_batch(mesh, train.batch, train.accumulate)
   except ValueError as error:
     yield Finding("mesh", None, str(error))
   else:

@@ -62,7 +62,7 @@ def device_mesh(
   )
 
 
-def check_batch(mesh: Mesh, batch: int, parts: int = 1) -> None:
+def check_batch(mesh: Mesh, batch: int, parts: int) -> None:
   """Raises ValueError unless the parts of a batch divide over the devices."""
   ways = int(np.lcm(_size(mesh, BATCH), jax.process_count()))
   if batch % (ways * parts):

@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import json
 import os
 import shutil
 import tempfile
@@ -143,6 +144,34 @@ def small():
       cutoffs=(3, 6), batch=40, sweep=("click", "save", "like")
     ),
   )
+
+
+@pytest.fixture
+def brief():
+  """A configuration of a few steps on `world`, to be changed freely."""
+  from pinrec_jax import config as config_lib
+
+  config = config_lib.Config(
+    model=config_lib.Model(width=16, heads=2, dim=8, rows=64),
+    loss=config_lib.Loss(in_batch=32, uniform=16, chunk=64),
+  )
+  config.data.length = 8
+  config.train.steps, config.train.batch, config.train.warmup = 6, 8, 1
+  config.train.eval_every, config.train.log_every = 3, 1
+  config.evals.batch = 16
+  return config
+
+
+@pytest.fixture(scope="session")
+def logged():
+  """Returns the function from a work folder to its losses, by step."""
+
+  def losses(workdir):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return {row["step"]: row["loss"] for row in rows if "loss" in row}
+
+  return losses
 
 
 @pytest.fixture(scope="session")

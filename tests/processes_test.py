@@ -1,6 +1,5 @@
 """Several processes train as one, and say so when one of them is not there."""
 
-import json
 import os
 import pathlib
 import pickle
@@ -98,47 +97,35 @@ def _train(given: pathlib.Path, folder: pathlib.Path, processes: int) -> str:
   return best.pop()
 
 
-def _losses(folder: pathlib.Path) -> dict[int, float]:
-  lines = (folder / "metrics.jsonl").read_text().splitlines()
-  rows = [json.loads(line) for line in lines]
-  return {row["step"]: row["loss"] for row in rows if "loss" in row}
-
-
 @pytest.fixture
-def given(world, tmp_path):
-  from pinrec_jax import config as config_lib
-
-  config = config_lib.Config(
-    model=config_lib.Model(width=16, heads=2, dim=8, rows=64),
-    loss=config_lib.Loss(in_batch=32, uniform=16, chunk=64),
-  )
-  config.data.length = 8
-  config.train.steps, config.train.batch, config.train.warmup = 4, 8, 1
-  config.train.eval_every, config.train.log_every = 2, 1
-  config.train.model_axis, config.evals.batch = 2, 16
+def given(world, brief, tmp_path):
+  """Returns the function from changes of `brief` to where it and a log lie."""
+  brief.train.steps, brief.train.eval_every, brief.train.model_axis = 4, 2, 2
 
   def write(**train):
     for name, value in train.items():
-      setattr(config.train, name, value)
+      setattr(brief.train, name, value)
     path = tmp_path / "given.pkl"
-    path.write_bytes(pickle.dumps((config, world)))
+    path.write_bytes(pickle.dumps((brief, world)))
     return path
 
   return write
 
 
-def test_two_processes_train_as_one(given, tmp_path):
+def test_two_processes_train_as_one(given, logged, tmp_path):
   losses = {}
   for processes in (1, 2):
     folder = tmp_path / str(processes)
     assert _train(given(), folder, processes).startswith("best ")
-    losses[processes] = _losses(folder)
+    losses[processes] = logged(folder)
   assert len(losses[1]) == 4
   assert losses[2] == pytest.approx(losses[1], abs=1e-5)
 
 
 @pytest.mark.slow
-def test_a_killed_process_stops_the_others_and_all_resume(given, tmp_path):
+def test_a_killed_process_stops_the_others_and_all_resume(
+  given, logged, tmp_path
+):
   whole, parted = tmp_path / "whole", tmp_path / "parted"
   path = given(steps=10, eval_every=3, refit=True)  # validates nothing
   parted.mkdir()
@@ -151,11 +138,11 @@ def test_a_killed_process_stops_the_others_and_all_resume(given, tmp_path):
     code, _, errors = ended[n]
     assert code == 1, errors[-3000:]
     assert f"[process {n} of 4] error: another process has ended" in errors
-  assert len(_losses(parted)) < 10
+  assert len(logged(parted)) < 10
 
   _train(path, parted, 4)
   _train(path, whole, 4)
-  resumed, at_once = _losses(parted), _losses(whole)
+  resumed, at_once = logged(parted), logged(whole)
   assert len(at_once) == 10
   assert resumed == at_once  # to the bit
 

@@ -85,10 +85,10 @@ def test_what_does_not_divide_is_named():
     sharding.device_mesh(1, 3)
   mesh = sharding.device_mesh()
   with pytest.raises(ValueError, match="batch 100 does not divide over 8"):
-    sharding.check_batch(mesh, 100)
+    sharding.check_batch(mesh, 100, 1)
   with pytest.raises(ValueError, match=r"accumulate 8 parts; .* of 64"):
     sharding.check_batch(mesh, 96, 8)
-  sharding.check_batch(mesh, 96)
+  sharding.check_batch(mesh, 96, 1)
   sharding.check_batch(mesh, 96, 4)
 
 

@@ -152,6 +152,8 @@ def _sentence(found: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+  if len(sys.argv) != 3:
+    sys.exit("error: give a report.json and the folder to draw it in")
   report, folder = map(pathlib.Path, sys.argv[1:])
   folder.mkdir(parents=True, exist_ok=True)
   show(json.loads(report.read_text()), folder / f"{report.stem}.md")

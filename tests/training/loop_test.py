@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import pathlib
 import signal
 
 import jax
@@ -12,22 +11,8 @@ from pinrec_jax.training import logs, loop
 
 
 @pytest.fixture
-def config() -> config_lib.Config:
-  config = config_lib.Config(
-    model=config_lib.Model(width=16, heads=2, dim=8, rows=64),
-    loss=config_lib.Loss(in_batch=32, uniform=16, chunk=64),
-  )
-  config.data.length = 8
-  config.train.steps, config.train.batch, config.train.warmup = 6, 8, 1
-  config.train.eval_every, config.train.log_every = 3, 1
-  config.evals.batch = 16
-  return config
-
-
-def _losses(workdir: pathlib.Path) -> dict[int, float]:
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  rows = [json.loads(line) for line in lines]
-  return {row["step"]: row["loss"] for row in rows if "loss" in row}
+def config(brief) -> config_lib.Config:
+  return brief
 
 
 def _same(one, two) -> bool:
@@ -36,7 +21,7 @@ def _same(one, two) -> bool:
 
 
 def test_a_run_stopped_by_sigterm_resumes_bit_equal(
-  config, world, tmp_path, monkeypatch
+  config, world, logged, tmp_path, monkeypatch
 ):
   loop.train(config, world, tmp_path / "whole")
   count = logs.Logs.count
@@ -52,7 +37,7 @@ def test_a_run_stopped_by_sigterm_resumes_bit_equal(
     with pytest.raises(loop.RunStoppedError, match="at step 2 of 6"):
       loop.train(config, world, tmp_path / "parts")
   loop.train(config, world, tmp_path / "parts")
-  whole, parts = _losses(tmp_path / "whole"), _losses(tmp_path / "parts")
+  whole, parts = logged(tmp_path / "whole"), logged(tmp_path / "parts")
   assert list(whole) == [1, 2, 3, 4, 5, 6]
   assert whole == parts
   known = world.catalogue
@@ -63,11 +48,11 @@ def test_a_run_stopped_by_sigterm_resumes_bit_equal(
   assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_a_finished_run_is_not_trained_again(config, world, tmp_path):
+def test_a_finished_run_is_not_trained_again(config, world, logged, tmp_path):
   loop.train(config, world, tmp_path)
-  before = _losses(tmp_path)
+  before = logged(tmp_path)
   report = loop.train(config, world, tmp_path)
-  assert _losses(tmp_path) == before
+  assert logged(tmp_path) == before
   assert "train_tokens_per_s" not in report
 
 
