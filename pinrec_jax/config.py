@@ -183,6 +183,7 @@ class Loss:
   in_batch: int = _least(0, 768)  # negatives drawn from the batch's own targets
   uniform: int = _least(0, 256)  # negatives drawn from the whole catalogue
   impressions: int = _least(0, 0)  # negatives drawn from what was shown in vain
+  full: bool = False  # every item is a negative, and none are drawn
   # The classic one corrects the positive too.
   logq: str = _one_of("corrected", "classic", "none")
   # A sketch is count-min, updated in training.
@@ -196,7 +197,8 @@ class Loss:
   condition_drop: float = _share(0.2)
   # What outcomes count for: 0, each by how many targets have it; 1, all alike.
   rare_outcomes: float = 0.0
-  chunk: int = _above(0, 128)  # queries scored at once, over all devices
+  # Queries a device scores at once; 0: as many as suit it.
+  chunk: int = _least(0, 0)
   block: int = _above(0, 8192)  # negatives scored at once
 
 

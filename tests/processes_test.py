@@ -112,14 +112,17 @@ def given(world, brief, tmp_path):
   return write
 
 
-def test_two_processes_train_as_one(given, logged, tmp_path):
+@pytest.mark.parametrize(
+  "several", [2, pytest.param(4, marks=pytest.mark.slow)]
+)
+def test_several_processes_train_as_one(given, logged, tmp_path, several):
   losses = {}
-  for processes in (1, 2):
+  for processes in (1, several):
     folder = tmp_path / str(processes)
     assert _train(given(), folder, processes).startswith("best ")
     losses[processes] = logged(folder)
   assert len(losses[1]) == 4
-  assert losses[2] == pytest.approx(losses[1], abs=1e-5)
+  assert losses[several] == pytest.approx(losses[1], abs=1e-5)
 
 
 @pytest.mark.slow

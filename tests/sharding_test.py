@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import sharding
+from pinrec_jax import grouped, sharding
 from pinrec_jax.data import pipeline
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import examples
@@ -14,7 +14,7 @@ from pinrec_jax.training import step as step_lib
 def _config() -> config_lib.Config:
   config = config_lib.Config(
     model=config_lib.Model(width=16, heads=2, dim=8, rows=64),
-    loss=config_lib.Loss(in_batch=32, uniform=16, chunk=64),
+    loss=config_lib.Loss(in_batch=32, uniform=16),
   )
   config.data.length = 8
   config.train.warmup, config.train.learning_rate = 1, 1e-3
@@ -68,6 +68,18 @@ def test_every_mesh_gives_the_loss_of_one_device(
     held = kernel.addressable_shards[0].data.shape[0]
     ways = fsdp if kernel.shape[0] % fsdp == 0 else 1
     assert held == kernel.shape[0] // ways
+
+
+@pytest.mark.parametrize(("model", "fsdp"), [(1, 1), (2, 2)])
+def test_row_by_row_the_loss_is_the_same(
+  world, one_device, model, fsdp, monkeypatch
+):
+  """However many rows a device works on at once."""
+  jax.clear_caches()
+  monkeypatch.setitem(grouped.HELD, "cpu", 1)
+  many, _ = _losses(world, sharding.device_mesh(model, fsdp))
+  jax.clear_caches()
+  np.testing.assert_allclose(many, one_device, atol=1e-5, rtol=0)
 
 
 def test_parts_of_a_batch_are_the_same_on_every_mesh(world, one_device):

@@ -1,5 +1,7 @@
 """Merging vectors that would retrieve the same items."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -7,6 +9,7 @@ from jaxtyping import Array, Float, Int
 from pinrec_jax.types import AnyArray
 
 
+@functools.partial(jax.jit, static_argnames="above")
 def compress(
   query: Float[AnyArray, "b q d"],
   share: Float[AnyArray, "b q"],

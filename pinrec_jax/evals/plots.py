@@ -155,7 +155,7 @@ def arms(means: Means, metrics: Sequence[str], path: pathlib.Path) -> None:
   axes.axhline(0, color="0.5", linewidth=0.8)
   axes.set_xticks(range(len(means)), list(means), rotation=15, ha="right")
   axes.set_ylabel("beside the first, %")
-  axes.legend()
+  axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
   _finish(figure, axes, path)
 
 

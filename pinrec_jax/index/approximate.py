@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 BRUTE_BELOW = 20_000  # items; a scan is exact and as fast
-TREE_FROM = 200_000  # items
-REORDER = 1_000  # candidates scored again with full vectors
+TREE_FROM = 50_000  # items
+SEARCHED = 25  # one leaf of so many is looked into
+REORDER = 4  # candidates scored again with full vectors, of each wanted
 
 
 def _load_scann() -> Any:
@@ -46,14 +47,14 @@ class Scann:
     if size >= TREE_FROM:
       leaves = int(4 * size**0.5)
       builder = builder.tree(
-        leaves, leaves // 50, training_sample_size=min(size, 250_000),
+        leaves, leaves // SEARCHED, training_sample_size=min(size, 250_000),
         spherical=True, min_partition_size=10,
       )  # fmt: skip
     if size < BRUTE_BELOW:
       builder = builder.score_brute_force()
     else:
       builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2)
-      builder = builder.reorder(REORDER)
+      builder = builder.reorder(REORDER * 100)
     self._searcher = builder.build()
 
   def save(self, folder: pathlib.Path) -> None:
@@ -75,7 +76,7 @@ class Scann:
     row, score = self._searcher.search_batched_parallel(
       np.ascontiguousarray(query, np.float32),
       final_num_neighbors=k,
-      pre_reorder_num_neighbors=max(REORDER, 2 * k),
+      pre_reorder_num_neighbors=REORDER * max(k, 100),
     )
     # A missing neighbour comes as row 0 with a score that is no number.
     missing = np.isnan(score)

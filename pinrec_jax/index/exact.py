@@ -25,10 +25,12 @@ class Exact:
   ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
     """Returns the rows of the k nearest items and their inner products."""
     size = len(query)
-    padded = np.pad(query, [(0, -size % self._chunk), (0, 0)])
+    # Of a power of two, so that few sizes are compiled and one is not 256.
+    chunk = min(self._chunk, 1 << max(size - 1, 0).bit_length())
+    padded = np.pad(query, [(0, -size % chunk), (0, 0)])
     parts = [
-      _nearest(self._vectors, padded[start : start + self._chunk], k)
-      for start in range(0, len(padded), self._chunk)
+      _nearest(self._vectors, padded[start : start + chunk], k)
+      for start in range(0, len(padded), chunk)
     ]
     score, row = (np.concatenate(p)[:size] for p in zip(*parts, strict=True))
     return row, score

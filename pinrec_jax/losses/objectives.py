@@ -161,6 +161,28 @@ def items_read(
   return jnp.concatenate([jnp.asarray(item).reshape(-1) for item in read])
 
 
+def _embedder(
+  bound: pinrec.PinRec,
+  corpus: Corpus,
+  read: int,
+  features: Callable[[Int[AnyArray, "*n"]], items.ItemFeatures] | None,
+) -> Callable[[Int[AnyArray, "*n"]], Float[Array, "*n d"]]:
+  """Returns what embeds items; each of them once where those are fewer.
+
+  Args:
+    bound: the model with its parameters.
+    corpus: the log's items.
+    read: how many item vectors the step takes, over all devices.
+    features: of items, as of `loss`.
+  """
+  everything = len(corpus.features.rows) * jax.device_count() <= read
+  if features is None and everything and not bound.config.id_dropout:
+    whole = bound.embed(corpus.features, train=True)
+    return lambda item: whole[item]
+  take = features or corpus.features.take
+  return lambda item: bound.embed(take(item), train=True)
+
+
 def loss(
   model: pinrec.PinRec,
   params: Params,
@@ -185,7 +207,6 @@ def loss(
   """
   condition_key, _, dropout_key = jax.random.split(key, 3)
   tokens, targets = batch
-  features = features or corpus.features.take
   bound = model.bind({"params": params}, rngs={"dropout": dropout_key})
   ahead = meeting.seconds_ahead(batch)
   bucket = bound.bucket(ahead)
@@ -206,8 +227,8 @@ def loss(
   )
   negatives, target_expected = _negatives(batch, corpus, counted, key, config)
 
-  def embedded(item: Int[AnyArray, "*n"]) -> Float[Array, "*n d"]:
-    return bound.embed(features(item), train=True)
+  read = tokens.item.size + targets.item.size + negatives.item.size
+  embedded = _embedder(bound, corpus, read, features)
 
   states, _ = bound.states(embedded(tokens.item), tokens, train=True)
   states = jnp.tile(states, (1, meets.shape[1] // meets.shape[2], 1))

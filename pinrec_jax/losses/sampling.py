@@ -49,8 +49,14 @@ class Mixture(NamedTuple):
       config: how many negatives of each source.
 
     Returns:
-      the negatives, and the log expected count of every target among them.
+      the negatives, and the log expected count of every target among them. Of
+      a full softmax they are all items, each expected once.
     """
+    if config.full:
+      everything = jnp.arange(1, self.items + 1)
+      return Negatives(everything, jnp.zeros(self.items)), jnp.zeros(
+        targets.shape
+      )
     own_key, uniform_key, shown_key = jax.random.split(key, 3)
     parts, sizes = [], []
     for source_key, source, wanted in (

@@ -7,7 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import grouped
 from pinrec_jax.types import AnyArray
+
+LOWEST = -1e9  # below every score there can be
 
 
 class Targets(NamedTuple):
@@ -60,71 +63,146 @@ def sampled_softmax(
   Returns:
     nats, float32; 0 where a query may meet nothing.
   """
-  item = jnp.asarray(negatives.item)
-  one = config.objective in config_lib.ONE_TARGET
+  query = jnp.asarray(query) / temperature
+  targets = jax.tree.map(jnp.asarray, targets)
+  negatives = jax.tree.map(jnp.asarray, negatives)
+  block = min(config.block, len(negatives.item))
+  sizes = Sizes(block, config.chunk * block)
+  if config.objective in config_lib.ONE_TARGET:
+    own = _only(targets, config)
+    met = own.item > 0
+    rest = _rest(query, Hits(own.item[..., None], None), negatives, sizes)
+    score = jnp.sum(query * own.vector, -1) - own.bias
+    return jnp.where(met, jax.nn.softplus(rest - score), 0.0)
+  rest = _rest(query, Hits(targets.item, targets.meets), negatives, sizes)
 
   def of_rows(
-    part: tuple[Float[Array, "r q d"], Targets],
+    query: Float[Array, "r q d"], of: Targets, rest: Float[Array, "r q"]
   ) -> Float[Array, "r q"]:
-    query, of = part
-    score = jnp.einsum("rqd,rld->rql", query, of.vector) / temperature
-    score = jnp.where(of.meets, score - of.bias[:, None], -jnp.inf)
-    own = jnp.max(jnp.where(of.meets, of.item[:, None], 0), -1)
+    score = jnp.einsum("rqd,rld->rql", query, of.vector) - of.bias[:, None]
+    # Above the lowest score there can be, so that nothing is ever infinite.
+    score = jnp.where(of.meets, score, LOWEST)
+    return _relaxed(jax.nn.softplus(rest[..., None] - score), of.meets, config)
 
-    def block_sum(
+  each = targets.meets[0].size
+  held = config.chunk * targets.item.shape[1]
+  return grouped.rows(of_rows, query, targets, rest, each=each, held=held)
+
+
+def _only(targets: Targets, config: config_lib.Loss) -> Targets:
+  """Returns the one target that each query may meet; item 0 is none."""
+  some = jnp.any(targets.meets, -1)
+  if config.objective != "next_item":
+    met = jnp.argmax(targets.meets, -1)
+    rows = jnp.arange(len(met))[:, None]
+    targets = jax.tree.map(
+      lambda x: x[rows, met], targets._replace(meets=targets.item)
+    )
+  return targets._replace(item=jnp.where(some, targets.item, 0), meets=some)
+
+
+class Hits(NamedTuple):
+  """The items that are no negatives of a query."""
+
+  item: Int[AnyArray, "b l"] | Int[AnyArray, "b q 1"]
+  meets: Bool[AnyArray, "b q l"] | None  # which of them; None: its own
+
+  def among(self, item: Int[AnyArray, "n"]) -> Bool[Array, "b q n"]:
+    """Returns which items are."""
+    if self.meets is None:
+      return jnp.equal(self.item, item)
+    # A product counts how often an item is among those it may meet.
+    match = jnp.equal(self.item[..., None], item).astype(jnp.float32)
+    return self.meets.astype(jnp.float32) @ match > 0
+
+
+class Sizes(NamedTuple):
+  """How much is scored at once."""
+
+  block: int  # negatives
+  held: int  # logits; 0 is what suits the device
+
+
+def _logits(
+  query: Float[Array, "r q d"], hits: Hits, block: Scored
+) -> Float[Array, "r q n"]:
+  logits = jnp.einsum("rqd,nd->rqn", query, block.vector) - block.log_expected
+  return jnp.where(hits.among(block.item) | (block.item == 0), -jnp.inf, logits)
+
+
+def _summed(
+  query: Float[Array, "b q d"], hits: Hits, negatives: Scored, sizes: Sizes
+) -> Float[Array, "b q"]:
+  """Returns the log of the sum over a query's negatives.
+
+  Its gradient holds no more logits than it does: it computes them again, and
+  needs one exponential of each.
+  """
+  blocks = _blocks(negatives, sizes.block)
+
+  def of_rows(query: Float[Array, "r q d"], hits: Hits) -> Float[Array, "r q"]:
+    def add(
       carry: tuple[Float[Array, "r q"], Float[Array, "r q"]], block: Scored
     ):
       top, total = carry
-      logits = jnp.einsum("rqd,nd->rqn", query, block.vector) / temperature
-      # Of a single target the item alone tells which negatives are hits; of
-      # several, a product counts how often a negative is among them.
-      if one:
-        hit = block.item == own[..., None]
-      else:
-        match = (of.item[..., None] == block.item).astype(logits.dtype)
-        hit = of.meets.astype(logits.dtype) @ match > 0
-      hidden = hit | (block.item == 0)
-      logits = jnp.where(hidden, -jnp.inf, logits - block.log_expected)
-      higher = jnp.maximum(top, jax.lax.stop_gradient(jnp.max(logits, -1)))
+      logits = _logits(query, hits, block)
+      higher = jnp.maximum(top, jnp.max(logits, -1))
       rest = jnp.sum(jnp.exp(logits - higher[..., None]), -1)
       return (higher, total * jnp.exp(top - higher) + rest), None
 
-    # Above the lowest score there can be, so that nothing is ever infinite.
-    start = jnp.full(query.shape[:2], -1e9), jnp.zeros(query.shape[:2])
-    blocks = _blocks(negatives._replace(item=item), config.block)
-    if blocks.item.shape[0] == 1:
-      (top, total), _ = block_sum(start, jax.tree.map(lambda x: x[0], blocks))
-    else:
-      (top, total), _ = jax.lax.scan(jax.checkpoint(block_sum), start, blocks)
-    rest = jnp.log(jnp.maximum(total, 1e-37)) + top
-    return _relaxed(jax.nn.softplus(rest[..., None] - score), of.meets, config)
+    start = jnp.full(query.shape[:2], LOWEST), jnp.zeros(query.shape[:2])
+    (top, total), _ = jax.lax.scan(add, start, blocks)
+    return jnp.log(jnp.maximum(total, 1e-37)) + top
 
-  # A row of each part from every stretch of the batch, so that a batch that
-  # lies on several devices is worked on by all of them at once.
-  size = query.shape[0]
-  at_once = _divisor(size, max(1, config.chunk // query.shape[1]))
-
-  def split(x: Shaped[AnyArray, "b ..."]) -> Shaped[Array, "_ _ ..."]:
-    return jnp.swapaxes(
-      jnp.reshape(x, (at_once, size // at_once, *x.shape[1:])), 0, 1
-    )
-
-  parts = jax.tree.map(split, (jnp.asarray(query), targets))
-  losses = jax.lax.map(jax.checkpoint(of_rows), parts)
-  return jnp.swapaxes(losses, 0, 1).reshape(query.shape[:2])
+  each = query.shape[1] * sizes.block
+  return grouped.rows(of_rows, query, hits, each=each, held=sizes.held)
 
 
-def _divisor(of: int, most: int) -> int:
-  return next(n for n in range(min(of, most), 0, -1) if of % n == 0)
+def _rest_forward(
+  query: Float[Array, "b q d"], hits: Hits, negatives: Scored, sizes: Sizes
+) -> tuple[Float[Array, "b q"], tuple]:
+  rest = _summed(query, hits, negatives, sizes)
+  return rest, (query, hits, negatives, rest)
+
+
+def _rest_backward(
+  sizes: Sizes, kept: tuple, slope: Float[Array, "b q"]
+) -> tuple[Float[Array, "b q d"], None, Scored]:
+  query, hits, negatives, rest = kept
+  blocks = _blocks(negatives, sizes.block)
+
+  def of_rows(of_negatives: Float[Array, "_ n d"], part: tuple):
+    query, hits, rest, slope = part
+
+    def add(of_query: Float[Array, "r q d"], block: Scored):
+      logits = _logits(query, hits, block)
+      weight = jnp.exp(logits - rest[..., None]) * slope[..., None]
+      of_query += jnp.einsum("rqn,nd->rqd", weight, block.vector)
+      return of_query, jnp.einsum("rqn,rqd->nd", weight, query)
+
+    of_query, more = jax.lax.scan(add, jnp.zeros_like(query), blocks)
+    return of_negatives + more, of_query
+
+  each = query.shape[1] * sizes.block
+  group = grouped.at_once(len(query), each, sizes.held)
+  parts = grouped.split((query, hits, rest, slope), group)
+  found, of_query = jax.lax.scan(of_rows, jnp.zeros_like(blocks.vector), parts)
+  found = found.reshape(-1, found.shape[-1])[: len(negatives.item)]
+  # Items and expected counts are not learned.
+  return grouped.joined(of_query), None, Scored(found, None, None)  # pyright: ignore
+
+
+_rest = jax.custom_vjp(_summed, nondiff_argnums=(3,))
+_rest.defvjp(_rest_forward, _rest_backward)
 
 
 def _blocks(negatives: Scored, size: int) -> Scored:
   """Splits negatives into blocks; item 0 fills up the last."""
-  pad = -negatives.item.shape[0] % min(size, negatives.item.shape[0])
+  pad = -len(negatives.item) % size
 
   def split(x: Shaped[AnyArray, "n ..."]) -> Shaped[Array, "_ _ ..."]:
     x = jnp.pad(x, [(0, pad)] + [(0, 0)] * (x.ndim - 1))
-    return x.reshape(-1, min(size, x.shape[0]), *x.shape[1:])
+    return x.reshape(-1, size, *x.shape[1:])
 
   return jax.tree.map(split, negatives)
 
@@ -139,7 +217,7 @@ def _relaxed(
   The minimum is the paper's (arXiv 2504.10507, intra-feed relaxation).
   """
   count = jnp.maximum(jnp.sum(meets, -1), 1)
-  if config.relax == "mean" or config.objective in config_lib.ONE_TARGET:
+  if config.relax == "mean":
     return jnp.sum(jnp.where(meets, losses, 0.0), -1) / count
   losses = jnp.where(meets, losses, jnp.inf)
   least = jnp.min(losses, -1)

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from pinrec_jax.data import histories
-from pinrec_jax.model import attention, hstu, pooled, transformer
+from pinrec_jax.model import attention, dropout, hstu, pooled, transformer
 
 BLOCKS = {
   "transformer": transformer.Block,
@@ -56,7 +56,7 @@ class Backbone(nn.Module):
       block = functools.partial(block, positions=self.positions)
     pasts = cache.layers if cache is not None else (None,) * self.layers
     view, cache = attention.look_back(tokens.segment, tokens.time, cache)
-    x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    x = dropout.Dropout(self.dropout, train)(x)
     layers = []
     for n, past in enumerate(pasts):
       x, past = block(

@@ -70,5 +70,8 @@ class OutcomeHead(nn.Module):
       h = jnp.concatenate(
         [h, jnp.broadcast_to(asked, (*h.shape[:-1], width))], -1
       )
+    # As one matrix: the gradients of kernels are then plain products.
+    whole, h = h.shape[:-1], h.reshape(-1, h.shape[-1])
     h = nn.Dense(2 * width, dtype=self.dtype, name="hidden")(h)
-    return items.unit(nn.Dense(self.dim, dtype=self.dtype)(nn.gelu(h)))
+    h = nn.Dense(self.dim, dtype=self.dtype)(nn.gelu(h))
+    return items.unit(h.reshape(*whole, self.dim))

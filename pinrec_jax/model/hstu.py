@@ -6,7 +6,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from pinrec_jax.data import schema
-from pinrec_jax.model import attention
+from pinrec_jax.model import attention, dropout
 
 TIME_BUCKETS = 64
 BUCKET_WIDTH = 0.301  # of log seconds
@@ -47,7 +47,7 @@ class Block(nn.Module):
     read = nn.LayerNorm(dtype=self.dtype, name="read_norm")(
       read.reshape(x.shape)
     )
-    drop = nn.Dropout(self.dropout, deterministic=not train)
+    drop = dropout.Dropout(self.dropout, train)
     y = drop(read * gate.reshape(x.shape))
     return x + nn.Dense(width, dtype=self.dtype, name="out")(y), past
 

@@ -107,7 +107,9 @@ class PinRec(nn.Module):
     if self.config.context:
       when = self.time_encoding(tokens.time, tokens.gap)
       vectors = jnp.concatenate([vectors, when], -1)
-    x = self.projection(vectors)
+    # As one matrix: the gradient of the kernel is then a plain product.
+    x = self.projection(vectors.reshape(-1, vectors.shape[-1]))
+    x = x.reshape(*vectors.shape[:-1], -1)
     place = tokens.position
     if self.config.positions == "end":
       place = self.positions - 1 - tokens.after

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from pinrec_jax.model import attention
+from pinrec_jax.model import attention, dropout
 
 
 class Block(nn.Module):
@@ -23,7 +23,7 @@ class Block(nn.Module):
     past: attention.KVCache | None,
     train: bool,
   ) -> tuple[Float[Array, "b l w"], attention.KVCache | None]:
-    drop = nn.Dropout(self.dropout, deterministic=not train)
+    drop = dropout.Dropout(self.dropout, train)
     value = x.reshape(*x.shape[:2], self.heads, -1)
     _, value, past = attention.extended(value, value, past, view)
     share = (

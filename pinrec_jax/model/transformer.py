@@ -1,11 +1,10 @@
 """The transformer's block: causal, pre-norm."""
 
 import flax.linen as nn
-import jax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from pinrec_jax.model import attention
+from pinrec_jax.model import attention, dropout, softmax_attention
 
 
 class Block(nn.Module):
@@ -23,28 +22,32 @@ class Block(nn.Module):
     past: attention.KVCache | None,
     train: bool,
   ) -> tuple[Float[Array, "b l w"], attention.KVCache | None]:
-    drop = nn.Dropout(self.dropout, deterministic=not train)
+    drop = dropout.Dropout(self.dropout, train)
+    # As one matrix: the gradients of kernels are then plain products.
+    whole, x = x.shape, x.reshape(-1, x.shape[-1])
     normed = nn.LayerNorm(dtype=self.dtype, name="attention_norm")(x)
     read, past = self._attend(normed, view, past)
     x = x + drop(read)
     y = nn.LayerNorm(dtype=self.dtype, name="mlp_norm")(x)
     y = nn.Dense(4 * x.shape[-1], dtype=self.dtype, name="mlp_in")(y)
     y = nn.Dense(x.shape[-1], dtype=self.dtype, name="mlp_out")(nn.gelu(y))
-    return x + drop(y), past
+    return (x + drop(y)).reshape(whole), past
 
   def _attend(
     self,
-    x: Float[Array, "b l w"],
+    x: Float[Array, "_ w"],
     view: attention.View,
     past: attention.KVCache | None,
-  ) -> tuple[Float[Array, "b l w"], attention.KVCache | None]:
+  ) -> tuple[Float[Array, "_ w"], attention.KVCache | None]:
     width = x.shape[-1]
     shape = (self.heads, width // self.heads)
     query, key, value = (
-      nn.DenseGeneral(shape, dtype=self.dtype, name=name)(x)
+      nn.DenseGeneral(shape, dtype=self.dtype, name=name)(x).reshape(
+        *view.time.shape, *shape
+      )
       for name in ("query", "key", "value")
     )
     key, value, past = attention.extended(key, value, past, view)
-    read = jax.nn.dot_product_attention(query, key, value, mask=view.mask)
+    read = softmax_attention.read(query, key, value, view)
     out = nn.DenseGeneral(width, axis=(-2, -1), dtype=self.dtype, name="out")
-    return out(read), past
+    return out(read.reshape(-1, *shape)), past

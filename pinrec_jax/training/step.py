@@ -70,7 +70,7 @@ def train_step(
   keys = key[None] if parts == 1 else jax.random.split(key, parts)
 
   params, opt_state = state.params, state.opt_state
-  reader, features, rows = model, corpus.features.take, None
+  reader, features, rows = model, None, None
   if rows_only:
     read = jax.vmap(
       lambda part, key: objectives.items_read(

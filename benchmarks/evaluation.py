@@ -1,0 +1,46 @@
+"""An evaluation over the whole catalogue beside RecTools', by turns.
+
+  bash launch/peers.sh
+  python benchmarks/evaluation.py --output=results/evaluation.json
+
+The work is that of MovieLens 1M: 6,040 users of 200 events, 3,706 items, the
+network of unit T1 (peers/work.py). A turn goes from the log to recall@10,
+recall@200 and NDCG@10 of all users, whose lists of 200 leave out what they have
+seen. Both programs read 256 users at a time.
+"""
+
+import argparse
+import pathlib
+import sys
+
+import contest
+import record
+
+OWN = "pinrec_jax"
+
+
+def main() -> None:
+  """Measures, prints and writes."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--rounds", type=int, default=3)
+  parser.add_argument("--users", type=int, default=6040)
+  parser.add_argument("--venvs", type=pathlib.Path, default=contest.VENVS)
+  parser.add_argument("--output", type=pathlib.Path, required=True)
+  options = parser.parse_args()
+  flags = [f"--users={options.users}"]
+  programs = {
+    OWN: contest.Program("pinrec_evaluation.py", flags),
+    "RecTools": contest.Program("rectools_evaluation.py", flags, "rectools"),
+  }
+  seconds = contest.hold(programs, options.rounds, options.venvs)
+  found = contest.compared(seconds, OWN)
+  for row in found.values():
+    row["users_per_s"] = options.users / row["seconds"]
+  contest.table(found, OWN)
+  record.write(
+    options.output, sys.argv[1:], users=options.users, programs=found
+  )
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,44 @@
+"""This project's indexes, as --kind: scann, exact, or JAX's approx_max_k."""
+
+import argparse
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import searching
+
+from pinrec_jax.serve import retriever
+
+
+def main() -> None:
+  """Takes turns."""
+  parser = argparse.ArgumentParser()
+  parser.add_argument("--kind", required=True)
+  options, _ = parser.parse_known_args()
+  if options.kind == "approx_max_k":
+    searching.take(partial_sort)
+  else:
+    searching.take(functools.partial(index, options.kind))
+
+
+def index(kind: str, vectors: np.ndarray) -> searching.Built:
+  """Returns the search of an index with its own settings."""
+  built = retriever.build_index(kind, vectors)
+  return lambda query: built.search(query, searching.K)[0], None
+
+
+def partial_sort(vectors: np.ndarray) -> searching.Built:
+  """Returns a search that scores every item; on a CPU it is exact."""
+  held = jnp.asarray(vectors)
+
+  @jax.jit
+  def nearest(held: jax.Array, query: jax.Array) -> jax.Array:
+    scores = query @ held.T
+    return jax.lax.approx_max_k(scores, searching.K, recall_target=0.99)[1]
+
+  return lambda query: np.asarray(nearest(held, query)), None
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,88 @@
+"""This project's SASRec: a training step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import turns
+import work
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import histories, schema
+from pinrec_jax.losses import objectives
+from pinrec_jax.model import items, pinrec
+from pinrec_jax.training import state as state_lib
+from pinrec_jax.training import step as step_lib
+
+
+def main() -> None:
+  """Takes turns of one step each."""
+  unit = work.unit()
+  config = configured(unit)
+  vocabulary = schema.Vocabulary(
+    actions=("click",), outcomes=1, surfaces=("unknown",),
+    item_types=("item",), features=(), dense=0,
+  )  # fmt: skip
+  model = pinrec.of_config(config, vocabulary)
+  transform = state_lib.optimizer(config.train)
+  state = state_lib.create(model, transform, config.loss)
+  data = batch(work.histories())
+  ids = np.arange(work.ITEMS + 1)
+  table = schema.Items(
+    ids, ids * 0, np.zeros((len(ids), 0), np.int32),
+    np.zeros((len(ids), 0), np.float32), ids > 0,
+  )  # fmt: skip
+  share = (ids > 0) / np.float32(work.ITEMS)
+  corpus = objectives.Corpus(
+    items.features(table, config.model.hashes, config.model.rows),
+    share.astype(np.float32), np.zeros_like(share, np.float32),
+    np.ones(1, np.float32),
+  )  # fmt: skip
+  corpus = jax.tree.map(jnp.asarray, corpus)
+
+  def turn() -> None:
+    nonlocal state
+    state, metrics = step_lib.train_step(
+      state, data, corpus,
+      model=model, transform=transform, config=config.loss, seed=0,
+    )  # fmt: skip
+    jax.block_until_ready((state, metrics))
+
+  turns.take(turn)
+
+
+def configured(unit: work.Unit) -> config_lib.Config:
+  """Returns SASRec of a unit's sizes; a row for each item and none shared."""
+  config = config_lib.Config()
+  config.data.length = work.LENGTH
+  model = config.model
+  model.width = model.dim = unit.width
+  model.heads, model.layers = unit.heads, work.BLOCKS
+  model.dropout = work.DROPOUT
+  model.hashes, model.rows, model.content = 1, work.ITEMS + 1, False
+  model.conditioned = model.context = model.actions = False
+  model.positions = "end"
+  config.loss.in_batch, config.loss.uniform = 0, unit.negatives
+  config.loss.full = not unit.negatives
+  config.train.batch = work.BATCH
+  return config
+
+
+def batch(rows: np.ndarray) -> histories.Batch:
+  """Returns full histories, each a row."""
+  item, target = rows[:, :-1], rows[:, 1:]
+  zero, place = np.zeros_like(item), np.arange(work.LENGTH, dtype=np.int32)
+  place = np.broadcast_to(place, item.shape)
+  clicked = np.ones((*item.shape, 1), np.uint8)
+  time = zero.astype(np.uint32)
+  return histories.Batch(
+    histories.Tokens(
+      item, clicked, zero, time, zero - 1, place + 1, place[:, ::-1], zero + 1
+    ),
+    histories.Targets(
+      target, clicked, zero, zero, time, zero - 1, zero, zero
+    ),
+  )  # fmt: skip
+
+
+if __name__ == "__main__":
+  main()

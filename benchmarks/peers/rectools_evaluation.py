@@ -1,0 +1,70 @@
+"""RecTools' SASRec: an evaluation.
+
+  python rectools_evaluation.py --users=6040
+
+A turn is its `recommend`, from the log, and its metrics.
+"""
+
+import argparse
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as lightning
+import turns
+import work
+from rectools import Columns
+from rectools.dataset import Dataset
+from rectools.metrics import NDCG, Recall, calc_metrics
+from rectools.models import SASRecModel
+
+SHORT, LONG, AT_ONCE = 10, 200, 256
+
+
+def main() -> None:
+  """Takes turns of all users each."""
+  parser = argparse.ArgumentParser()
+  parser.add_argument("--users", type=int, default=6040)
+  rows = work.histories(parser.parse_args().users)
+  users = np.arange(len(rows))
+  dataset = Dataset.construct(interactions(rows[:, :-1]))
+  test = interactions(rows[:, -1:])
+  unit = work.UNITS["T1"]
+  # A batch is enough: what it has learned does not change what lists cost.
+  model = SASRecModel(
+    n_factors=unit.width, n_blocks=work.BLOCKS, n_heads=unit.heads,
+    session_max_len=work.LENGTH, dropout_rate=work.DROPOUT, lr=work.RATE,
+    batch_size=work.BATCH, recommend_batch_size=AT_ONCE, verbose=0,
+    dataloader_num_workers=0,
+    loss="sampled_softmax", n_negatives=unit.negatives,
+    get_trainer_func=lambda: lightning.Trainer(
+      max_epochs=1, limit_train_batches=1, logger=False,
+      enable_checkpointing=False, enable_progress_bar=False,
+      enable_model_summary=False,
+    ),
+  )  # fmt: skip
+  model.fit(dataset)
+  metrics = {f"recall@{k}": Recall(k=k) for k in (SHORT, LONG)}
+  metrics |= {f"ndcg@{SHORT}": NDCG(k=SHORT, divide_by_achievable=True)}
+
+  def turn() -> dict[str, float]:
+    lists = model.recommend(users, dataset, k=LONG, filter_viewed=True)
+    return calc_metrics(metrics, lists, test)
+
+  turns.take(lambda: print(turn()))
+
+
+def interactions(rows: np.ndarray) -> pd.DataFrame:
+  """Returns a line an item, a user a row."""
+  users, length = rows.shape
+  return pd.DataFrame(
+    {
+      Columns.User: np.repeat(np.arange(users), length),
+      Columns.Item: rows.reshape(-1),
+      Columns.Weight: 1,
+      Columns.Datetime: np.tile(pd.date_range("2022", periods=length), users),
+    }
+  )
+
+
+if __name__ == "__main__":
+  main()

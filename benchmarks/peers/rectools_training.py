@@ -1,0 +1,70 @@
+"""RecTools' SASRec: a training step.
+
+  python rectools_training.py --unit=T1
+
+Its own model, loss and trainer; a turn is a batch, from when it is there to
+after the update, the making of batches left out.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as lightning
+import turns
+import work
+from rectools import Columns
+from rectools.dataset import Dataset
+from rectools.models import SASRecModel
+
+
+class Turns(lightning.Callback):
+  """Waits before each batch, and tells the seconds it took."""
+
+  def on_train_batch_start(self, *_: Any) -> None:
+    """Begins a turn; the first batch is not asked for."""
+    self._asked = hasattr(self, "_began")
+    if self._asked and not turns.wait():
+      raise SystemExit
+    self._began = time.perf_counter()
+
+  def on_train_batch_end(self, *_: Any) -> None:
+    """Ends it."""
+    if self._asked:
+      turns.tell(time.perf_counter() - self._began)
+
+
+def main() -> None:
+  """Trains until there are no more turns."""
+  unit = work.unit()
+  rows = work.histories(4 * work.BATCH)
+  users, length = rows.shape
+  dataset = Dataset.construct(
+    pd.DataFrame(
+      {
+        Columns.User: np.repeat(np.arange(users), length),
+        Columns.Item: rows.reshape(-1),
+        Columns.Weight: 1,
+        Columns.Datetime: np.tile(pd.date_range("2022", periods=length), users),
+      }
+    )
+  )
+  sampled = {"loss": "sampled_softmax", "n_negatives": unit.negatives}
+  model = SASRecModel(
+    n_factors=unit.width, n_blocks=work.BLOCKS, n_heads=unit.heads,
+    session_max_len=work.LENGTH, dropout_rate=work.DROPOUT, lr=work.RATE,
+    batch_size=work.BATCH, verbose=0, dataloader_num_workers=0,
+    lightning_module_kwargs={"logits_t": 0.05},
+    get_trainer_func=lambda: lightning.Trainer(
+      max_epochs=10**6, callbacks=[Turns()], logger=False,
+      enable_checkpointing=False, enable_progress_bar=False,
+      enable_model_summary=False,
+    ),
+    **(sampled if unit.negatives else {"loss": "softmax"}),
+  )  # fmt: skip
+  model.fit(dataset)
+
+
+if __name__ == "__main__":
+  main()

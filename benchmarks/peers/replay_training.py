@@ -1,0 +1,75 @@
+"""RePlay's SASRec: a training step.
+
+  python replay_training.py --unit=T3
+
+Its own model, loss and trainer; a turn is a batch, from when it is there to
+after the update, the making of batches left out.
+"""
+
+import time
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+import turns
+import work
+from replay.data import FeatureHint, FeatureType
+from replay.data.nn import TensorFeatureInfo, TensorSchema
+from replay.models.nn.sequential.sasrec import SasRec
+from replay.models.nn.sequential.sasrec.dataset import SasRecTrainingBatch
+
+
+class Turns(lightning.Callback):
+  """Waits before each batch, and tells the seconds it took."""
+
+  def on_train_batch_start(self, *_: Any) -> None:
+    """Begins a turn; the first batch is not asked for."""
+    self._asked = hasattr(self, "_began")
+    if self._asked and not turns.wait():
+      raise SystemExit
+    self._began = time.perf_counter()
+
+  def on_train_batch_end(self, *_: Any) -> None:
+    """Ends it."""
+    if self._asked:
+      turns.tell(time.perf_counter() - self._began)
+
+
+def batch() -> SasRecTrainingBatch:
+  """Returns full histories; RePlay's items count from 0."""
+  rows = torch.from_numpy(work.histories().astype(np.int64)) - 1
+  there = torch.ones((len(rows), work.LENGTH), dtype=torch.bool)
+  return SasRecTrainingBatch(
+    torch.arange(len(rows)), there, {"item": rows[:, :-1]}, rows[:, 1:], there
+  )
+
+
+def main() -> None:
+  """Trains until there are no more turns."""
+  unit = work.unit()
+  schema = TensorSchema(
+    TensorFeatureInfo(
+      "item", FeatureType.CATEGORICAL, is_seq=True,
+      feature_hint=FeatureHint.ITEM_ID, cardinality=work.ITEMS,
+      padding_value=work.ITEMS, embedding_dim=unit.width,
+    )
+  )  # fmt: skip
+  model = SasRec(
+    schema, block_count=work.BLOCKS, head_count=unit.heads,
+    hidden_size=unit.width, max_seq_len=work.LENGTH, dropout_rate=work.DROPOUT,
+    loss_type="CE", loss_sample_count=unit.negatives or None,
+  )  # fmt: skip
+  trainer = lightning.Trainer(
+    max_epochs=10**6, callbacks=[Turns()], logger=False,
+    enable_checkpointing=False, enable_progress_bar=False,
+    enable_model_summary=False,
+  )  # fmt: skip
+  batches = torch.utils.data.DataLoader(
+    [batch()] * 4, batch_size=None, collate_fn=None
+  )
+  trainer.fit(model, batches)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,77 @@
+"""Contests between programs: benchmarks/contest.py."""
+
+import pathlib
+import sys
+
+import pytest
+
+FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(FOLDER))
+import contest  # noqa: E402  of the folder above
+
+PLAYER = """
+import sys
+sys.path.insert(0, {peers!r})
+import pathlib, turns
+seen = pathlib.Path({seen!r})
+
+def turn():
+  with seen.open("a") as file:
+    file.write(sys.argv[1])
+  print("chatter")
+  if seen.read_text().count(sys.argv[1]) > {most}:
+    sys.exit("enough")
+
+turns.take(turn)
+"""
+
+
+@pytest.fixture
+def player(tmp_path, monkeypatch):
+  """Returns a function from a name to a program that writes it each turn."""
+  monkeypatch.setattr(contest, "PEERS", tmp_path)
+
+  def write(name, most=99):
+    text = PLAYER.format(
+      peers=str(FOLDER / "peers"), seen=str(tmp_path / "seen"), most=most
+    )
+    (tmp_path / f"{name}.py").write_text(text)
+    return contest.Program(f"{name}.py", [name])
+
+  return write
+
+
+def test_programs_warm_up_and_then_take_turns(player, tmp_path):
+  programs = {name: player(name) for name in "ab"}
+  seconds = contest.hold(programs, rounds=3)
+  assert (tmp_path / "seen").read_text() == "ab" + 3 * "ab"
+  assert {name: len(values) for name, values in seconds.items()} == {
+    "a": 3,
+    "b": 3,
+  }
+  assert all(value > 0 for values in seconds.values() for value in values)
+
+
+def test_a_program_that_ends_is_named(player):
+  with pytest.raises(RuntimeError, match="b ended with status 1"):
+    contest.hold({"a": player("a"), "b": player("b", most=2)}, rounds=5)
+
+
+def test_an_environment_that_is_not_there_is_named(player, tmp_path):
+  program = contest.Program("a.py", venv="absent")
+  with pytest.raises(SystemExit, match="absent/bin/python is not there; run"):
+    contest.hold({"a": program}, rounds=1, venvs=tmp_path)
+
+
+def test_a_ratio_is_the_median_of_the_rounds_own(capsys):
+  """So a round in which the machine was slow counts as any other."""
+  seconds = {"own": [1.0, 10.0, 2.0], "peer": [3.0, 30.0, 2.0]}
+  found = contest.compared(seconds, "own")
+  assert found["peer"] == {
+    "seconds": 3.0,
+    "ratio": 3.0,
+    "least": 1.0,
+    "greatest": 3.0,
+  }
+  contest.table(found, "own")
+  assert "| peer | 3 | 3.00 (1.00 to 3.00) |" in capsys.readouterr().out

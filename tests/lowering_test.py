@@ -1,0 +1,68 @@
+"""What is compiled for accelerators is made on any machine."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import histories, pipeline
+from pinrec_jax.decode import generate
+from pinrec_jax.model import pinrec
+from pinrec_jax.training import examples
+from pinrec_jax.training import state as state_lib
+from pinrec_jax.training import step as step_lib
+
+PLATFORMS = ("tpu", "cuda")
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def parts(world, request):
+  config = config_lib.Config(
+    model=config_lib.Model(
+      width=16, heads=2, dim=8, rows=64, dtype=request.param
+    ),
+    loss=config_lib.Loss(in_batch=32, uniform=16),
+  )
+  config.data.length = 16
+  rows, corpus = examples.packed(config, world)
+  model = pinrec.of_config(config, world.vocabulary)
+  batch = next(pipeline.batches(rows, batch=8, seed=0))
+  return config, model, jax.tree.map(jnp.asarray, corpus), batch
+
+
+def test_a_training_step_lowers(parts):
+  config, model, corpus, batch = parts
+  transform = state_lib.optimizer(config.train)
+  state = state_lib.shapes(model, transform, config.loss)
+  traced = step_lib.train_step.trace(
+    state, batch, corpus,
+    model=model, transform=transform, config=config.loss, seed=0,
+  )  # fmt: skip
+  for platform in PLATFORMS:
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert "stablehlo.dot_general" in text
+
+
+def test_generation_lowers(parts, world):
+  config, model, corpus, _ = parts
+  tokens = histories.serving([histories.latest(world.events[1], 8)], 8)
+  features = jax.tree.map(jnp.asarray, corpus.features.take(tokens.item))
+  params = state_lib.create(
+    model, state_lib.optimizer(config.train), config.loss
+  ).params
+  wanted = generate.Wanted(
+    outcome=np.array([1, 2], np.int32),
+    offset=np.array([-1, 3600], np.int32),
+    feedback=np.array([1, 0], np.float32),
+    surface=np.zeros(1, np.int32),
+    item_type=np.array(0, np.int32),
+    age=np.array(-1, np.int32),
+  )
+  traced = generate.generate.trace(
+    model, params, features, tokens, wanted,
+    jax.random.split(jax.random.key(0), 1), steps=3,
+  )  # fmt: skip
+  for platform in PLATFORMS:
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert "stablehlo.while" in text

@@ -1,0 +1,67 @@
+import jax
+import numpy as np
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax import sharding
+from pinrec_jax.data import pipeline
+from pinrec_jax.model import pinrec
+from pinrec_jax.training import checkpoint, examples
+from pinrec_jax.training import state as state_lib
+from pinrec_jax.training import step as step_lib
+
+SHAPES = ((1, 1), (8, 1), (1, 8), (2, 2))  # model axis, fsdp axis
+
+
+@pytest.fixture(scope="module", params=["adam", "adagrad"])
+def run(world, request):
+  """Returns a network's first state on a mesh, and its step."""
+  config = config_lib.Config(
+    model=config_lib.Model(width=16, heads=2, dim=8, rows=64),
+    loss=config_lib.Loss(in_batch=32, uniform=16),
+    train=config_lib.Train(tables=request.param, warmup=1),
+  )
+  config.data.length = 8
+  rows, corpus = examples.packed(config, world)
+  model = pinrec.of_config(config, world.vocabulary)
+  transform = state_lib.optimizer(config.train)
+  data = pipeline.batches(rows, batch=8, seed=0)
+  batch = next(data)
+
+  def first(mesh):
+    return state_lib.initial(model, transform, config.loss, mesh, 0)
+
+  def step(mesh, state):
+    return step_lib.train_step(
+      state, sharding.from_rows(mesh, batch), sharding.from_all(mesh, corpus),
+      model=model, transform=transform, config=config.loss, seed=0,
+      rows_only=request.param != "adam",
+    )  # fmt: skip
+
+  return first, step, data
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_checkpoint_restores_on_any_other_mesh(run, shape, tmp_path):
+  first, step, data = run
+  written = sharding.device_mesh(2, 4)
+  state, _ = step(written, first(written))
+  saved = jax.tree.map(np.asarray, state)
+  checkpoints = checkpoint.Checkpoints(tmp_path)
+  checkpoints.save(1, state, data, None, {})
+  checkpoints.wait()
+  mesh = sharding.device_mesh(*shape)
+  restored = checkpoints.restore(1, first(mesh), mesh, {})
+  checkpoints.close()
+  jax.tree.map(np.testing.assert_array_equal, restored, saved)
+  wanted = sharding.of_tree(mesh, restored)
+  for leaf, place in zip(
+    jax.tree.leaves(restored), jax.tree.leaves(wanted), strict=True
+  ):
+    assert leaf.sharding.is_equivalent_to(place, leaf.ndim)
+  table = restored.params["item_embedder"]["table_0"]
+  held = table.addressable_shards[0].data.shape[0]
+  assert held == len(table) // (shape[0] * shape[1])
+  _, there = step(written, state)
+  _, here = step(mesh, restored)
+  np.testing.assert_allclose(here["loss"], there["loss"], atol=1e-5)
