@@ -9,6 +9,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ PEERS = pathlib.Path(__file__).parent / "peers"
 sys.path.insert(0, str(PEERS))
 import turns  # noqa: E402  of the folder above
 
+PAUSE = 1.0  # seconds until threads that look out for more work have slept
 VENVS = pathlib.Path("~/.cache/pinrec_jax/peers").expanduser()
 
 
@@ -62,6 +64,7 @@ def hold(
     for number in range(rounds):
       for name, process in running.items():
         assert process.stdin is not None  # it is a pipe
+        time.sleep(PAUSE)
         process.stdin.write("\n")
         process.stdin.flush()
         seconds[name].append(float(_answer(name, process)))

@@ -28,7 +28,7 @@ OWN = "pinrec_jax"
 def main() -> None:
   """Measures, prints and writes."""
   parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("--rounds", type=int, default=9)
+  parser.add_argument("--rounds", type=int, default=5)
   parser.add_argument("--units", default=",".join(AGAINST))
   parser.add_argument("--venvs", type=pathlib.Path, default=contest.VENVS)
   parser.add_argument("--output", type=pathlib.Path, required=True)

@@ -30,6 +30,7 @@ turns.take(turn)
 def player(tmp_path, monkeypatch):
   """Returns a function from a name to a program that writes it each turn."""
   monkeypatch.setattr(contest, "PEERS", tmp_path)
+  monkeypatch.setattr(contest, "PAUSE", 0.0)
 
   def write(name, most=99):
     text = PLAYER.format(

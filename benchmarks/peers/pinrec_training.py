@@ -15,7 +15,7 @@ from pinrec_jax.training import step as step_lib
 
 
 def main() -> None:
-  """Takes turns of one step each."""
+  """Takes turns until there are no more."""
   unit = work.unit()
   config = configured(unit)
   vocabulary = schema.Vocabulary(
@@ -39,7 +39,7 @@ def main() -> None:
   )  # fmt: skip
   corpus = jax.tree.map(jnp.asarray, corpus)
 
-  def turn() -> None:
+  def step() -> None:
     nonlocal state
     state, metrics = step_lib.train_step(
       state, data, corpus,
@@ -47,7 +47,7 @@ def main() -> None:
     )  # fmt: skip
     jax.block_until_ready((state, metrics))
 
-  turns.take(turn)
+  turns.train(step)
 
 
 def configured(unit: work.Unit) -> config_lib.Config:

@@ -2,11 +2,10 @@
 
   python rectools_training.py --unit=T1
 
-Its own model, loss and trainer; a turn is a batch, from when it is there to
+Its own model, loss and trainer; a step is from when its batch is there to
 after the update, the making of batches left out.
 """
 
-import time
 from typing import Any
 
 import numpy as np
@@ -20,19 +19,20 @@ from rectools.models import SASRecModel
 
 
 class Turns(lightning.Callback):
-  """Waits before each batch, and tells the seconds it took."""
+  """Waits before a turn, and tells the seconds it took."""
+
+  def __init__(self) -> None:
+    super().__init__()
+    self._steps = turns.Steps()
 
   def on_train_batch_start(self, *_: Any) -> None:
-    """Begins a turn; the first batch is not asked for."""
-    self._asked = hasattr(self, "_began")
-    if self._asked and not turns.wait():
+    """Begins a step."""
+    if not self._steps.begin():
       raise SystemExit
-    self._began = time.perf_counter()
 
   def on_train_batch_end(self, *_: Any) -> None:
     """Ends it."""
-    if self._asked:
-      turns.tell(time.perf_counter() - self._began)
+    self._steps.end()
 
 
 def main() -> None:

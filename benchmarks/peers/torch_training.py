@@ -86,7 +86,7 @@ class SASRec(nn.Module):
 
 
 def main() -> None:
-  """Takes turns of one step each."""
+  """Takes turns until there are no more."""
   parser = argparse.ArgumentParser()
   parser.add_argument("--compile", action="store_true")
   options, _ = parser.parse_known_args()
@@ -100,7 +100,7 @@ def main() -> None:
   loss_of = torch.compile(model) if options.compile else model
   everything = torch.arange(1, work.ITEMS + 1)
 
-  def turn() -> None:
+  def step() -> None:
     negatives = everything
     if unit.negatives:
       negatives = torch.randint(1, work.ITEMS + 1, (unit.negatives,))
@@ -109,7 +109,7 @@ def main() -> None:
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
 
-  turns.take(turn)
+  turns.train(step)
 
 
 if __name__ == "__main__":

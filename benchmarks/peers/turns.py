@@ -21,6 +21,42 @@ def tell(seconds: float) -> None:
   print(MARK, seconds, flush=True)
 
 
+class Steps:
+  """Turns of several training steps; the first of each is not counted.
+
+  Memory that another program had since the turn before has to be fetched anew,
+  as it has not in training.
+  """
+
+  EACH = 4
+
+  def __init__(self) -> None:
+    self._seconds: list[float] | None = None  # before anything is compiled
+    self._began = 0.0
+
+  def begin(self) -> bool:
+    """Begins a step; returns whether it is asked for."""
+    asked = self._seconds != [] or wait()
+    self._began = time.perf_counter()
+    return asked
+
+  def end(self) -> None:
+    """Ends it, and the turn if it was the last."""
+    taken = time.perf_counter() - self._began
+    self._seconds = [] if self._seconds is None else [*self._seconds, taken]
+    if len(self._seconds) == self.EACH:
+      tell(sum(self._seconds[1:]) / (self.EACH - 1))
+      self._seconds = []
+
+
+def train(step: Callable[[], object]) -> None:
+  """Takes turns of training steps until there are no more."""
+  steps = Steps()
+  while steps.begin():
+    step()
+    steps.end()
+
+
 def take(turn: Callable[[], object]) -> None:
   """Takes turns until there are no more; the first, unasked, warms up."""
   turn()
