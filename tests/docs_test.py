@@ -86,7 +86,8 @@ def _check(words):
   script, *words = words
   if script == "-m":
     script, *words = words
-    assert script in ("pinrec_jax.main", "pytest", "ruff")
+    known = "pinrec_jax.main", "pinrec_jax.claims.report", "pytest", "ruff"
+    assert script in known
   else:
     assert (ROOT / script).is_file()
   if script.startswith("benchmarks/"):
@@ -101,7 +102,7 @@ def _check(words):
   elif script in ("launch/local.sh", "pinrec_jax.main"):
     _parse(w for w in words if w != "--dry-run")
   else:
-    files = [w for w in words if w.endswith(".py")]
+    files = [w for w in words if w.endswith((".py", ".json"))]
     assert all((ROOT / name).is_file() for name in files)
 
 
