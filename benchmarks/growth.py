@@ -7,30 +7,18 @@ Steps of a small SASRec are timed as one size grows and the others stay. The
 points of a curve take turns; times are medians over rounds, ratios those of a
 round. A law is a sum of terms, such as a constant and one linear in the size;
 their weights are what fits best, so a curve can break its law in shape alone.
-
-Over devices, times would mean nothing, as virtual devices share the cores. So
-the compiled step is read instead: what a device computes, and how many bytes
-its collectives bring it. Weak scaling keeps the rows of a device, strong those
-of the batch. Expected is the size of the gradient, whatever the batch; where
-only rows that are read are updated, that of those rows in place of the table.
+benchmarks/communication.py tells how it grows over devices.
 """
 
 import argparse
-import collections
-import concurrent.futures
 import dataclasses
 import gc
-import math
-import multiprocessing
-import os
 import pathlib
-import re
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from unittest import mock
 
 import contest  # noqa: F401  for the path of peers
 import jax
@@ -52,11 +40,6 @@ from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
 WIDTH, HEADS = 64, 2
-DEVICES = (1, 2, 4, 8)
-COLLECTIVES = (
-  "all-reduce", "all-gather", "reduce-scatter", "all-to-all",
-  "collective-permute",
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,11 +52,6 @@ class Sizes:
   items: int = 10_000
   rows: int = 16_384
   tables: str = "adam"
-
-
-# So few rows a device, and so short, that no work is done in groups: of a loop
-# XLA reckons one turn.
-ON_DEVICES = Sizes(length=32, batch=32, rows=65_536)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,11 +163,9 @@ def main() -> None:
     curves[name] = timed(curve, points, options.rounds)
     print_curve(name, curve, curves[name])
     gc.collect()
-  over = over_devices(DEVICES[: 2 if options.quick else None])
-  print_devices(over)
-  record.write(options.output, sys.argv[1:], curves=curves, devices=over)
+  record.write(options.output, sys.argv[1:], curves=curves)
   if options.plot:
-    plot(curves, over, options.plot)
+    plot(curves, options.plot)
 
 
 def configured(sizes: Sizes) -> config_lib.Config:
@@ -243,97 +219,6 @@ def fitted(
   return (matrix / scale @ weights).tolist()
 
 
-def over_devices(counts: Sequence[int]) -> list[dict[str, Any]]:
-  """Returns what `compiled` finds with each number of virtual devices.
-
-  Each is a process of its own: the code asks how many devices there are.
-  """
-  spawn, found = multiprocessing.get_context("spawn"), []
-  for count in counts:
-    own = {
-      "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
-      "JAX_PLATFORMS": "cpu",
-    }
-    with (
-      mock.patch.dict(os.environ, own),
-      concurrent.futures.ProcessPoolExecutor(1, spawn) as pool,
-    ):
-      found += pool.submit(compiled).result()
-  for row in found:
-    alone = next(
-      other["flops"]
-      for other in found
-      if (other["tables"], other["devices"]) == (row["tables"], 1)
-    )
-    row["law_flops"] = alone * row["rows"] / ON_DEVICES.batch / row["devices"]
-  return found
-
-
-def compiled() -> list[dict[str, Any]]:
-  """Returns what a step computes and communicates on all devices here."""
-  found = []
-  count, batch = jax.device_count(), ON_DEVICES.batch
-  for tables in ("adam", "adagrad"):
-    for scaling, rows in (("weak", count * batch), ("strong", batch)):
-      sizes = dataclasses.replace(ON_DEVICES, batch=rows, tables=tables)
-      step = Step.of(sizes, sharding.device_mesh())
-      program = step.compiled()
-      costs: Any = program.cost_analysis()
-      moved = communicated(program.as_text() or "")
-      gradient = 4 * state_lib.parameters(step.state)
-      read = 2 * rows * sizes.length + sizes.negatives
-      if tables == "adagrad":
-        gradient += 4 * WIDTH * (read - sizes.rows)
-      found.append(
-        {
-          "tables": tables,
-          "scaling": scaling,
-          "devices": count,
-          "rows": rows,
-          "flops": costs["flops"],
-          "bytes": sum(moved.values()),
-          "bytes_by_kind": dict(moved),
-          "law_bytes": gradient if count > 1 else 0,
-        }
-      )
-  return found
-
-
-def communicated(program: str) -> collections.Counter[str]:
-  """Returns the bytes of the results of collectives, a loop's each turn."""
-  own = collections.defaultdict(collections.Counter)
-  called = collections.defaultdict(list)
-  name, entry = "", ""
-  of_result = re.compile(rf" = (.*?) ({'|'.join(COLLECTIVES)})(?:-done)?\(")
-  for line in program.splitlines():
-    if begun := re.match(r"(ENTRY )?%?([\w.-]+) .*\{$", line):
-      name = begun[2]
-      entry = name if begun[1] else entry
-    if result := of_result.search(line):
-      own[name][result[2]] += size(result[1])
-    turns = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
-    for other in re.findall(r"(?:body|to_apply|calls)=%?([\w.-]+)", line):
-      called[name].append((other, int(turns[1]) if turns else 1))
-
-  def total(name: str) -> collections.Counter[str]:
-    found = own[name].copy()
-    for other, turns in called[name]:
-      for kind, moved in total(other).items():
-        found[kind] += turns * moved
-    return found
-
-  return total(entry)
-
-
-def size(shapes: str) -> int:
-  """Returns the bytes of arrays such as (f32[64,64]{1,0}, s32[])."""
-  found = 0
-  for kind, axes in re.findall(r"([a-z]+\d*)\[([\d,]*)\]", shapes):
-    bits = 8 if kind == "pred" else int(re.sub(r"\D", "", kind))
-    found += bits // 8 * math.prod(int(n) for n in axes.split(",") if n)
-  return found
-
-
 def print_curve(
   name: str, curve: Curve, found: Mapping[str, Mapping[str, float]]
 ) -> None:
@@ -349,29 +234,12 @@ def print_curve(
     )
 
 
-def print_devices(found: Sequence[Mapping[str, Any]]) -> None:
-  """Prints what steps communicate."""
-  print(
-    "\n| tables | scaling | devices | rows | Mflop a device | law "
-    "| Mbyte communicated | law |\n|--|--|--|--|--|--|--|--|"
-  )
-  for row in found:
-    print(
-      f"| {row['tables']} | {row['scaling']} | {row['devices']} "
-      f"| {row['rows']} | {row['flops'] / 1e6:.0f} "
-      f"| {row['law_flops'] / 1e6:.0f} | {row['bytes'] / 1e6:.2f} "
-      f"| {row['law_bytes'] / 1e6:.2f} |"
-    )
-
-
 def plot(
-  curves: Mapping[str, Mapping[str, Mapping[str, float]]],
-  over: Sequence[Mapping[str, Any]],
-  path: pathlib.Path,
+  curves: Mapping[str, Mapping[str, Mapping[str, float]]], path: pathlib.Path
 ) -> None:
   """Draws all curves, and their laws dashed."""
   figure = Figure(figsize=(14, 6.5), layout="constrained")
-  panels = list(figure.subplots(2, 4).flat)
+  panels = list(figure.subplots(2, 3).flat)
   for axes, (name, found) in zip(panels, curves.items(), strict=False):
     points = [int(point) for point in found]
     for key, style in (("seconds_per_token", "o-"), ("law_per_token", "k--")):
@@ -380,26 +248,6 @@ def plot(
     ticks(axes, points)
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, high / 10))  # so that noise does not fill it
-  for axes, key, law, title in (
-    (panels[-2], "bytes", "law_bytes", "Mbyte communicated"),
-    (panels[-1], "flops", "law_flops", "Mflop a device"),
-  ):
-    for tables in ("adam", "adagrad"):
-      for scaling, style in (("weak", "o"), ("strong", "s")):
-        rows = [
-          row
-          for row in over
-          if (row["tables"], row["scaling"]) == (tables, scaling) and row[law]
-        ]
-        counts = [row["devices"] for row in rows]
-        label = f"{tables}, {scaling}"
-        axes.loglog(
-          counts, [row[key] / 1e6 for row in rows], f"{style}-", label=label
-        )
-        axes.loglog(counts, [row[law] / 1e6 for row in rows], "k--")
-    axes.set(title="devices", ylabel=title)
-    ticks(axes, sorted({row["devices"] for row in over}))
-    axes.legend(fontsize="small")
   path.parent.mkdir(parents=True, exist_ok=True)
   figure.savefig(path, dpi=120)
 

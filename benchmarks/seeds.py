@@ -20,7 +20,7 @@ SHOWN = (
   "recall@10", "ndcg@10", "recall@100", "unordered_recall@10", "vectors",
   "coverage", "diversity",
 )  # fmt: skip
-MODELS = {"": "PinRec-OC", "uc_": "PinRec-UC", "popularity_": "popularity"}
+MODELS = {"": "model", "uc_": "its twin (UC)", "popularity_": "popularity"}
 
 
 def main() -> None:
@@ -64,10 +64,12 @@ def summary(reports: list[dict]) -> dict[str, dict]:
 
 def table(figures: dict[str, dict[str, float]]) -> str:
   """Returns mean ± standard deviation over seeds as a Markdown table."""
-  lines = ["| | " + " | ".join(MODELS.values()) + " |", "|--|" + "--|" * 3]
+  there = [prefix for prefix in MODELS if f"{prefix}{SHOWN[0]}" in figures]
+  lines = ["| | " + " | ".join(MODELS[prefix] for prefix in there) + " |"]
+  lines.append("|--|" + "--|" * len(there))
   for name in SHOWN:
     cells = []
-    for prefix in MODELS:
+    for prefix in there:
       found = figures.get(prefix + name)
       if found is None:
         cells.append("")

@@ -151,9 +151,22 @@ def _sentence(found: Mapping[str, Any]) -> str:
   )
 
 
-if __name__ == "__main__":
-  if len(sys.argv) != 3:
+def main(arguments: Sequence[str]) -> None:
+  """Draws a stored report anew; ends with a message where it is none."""
+  if len(arguments) != 2:
     sys.exit("error: give a report.json and the folder to draw it in")
-  report, folder = map(pathlib.Path, sys.argv[1:])
+  report, folder = map(pathlib.Path, arguments)
+  try:
+    told = json.loads(report.read_text())
+    rows = dict(told["rows"])
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    sys.exit(
+      f"error: {report} is no stored report ({type(error).__name__}: {error}); "
+      "give the report.json that --mode=reproduce wrote"
+    )
   folder.mkdir(parents=True, exist_ok=True)
-  show(json.loads(report.read_text()), folder / f"{report.stem}.md")
+  show({**told, "rows": rows}, folder / f"{report.stem}.md")
+
+
+if __name__ == "__main__":
+  main(sys.argv[1:])

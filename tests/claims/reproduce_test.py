@@ -136,3 +136,13 @@ def test_a_metric_that_is_not_reported_is_named(claims, tmp_path):
   claims.seeds = 1
   with pytest.raises(ValueError, match="no report has 'mrr'"):
     reproduce.reproduce(claims, tmp_path / "claims")
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"rows": 3}'])
+def test_a_report_that_is_none_is_named(tmp_path, text):
+  path = tmp_path / "report.json"
+  if text is not None:
+    path.write_text(text)
+  with pytest.raises(SystemExit, match="is no stored report"):
+    report_lib.main([str(path), str(tmp_path / "drawn")])
+  assert not (tmp_path / "drawn").exists()
