@@ -54,7 +54,7 @@ def generate(
     batch, length + steps - 1, config.layers, config.heads, config.width,
     jnp.dtype(config.dtype),
   )  # fmt: skip
-  states, cache = bound.states(bound.embed(features), tokens, cache)
+  states, cache = bound.states(bound.embed(features), tokens, cache, last=True)
 
   def queries(state: Float[Array, "b w"]) -> Float[Array, "b q d"]:
     # Nobody asks for an unknown time: that bucket, 0, means unspecified here.

@@ -36,6 +36,16 @@ class View:
   time: UInt32[AnyArray, "b l"]  # of the positions
   past_time: UInt32[AnyArray, "b s"]  # of the slots
 
+  def last(self) -> "View":
+    """Returns what the last of the positions sees."""
+    length = self.mask.shape[-2]
+    return View(
+      self.start + length - 1,
+      self.mask[:, :, -1:],
+      self.time[:, -1:],
+      self.past_time,
+    )
+
 
 def empty_cache(
   batch: int, slots: int, layers: int, heads: int, width: int, dtype: DTypeLike

@@ -47,8 +47,18 @@ class Backbone(nn.Module):
     cache: attention.Cache | None = None,
     *,
     train: bool = False,
-  ) -> tuple[Float[Array, "b l w"], attention.Cache | None]:
-    """Returns the states and, where one was given, the extended cache."""
+    last: bool = False,
+  ) -> tuple[Float[Array, "b _ w"], attention.Cache | None]:
+    """Returns the states and, where one was given, the extended cache.
+
+    Args:
+      x: what the positions are read as.
+      tokens: everything else about them.
+      cache: what was read before.
+      train: whether dropout is on.
+      last: only the last position's state is wanted; the last block then
+        computes no other, but for its keys and values.
+    """
     block: Callable[..., nn.Module] = BLOCKS[self.kind]
     if self.keep != "all":  # `train`, the fourth argument, is no array
       block = nn.remat(block, policy=KEPT[self.keep], static_argnums=(4,))
@@ -63,6 +73,7 @@ class Backbone(nn.Module):
         heads=self.heads,
         dropout=self.dropout,
         dtype=self.dtype,
+        last=last and n == self.layers - 1,
         name=f"block_{n}",
       )(x, view, past, train)
       layers.append(past)

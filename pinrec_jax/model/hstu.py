@@ -24,6 +24,7 @@ class Block(nn.Module):
   dropout: float
   dtype: DTypeLike
   positions: int  # slots a history can have
+  last: bool = False  # only the last position goes on
 
   @nn.compact
   def __call__(
@@ -32,15 +33,20 @@ class Block(nn.Module):
     view: attention.View,
     past: attention.KVCache | None,
     train: bool,
-  ) -> tuple[Float[Array, "b l w"], attention.KVCache | None]:
+  ) -> tuple[Float[Array, "b _ w"], attention.KVCache | None]:
     width = x.shape[-1]
     shape = (self.heads, width // self.heads)
     normed = nn.LayerNorm(dtype=self.dtype, name="attention_norm")(x)
-    gate, query, key, value = (
-      nn.silu(nn.DenseGeneral(shape, dtype=self.dtype, name=name)(normed))
-      for name in ("gate", "query", "key", "value")
+
+    def through(name: str, x: Float[Array, "b _ w"]) -> Float[Array, "b _ h k"]:
+      return nn.silu(nn.DenseGeneral(shape, dtype=self.dtype, name=name)(x))
+
+    key, value, past = attention.extended(
+      through("key", normed), through("value", normed), past, view
     )
-    key, value, past = attention.extended(key, value, past, view)
+    if self.last:
+      x, normed, view = x[:, -1:], normed[:, -1:], view.last()
+    gate, query = through("gate", normed), through("query", normed)
     logits = jnp.einsum("blhk,bshk->bhls", query, key) + self._bias(view)
     weight = jnp.where(view.mask, nn.silu(logits) / self.positions, 0)
     read = jnp.einsum("bhls,bshk->blhk", weight.astype(self.dtype), value)

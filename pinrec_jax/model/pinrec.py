@@ -91,7 +91,8 @@ class PinRec(nn.Module):
     cache: attention.Cache | None = None,
     *,
     train: bool = False,
-  ) -> tuple[Float[Array, "b l w"], attention.Cache | None]:
+    last: bool = False,
+  ) -> tuple[Float[Array, "b _ w"], attention.Cache | None]:
     """Reads tokens and returns a state for each.
 
     Args:
@@ -99,6 +100,7 @@ class PinRec(nn.Module):
       tokens: everything else about them; `item` only tells the start token.
       cache: what was read before; the tokens extend it.
       train: whether dropout is on.
+      last: only the last token's state is wanted.
     """
     starts = (tokens.position == 0)[..., None]
     vectors = jnp.where(starts, self.start, vectors)
@@ -118,7 +120,7 @@ class PinRec(nn.Module):
       x = x + self.surface(tokens.surface)
     if self.config.actions:
       x = x + self.action(tokens.actions.astype(x.dtype))
-    return self.backbone(x, tokens, cache, train=train)
+    return self.backbone(x, tokens, cache, train=train, last=last)
 
   def queries(
     self, states: Float[Array, "*b w"], condition: head.Condition

@@ -14,6 +14,7 @@ class Block(nn.Module):
   heads: int
   dropout: float
   dtype: DTypeLike
+  last: bool = False  # only the last position goes on
 
   @nn.compact
   def __call__(
@@ -22,10 +23,12 @@ class Block(nn.Module):
     view: attention.View,
     past: attention.KVCache | None,
     train: bool,
-  ) -> tuple[Float[Array, "b l w"], attention.KVCache | None]:
+  ) -> tuple[Float[Array, "b _ w"], attention.KVCache | None]:
     drop = dropout.Dropout(self.dropout, train)
     value = x.reshape(*x.shape[:2], self.heads, -1)
     _, value, past = attention.extended(value, value, past, view)
+    if self.last:
+      x, view = x[:, -1:], view.last()
     share = (
       view.mask[:, 0] / jnp.maximum(jnp.sum(view.mask[:, 0], -1), 1)[..., None]
     )

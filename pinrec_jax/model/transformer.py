@@ -13,6 +13,7 @@ class Block(nn.Module):
   heads: int
   dropout: float
   dtype: DTypeLike
+  last: bool = False  # only the last position goes on
 
   @nn.compact
   def __call__(
@@ -21,12 +22,13 @@ class Block(nn.Module):
     view: attention.View,
     past: attention.KVCache | None,
     train: bool,
-  ) -> tuple[Float[Array, "b l w"], attention.KVCache | None]:
+  ) -> tuple[Float[Array, "b _ w"], attention.KVCache | None]:
     drop = dropout.Dropout(self.dropout, train)
-    # As one matrix: the gradients of kernels are then plain products.
-    whole, x = x.shape, x.reshape(-1, x.shape[-1])
     normed = nn.LayerNorm(dtype=self.dtype, name="attention_norm")(x)
     read, past = self._attend(normed, view, past)
+    x = x[:, -1:] if self.last else x
+    # As one matrix: the gradients of kernels are then plain products.
+    whole, x = x.shape, x.reshape(-1, x.shape[-1])
     x = x + drop(read)
     y = nn.LayerNorm(dtype=self.dtype, name="mlp_norm")(x)
     y = nn.Dense(4 * x.shape[-1], dtype=self.dtype, name="mlp_in")(y)
@@ -35,19 +37,22 @@ class Block(nn.Module):
 
   def _attend(
     self,
-    x: Float[Array, "_ w"],
+    x: Float[Array, "b l w"],
     view: attention.View,
     past: attention.KVCache | None,
   ) -> tuple[Float[Array, "_ w"], attention.KVCache | None]:
     width = x.shape[-1]
     shape = (self.heads, width // self.heads)
-    query, key, value = (
-      nn.DenseGeneral(shape, dtype=self.dtype, name=name)(x).reshape(
-        *view.time.shape, *shape
-      )
-      for name in ("query", "key", "value")
+
+    def through(name: str, x: Float[Array, "b _ w"]) -> Float[Array, "b _ h k"]:
+      dense = nn.DenseGeneral(shape, dtype=self.dtype, name=name)
+      return dense(x.reshape(-1, width)).reshape(*x.shape[:2], *shape)
+
+    key, value, past = attention.extended(
+      through("key", x), through("value", x), past, view
     )
-    key, value, past = attention.extended(key, value, past, view)
-    read = softmax_attention.read(query, key, value, view)
+    if self.last:
+      x, view = x[:, -1:], view.last()
+    read = softmax_attention.read(through("query", x), key, value, view)
     out = nn.DenseGeneral(width, axis=(-2, -1), dtype=self.dtype, name="out")
     return out(read.reshape(-1, *shape)), past

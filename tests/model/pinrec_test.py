@@ -40,11 +40,11 @@ every_backbone = pytest.mark.parametrize(
 )
 
 
-@functools.partial(jax.jit, static_argnames="model")
-def _states(model, params, features, tokens, cache=None):
+@functools.partial(jax.jit, static_argnames=("model", "last"))
+def _states(model, params, features, tokens, cache=None, last=False):
   features = jax.tree.map(jnp.asarray, features)
   vectors = model.apply(params, features.take(tokens.item), method="embed")
-  return model.apply(params, vectors, tokens, cache, method="states")
+  return model.apply(params, vectors, tokens, cache, last=last, method="states")
 
 
 @every_backbone
@@ -117,6 +117,26 @@ def test_cached_in_two_parts_equals_at_once(parts, split):
   real = np.asarray(tokens.segment) > 0
   np.testing.assert_allclose(got[real], whole[real], atol=1e-5, rtol=1e-5)
   assert int(cache.length) == LENGTH
+
+
+@every_backbone
+def test_the_last_state_alone_is_that_of_all(parts):
+  """And the cache is the same, so that what follows is too."""
+  model, params, features, tokens = parts
+  config = model.config
+
+  def read(*, last):
+    cache = attention.empty_cache(
+      4, LENGTH, config.layers, config.heads, config.width, jnp.dtype("float32")
+    )
+    return _states(model, params, features, tokens, cache=cache, last=last)
+
+  (whole, cache), (alone, same) = read(last=False), read(last=True)
+  assert alone.shape[1] == 1
+  np.testing.assert_allclose(alone[:, 0], whole[:, -1], atol=1e-5, rtol=1e-5)
+  leaves = zip(jax.tree.leaves(same), jax.tree.leaves(cache), strict=True)
+  for one, other in leaves:
+    np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_every_part_of_a_condition_moves_the_query(parts):
