@@ -113,7 +113,7 @@ class Hits(NamedTuple):
       return jnp.equal(self.item, item)
     # A product counts how often an item is among those it may meet.
     match = jnp.equal(self.item[..., None], item).astype(jnp.float32)
-    return self.meets.astype(jnp.float32) @ match > 0
+    return jnp.matmul(self.meets.astype(jnp.float32), match) > 0
 
 
 class Sizes(NamedTuple):
