@@ -28,10 +28,10 @@ class Probed(pinrec.PinRec):
       lambda _: jnp.zeros((ROWS, LENGTH, self.config.dim)),
     )
 
-  def states(self, vectors, tokens, cache=None, *, train=False):
+  def states(self, vectors, tokens, cache=None, *, train=False, last=False):
     if vectors.shape[0] == ROWS:
       vectors = vectors + self.probe
-    return super().states(vectors, tokens, cache, train=train)
+    return super().states(vectors, tokens, cache, train=train, last=last)
 
 
 @pytest.fixture(scope="module")
