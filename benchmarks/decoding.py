@@ -26,7 +26,7 @@ import record
 import work  # of peers
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import histories, schema
+from pinrec_jax.data import histories
 from pinrec_jax.decode import generate
 from pinrec_jax.model import head, items, pinrec
 
@@ -54,22 +54,11 @@ def main() -> None:
 
 def made_up() -> tuple[pinrec.PinRec, dict, items.ItemFeatures]:
   """Returns the default model at its first values, and MovieLens' items."""
-  vocabulary = schema.Vocabulary(
-    actions=("click", "save"), outcomes=2, surfaces=("unknown",),
-    item_types=("item",), features=(), dense=0,
-  )  # fmt: skip
+  known = pinrec_training.catalogue(work.ITEMS, ("click", "save"))
   config = config_lib.Config()
   config.data.length = work.LENGTH + VECTORS
-  model = pinrec.of_config(config, vocabulary)
-  ids = np.arange(work.ITEMS + 1)
-  empty = np.zeros((len(ids), 0))
-  table = items.features(
-    schema.Items(
-      ids, 0 * ids, empty.astype(np.int32), empty.astype(np.float32), ids > 0
-    ),
-    config.model.hashes,
-    config.model.rows,
-  )
+  model = pinrec.of_config(config, known.vocabulary)
+  table = items.features(known.items, config.model.hashes, config.model.rows)
   tokens = _tokens(1)
   params = jax.jit(model.init)(jax.random.key(0), table, tokens)["params"]
   return model, params, table
@@ -127,7 +116,7 @@ def uncached(
   wanted = _wanted(len(vectors), 1)
   drawn = jnp.zeros(len(vectors), jnp.int32)
   for _ in range(steps):
-    states, _ = bound.states(vectors, tokens)
+    states, _ = bound.states(vectors, tokens, last=True)
     found.append(bound.queries(states[:, -1], head.UNSPECIFIED))
     last = jax.tree.map(lambda column: column[:, -1:], tokens)
     tokens = jax.tree.map(

@@ -14,6 +14,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 # shellcheck disable=SC2119  # its arguments are extras, none here
 prepare
-# A step takes and returns a gigabyte; in large pages it comes a third faster.
+# A step takes and returns a gigabyte; in large pages it is up to a third faster.
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 run exec "$VENV/bin/python" -m pinrec_jax.main "$@"

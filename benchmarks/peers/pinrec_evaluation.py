@@ -13,8 +13,8 @@ import pinrec_training
 import turns
 import work
 
-from pinrec_jax.data import catalogue, schema, splits
 from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import schema, splits
 from pinrec_jax.evals import metrics
 from pinrec_jax.evals import run as evals_run
 from pinrec_jax.model import pinrec
@@ -53,15 +53,6 @@ def main() -> None:
 
 def log(rows: np.ndarray, items: int) -> dataset_lib.Dataset:
   """Returns a log of clicks, a user a row, whose items are 1 to `items`."""
-  vocabulary = schema.Vocabulary(
-    actions=("click",), outcomes=1, surfaces=("unknown",),
-    item_types=("item",), features=(), dense=0,
-  )  # fmt: skip
-  ids = np.arange(items + 1)
-  table = schema.Items(
-    ids, ids * 0, np.zeros((len(ids), 0), np.int32),
-    np.zeros((len(ids), 0), np.float32), ids > 0,
-  )  # fmt: skip
   length = rows.shape[1]
   zero, one = np.zeros(length, np.int32), np.ones(length, bool)
   events = [
@@ -71,9 +62,10 @@ def log(rows: np.ndarray, items: int) -> dataset_lib.Dataset:
     )
     for row in rows
   ]  # fmt: skip
-  known = catalogue.Catalogue(vocabulary, table, {})
   users = tuple(map(str, range(len(rows))))
-  return dataset_lib.Dataset("made up", known, users, events)
+  return dataset_lib.Dataset(
+    "made up", pinrec_training.catalogue(items), users, events
+  )
 
 
 if __name__ == "__main__":

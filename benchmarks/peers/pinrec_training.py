@@ -7,6 +7,7 @@ import turns
 import work
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.data import catalogue as catalogue_lib
 from pinrec_jax.data import histories, schema
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import items, pinrec
@@ -18,22 +19,14 @@ def main() -> None:
   """Takes turns until there are no more."""
   unit = work.unit()
   config = configured(unit)
-  vocabulary = schema.Vocabulary(
-    actions=("click",), outcomes=1, surfaces=("unknown",),
-    item_types=("item",), features=(), dense=0,
-  )  # fmt: skip
-  model = pinrec.of_config(config, vocabulary)
+  known = catalogue(work.ITEMS)
+  model = pinrec.of_config(config, known.vocabulary)
   transform = state_lib.optimizer(config.train)
   state = state_lib.create(model, transform, config.loss)
   data = batch(work.histories())
-  ids = np.arange(work.ITEMS + 1)
-  table = schema.Items(
-    ids, ids * 0, np.zeros((len(ids), 0), np.int32),
-    np.zeros((len(ids), 0), np.float32), ids > 0,
-  )  # fmt: skip
-  share = (ids > 0) / np.float32(work.ITEMS)
+  share = known.items.candidate / np.float32(work.ITEMS)
   corpus = objectives.Corpus(
-    items.features(table, config.model.hashes, config.model.rows),
+    items.features(known.items, config.model.hashes, config.model.rows),
     share.astype(np.float32), np.zeros_like(share, np.float32),
     np.ones(1, np.float32),
   )  # fmt: skip
@@ -48,6 +41,22 @@ def main() -> None:
     jax.block_until_ready((state, metrics))
 
   turns.train(step)
+
+
+def catalogue(
+  number: int, actions: tuple[str, ...] = ("click",)
+) -> catalogue_lib.Catalogue:
+  """Returns items 1 to a number, without features, and their actions."""
+  vocabulary = schema.Vocabulary(
+    actions=actions, outcomes=len(actions), surfaces=("unknown",),
+    item_types=("item",), features=(), dense=0,
+  )  # fmt: skip
+  ids = np.arange(number + 1)
+  empty = np.zeros((len(ids), 0))
+  items = schema.Items(
+    ids, ids * 0, empty.astype(np.int32), empty.astype(np.float32), ids > 0
+  )
+  return catalogue_lib.Catalogue(vocabulary, items, {})
 
 
 def configured(unit: work.Unit) -> config_lib.Config:

@@ -6,8 +6,6 @@ Its own model, loss and trainer; a step is from when its batch is there to
 after the update, the making of batches left out.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytorch_lightning as lightning
@@ -18,21 +16,8 @@ from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 
 
-class Turns(lightning.Callback):
+class Turns(turns.Callback, lightning.Callback):
   """Waits before a turn, and tells the seconds it took."""
-
-  def __init__(self) -> None:
-    super().__init__()
-    self._steps = turns.Steps()
-
-  def on_train_batch_start(self, *_: Any) -> None:
-    """Begins a step."""
-    if not self._steps.begin():
-      raise SystemExit
-
-  def on_train_batch_end(self, *_: Any) -> None:
-    """Ends it."""
-    self._steps.end()
 
 
 def main() -> None:
@@ -57,9 +42,7 @@ def main() -> None:
     batch_size=work.BATCH, verbose=0, dataloader_num_workers=0,
     lightning_module_kwargs={"logits_t": 0.05},
     get_trainer_func=lambda: lightning.Trainer(
-      max_epochs=10**6, callbacks=[Turns()], logger=False,
-      enable_checkpointing=False, enable_progress_bar=False,
-      enable_model_summary=False,
+      callbacks=[Turns()], **turns.TRAINER
     ),
     **(sampled if unit.negatives else {"loss": "softmax"}),
   )  # fmt: skip

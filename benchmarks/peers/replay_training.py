@@ -6,8 +6,6 @@ Its own model, loss and trainer; a step is from when its batch is there to
 after the update, the making of batches left out.
 """
 
-from typing import Any
-
 import lightning
 import numpy as np
 import torch
@@ -19,21 +17,8 @@ from replay.models.nn.sequential.sasrec import SasRec
 from replay.models.nn.sequential.sasrec.dataset import SasRecTrainingBatch
 
 
-class Turns(lightning.Callback):
+class Turns(turns.Callback, lightning.Callback):
   """Waits before a turn, and tells the seconds it took."""
-
-  def __init__(self) -> None:
-    super().__init__()
-    self._steps = turns.Steps()
-
-  def on_train_batch_start(self, *_: Any) -> None:
-    """Begins a step."""
-    if not self._steps.begin():
-      raise SystemExit
-
-  def on_train_batch_end(self, *_: Any) -> None:
-    """Ends it."""
-    self._steps.end()
 
 
 def batch() -> SasRecTrainingBatch:
@@ -60,11 +45,7 @@ def main() -> None:
     hidden_size=unit.width, max_seq_len=work.LENGTH, dropout_rate=work.DROPOUT,
     loss_type="CE", loss_sample_count=unit.negatives or None,
   )  # fmt: skip
-  trainer = lightning.Trainer(
-    max_epochs=10**6, callbacks=[Turns()], logger=False,
-    enable_checkpointing=False, enable_progress_bar=False,
-    enable_model_summary=False,
-  )  # fmt: skip
+  trainer = lightning.Trainer(callbacks=[Turns()], **turns.TRAINER)
   batches = torch.utils.data.DataLoader(
     [batch()] * 4, batch_size=None, collate_fn=None
   )

@@ -49,6 +49,33 @@ class Steps:
       self._seconds = []
 
 
+class Callback:
+  """Turns by a Lightning trainer, in a class that is its Callback too."""
+
+  def __init__(self) -> None:
+    super().__init__()
+    self._steps = Steps()
+
+  def on_train_batch_start(self, *_: object) -> None:
+    """Begins a step."""
+    if not self._steps.begin():
+      raise SystemExit
+
+  def on_train_batch_end(self, *_: object) -> None:
+    """Ends it."""
+    self._steps.end()
+
+
+# Of such a trainer: nothing but steps, for as long as there are turns.
+TRAINER = {
+  "max_epochs": 10**6,
+  "logger": False,
+  "enable_checkpointing": False,
+  "enable_progress_bar": False,
+  "enable_model_summary": False,
+}
+
+
 def train(step: Callable[[], object]) -> None:
   """Takes turns of training steps until there are no more."""
   steps = Steps()

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 BRUTE_BELOW = 20_000  # items; a scan is exact and as fast
 TREE_FROM = 50_000  # items
 SEARCHED = 25  # one leaf of so many is looked into
-REORDER = 4  # candidates scored again with full vectors, of each wanted
+REORDER = 4  # candidates scored again with full vectors, for each wanted
+LEAST = 100  # neighbours to reckon with where fewer are wanted
 
 
 def _load_scann() -> Any:
@@ -54,7 +55,7 @@ class Scann:
       builder = builder.score_brute_force()
     else:
       builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2)
-      builder = builder.reorder(REORDER * 100)
+      builder = builder.reorder(REORDER * LEAST)
     self._searcher = builder.build()
 
   def save(self, folder: pathlib.Path) -> None:
@@ -76,7 +77,7 @@ class Scann:
     row, score = self._searcher.search_batched_parallel(
       np.ascontiguousarray(query, np.float32),
       final_num_neighbors=k,
-      pre_reorder_num_neighbors=REORDER * max(k, 100),
+      pre_reorder_num_neighbors=REORDER * max(k, LEAST),
     )
     # A missing neighbour comes as row 0 with a score that is no number.
     missing = np.isnan(score)

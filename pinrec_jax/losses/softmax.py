@@ -91,14 +91,13 @@ def sampled_softmax(
 
 def _only(targets: Targets, config: config_lib.Loss) -> Targets:
   """Returns the one target that each query may meet; item 0 is none."""
-  some = jnp.any(targets.meets, -1)
+  vector, item, meets, bias = targets
   if config.objective != "next_item":
-    met = jnp.argmax(targets.meets, -1)
+    met = jnp.argmax(meets, -1)
     rows = jnp.arange(len(met))[:, None]
-    targets = jax.tree.map(
-      lambda x: x[rows, met], targets._replace(meets=targets.item)
-    )
-  return targets._replace(item=jnp.where(some, targets.item, 0), meets=some)
+    vector, item, bias = (x[rows, met] for x in (vector, item, bias))
+  some = jnp.any(meets, -1)
+  return Targets(vector, jnp.where(some, item, 0), some, bias)
 
 
 class Hits(NamedTuple):
@@ -189,7 +188,8 @@ def _rest_backward(
   found, of_query = jax.lax.scan(of_rows, jnp.zeros_like(blocks.vector), parts)
   found = found.reshape(-1, found.shape[-1])[: len(negatives.item)]
   # Items and expected counts are not learned.
-  return grouped.joined(of_query), None, Scored(found, None, None)  # pyright: ignore
+  learned = negatives._replace(vector=found, item=None, log_expected=None)
+  return grouped.joined(of_query), None, learned
 
 
 _rest = jax.custom_vjp(_summed, nondiff_argnums=(3,))

@@ -12,8 +12,8 @@ class Dropout(nn.Module):
   """Numbers set to zero at random, the others scaled up to the same mean.
 
   Each is told by a byte, four of them to a random word, so that a rate is in
-  effect the nearest multiple of 1/256. Drawing the words is otherwise a third
-  of a training step on a CPU.
+  effect the nearest multiple of 1/256. Drawing a word for each is otherwise
+  a tenth of a training step on a CPU.
   """
 
   rate: float  # below 1

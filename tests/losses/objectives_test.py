@@ -320,6 +320,7 @@ def _reference(model, params, batch, corpus, config, key):
     {"objective": "next_item"},
     {"objective": "next_item", "logq": "classic"},
     {"objective": "next_item", "logq": "none", "impressions": 7},
+    {"objective": "next_item", "full": True},
     {"objective": "dense", "impressions": 7},
     {"objective": "windowed", "relax": "mean"},
     {"objective": "windowed", "relax": "softmin", "block": 5},
@@ -351,6 +352,41 @@ def test_equals_the_definition_in_float64(world, batch, loss):
   leaves = jax.tree.leaves(slope)
   assert all(np.isfinite(leaf).all() for leaf in leaves)
   assert any(np.abs(leaf).max() > 1e-4 for leaf in leaves)
+
+
+def test_items_embedded_once_each_give_the_same_loss(world, batch, monkeypatch):
+  """As they are where the catalogue is smaller than what a step reads."""
+  monkeypatch.setattr(jax, "device_count", lambda: 1)
+  batch, corpus = batch
+  config = _config()
+  model = pinrec.of_config(config, world.vocabulary)
+  params = state_lib.create(
+    model, state_lib.optimizer(config.train), config.loss
+  ).params
+  embedded = []
+
+  class Counting(pinrec.PinRec):
+    def embed(self, features, *, train=False):
+      embedded.append(features.rows.shape[:-1])
+      return super().embed(features, train=train)
+
+  def loss(params, features):
+    return objectives.loss(
+      Counting(model.config, model.vocabulary, model.positions),
+      params, batch, corpus, None, jax.random.key(5), config.loss, features,
+    )[0]  # fmt: skip
+
+  one, each = (
+    jax.value_and_grad(loss)(params, features)
+    for features in (None, corpus.features.take)
+  )
+  assert embedded[0] == corpus.share.shape
+  assert embedded[1] == batch.tokens.item.shape
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+    one,
+    each,
+  )
 
 
 def test_a_minimum_learns_from_the_target_it_picks_alone():

@@ -65,3 +65,17 @@ def test_positions_without_a_target_are_not_counted():
 def test_uniform_draws_reach_every_item_but_none_the_empty_row():
   drawn, _ = _draw(0, np.zeros(4, np.int32), np.full(6, 0.2), uniform=500)
   assert set(drawn.item.tolist()) == {1, 2, 3, 4, 5}
+
+
+def test_of_a_full_softmax_every_item_is_there_once():
+  share = np.full(ITEMS + 1, 1 / ITEMS, np.float32)
+  mixture = sampling.Mixture(
+    ITEMS, lambda item: share[item], lambda item: share[item]
+  )
+  targets = np.array([3, 0, 3])
+  drawn, expected = mixture.draw(
+    jax.random.key(0), targets, np.zeros(1, int), config_lib.Loss(full=True)
+  )
+  np.testing.assert_array_equal(drawn.item, np.arange(1, ITEMS + 1))
+  np.testing.assert_array_equal(drawn.log_expected, np.zeros(ITEMS))
+  np.testing.assert_array_equal(expected, np.zeros(3))
