@@ -144,10 +144,11 @@ def _run(
     _save(folder / TRAINED, told)
   trained = loop.best(config, dataset.catalogue, folder)
   for key, asking in asked.items():
+    measured = datasets(asking.data)
     retriever = retriever_lib.of_dataset(
-      asking, trained.model, trained.params, dataset
+      asking, trained.model, trained.params, measured
     )
-    _save(folder / f"asked-{key}.json", _measured(retriever, dataset))
+    _save(folder / f"asked-{key}.json", _measured(retriever, measured))
 
 
 def _measured(

@@ -12,7 +12,9 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import rules
 
 Fields = Mapping[str, Any]  # by path in a run's configuration: "loss.uniform"
-ASKED = ("decode", "index", "evals")  # sections a trained model does not fix
+# Sections and fields a trained model does not fix. The data's say on which
+# targets it is measured.
+ASKED = ("decode", "index", "evals", "data.surface", "data.outcomes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,11 +119,13 @@ def asked(
   Raises:
     ValueError: if it asks for what training fixes.
   """
-  wrong = [path for path in arm.ask if path.partition(".")[0] not in ASKED]
+  wrong = [
+    path for path in arm.ask if not {path, path.partition(".")[0]} & set(ASKED)
+  ]
   if wrong:
     raise ValueError(
       f"{where} asks for {wrong[0]}, which training fixes; put it in train, or "
-      f"ask for a field of {', '.join(ASKED)}"
+      f"ask for one of {', '.join(ASKED)}"
     )
   return configured(base, {**arm.train, **arm.ask}, where)
 

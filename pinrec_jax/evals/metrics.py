@@ -98,6 +98,34 @@ def coverage(lists: Int[np.ndarray, "b c"], catalogue: int) -> float:
   return np.unique(lists).size / catalogue
 
 
+def recency(
+  query: Float[np.ndarray, "b q d"],
+  places: Int[np.ndarray, "b l"],
+  embedded: Float[np.ndarray, "c d"],
+) -> Float[np.ndarray, "_"]:
+  """Returns how late in a history the event nearest to a vector is.
+
+  From 0, the oldest event, to 1, the latest; the mean over a user's vectors. Of
+  an item that comes again the last time counts. Users of fewer than two events
+  are left out.
+
+  Args:
+    query: generated vectors, unit norm.
+    places: of the history's items in `embedded`, oldest first; -1 is none.
+    embedded: vectors of items, unit norm.
+  """
+  known = places >= 0
+  several = known.sum(-1) > 1
+  query, places, known = query[several], places[several], known[several]
+  cosine = np.einsum("bqd,bld->bql", query, embedded[places])
+  cosine = np.where(known[:, None], cosine, -np.inf)
+  last = places.shape[-1] - 1
+  nearest = last - np.argmax(cosine[..., ::-1], -1)
+  earlier = np.cumsum(known, -1) - 1  # events before each
+  place = np.take_along_axis(earlier, nearest, -1).mean(-1)
+  return place / earlier[:, last]
+
+
 def overlap(
   row: Int[np.ndarray, "b k"], truth: Int[np.ndarray, "b k"]
 ) -> Float[np.ndarray, "b"]:

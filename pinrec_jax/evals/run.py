@@ -30,6 +30,7 @@ class Lists:
   neighbours: Int[np.ndarray, "b q k"]  # of every vector, if asked for
   vectors: int  # generated a user, before merging
   kept: float  # vectors a user after merging, on average
+  recency: float  # of the events nearest to the vectors, if asked for
 
 
 def _batches(
@@ -66,12 +67,13 @@ def retrieve(
     cases: the users.
     size: of each list.
     budget: as `Retriever.budget` gives it.
-    nearest: how many neighbours of every vector to keep beside the list.
+    nearest: how many neighbours of every vector to keep beside the list, with
+      where in the history the vectors look; 0 keeps neither.
     quiet: shows no progress.
   """
   config = retriever.config
   found: list[retriever_lib.Candidates] = []
-  near, kept, generated = [], [], 0
+  near, late, kept, generated = [], [], [], 0
   key = jax.random.key(config.train.seed)
   batches = _batches(retriever, cases, config.evals.batch)
   total = -(-len(cases) // config.evals.batch)
@@ -95,12 +97,15 @@ def retrieve(
     if nearest:
       every = vectors._replace(share=np.ones_like(vectors.share))
       near.append(retriever.catalogue[retriever.search(every, nearest)[0]])
+      places = retriever.place_of[tokens.item[: len(part)]]
+      late.append(metrics.recency(vectors.query, places, retriever.embedded))
   return Lists(
     items=np.concatenate([f.item for f in found]),
     outcome=np.concatenate([f.outcome for f in found]),
     neighbours=np.concatenate(near or [np.zeros((len(cases), 0, 0), np.int32)]),
     vectors=generated,
     kept=float(np.concatenate(kept).mean()),
+    recency=float(np.mean(np.concatenate(late))) if late else np.nan,
   )
 
 
@@ -209,6 +214,7 @@ def evaluate(
     report[f"{name}/{outcome}"] = metrics.recall(hits, cases, n)
   report[f"{prefix}vectors"] = lists.vectors
   report[f"{prefix}vectors_kept"] = lists.kept
+  report[f"{prefix}recency"] = lists.recency
   top = lists.items[:, : config.cutoffs[0]]
   report[f"{prefix}diversity"] = metrics.diversity(lists.items)
   report[f"{prefix}coverage"] = metrics.coverage(top, len(retriever.catalogue))

@@ -30,6 +30,17 @@ ROWS = {
     ("recall@6",),
     (suite.Test("two", "one", "recall@6"),),
   ),
+  "aims": suite.Row(
+    "Of clicks alone it finds what it finds of clicks among all.",
+    {
+      "all": suite.Arm(ask={"decode.budget": "click:1"}),
+      "clicks": suite.Arm(
+        ask={"decode.budget": "click:1", "data.outcomes": "click"}
+      ),
+    },
+    ("recall@6", "recall@6/click", "recency"),
+    (),
+  ),
 }
 
 
@@ -52,7 +63,7 @@ def claims(tmp_path):
 
 def test_models_are_trained_once_and_asked_for_all(claims):
   known = suite.trainings(claims)
-  assert [len(training.asked) for training in known.values()] == [1, 3, 1]
+  assert [len(training.asked) for training in known.values()] == [1, 4, 1]
   assert list(known)[1] == list(known.values())[2].after
   claims.base.data.prepared = "elsewhere"
   assert list(suite.trainings(claims)) == list(known)
@@ -90,6 +101,10 @@ def test_a_stopped_suite_goes_on_and_runs_nothing_twice(
   (verdict,) = rows["conditioning"]["verdicts"]
   arms = rows["conditioning"]["arms"]
   assert set(arms) == {"UC", "save", "click"}
+  aims = rows["aims"]["arms"]
+  of_clicks = aims["clicks"]["recall@6"]["mean"]
+  assert of_clicks == aims["all"]["recall@6/click"]["mean"]
+  assert of_clicks != aims["all"]["recall@6"]["mean"]
   assert verdict["paper"] == 0.01
   assert verdict["label"]
   text = (tmp_path / "claims" / "report.md").read_text()

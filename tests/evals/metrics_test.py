@@ -134,3 +134,16 @@ def test_overlap_ignores_the_order():
   truth = np.array([[1, 2, 3, 4], [5, 6, 7, 8]])
   row = np.array([[4, 3, 2, 1], [5, -1, 9, 8]])
   assert metrics.overlap(row, truth).tolist() == [1, 0.5]
+
+
+def test_recency_by_hand():
+  embedded = np.eye(3, dtype=np.float32)
+  places = np.array([[-1, 0, 1, 0, 2], [-1, -1, -1, -1, 2], [1, 0, -1, 2, 2]])
+  query = embedded[np.array([[0, 1], [2, 2], [2, 0]])]
+  # Four of five slots are known: 0 comes last as the third, 1 as the second.
+  # One event has no before and after. Where the same comes twice at the end,
+  # the last time counts.
+  np.testing.assert_allclose(
+    metrics.recency(query, places, embedded),
+    [(2 / 3 + 1 / 3) / 2, (1 + 1 / 3) / 2],
+  )
