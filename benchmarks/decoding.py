@@ -32,7 +32,8 @@ from pinrec_jax.model import head, items, pinrec
 
 VECTORS = 16  # of a request, in all
 SPLITS = ((16, 1), (8, 2), (4, 4), (2, 8), (1, 16))  # steps, vectors a step
-SERVED = 6  # steps, the paper's
+READ = 1, 1  # little else than to read the history
+SERVED = 6, 1  # the paper's
 LONGEST = 32  # requests in a batch that is read anew; more would take minutes
 
 
@@ -77,12 +78,12 @@ def asked(
   read = jax.tree.map(jnp.asarray, (table.take(tokens.item), tokens))
   keys = jax.random.split(jax.random.key(1), batch)
   cases = {}
-  for steps, vectors in (*SPLITS, (SERVED, 1)):
+  for steps, vectors in (*SPLITS, READ, SERVED):
     wanted = _wanted(batch, vectors)
     cases[f"{steps} x {vectors}"] = functools.partial(
       generate.generate, model, params, *read, wanted, keys, steps=steps
     )
-    if vectors == 1 and batch <= LONGEST:
+    if vectors == 1 < steps and batch <= LONGEST:
       cases[f"{steps} x 1, no cache"] = functools.partial(
         uncached, model, params, *read, steps=steps
       )

@@ -155,6 +155,10 @@ class Model:
   # rows are padded on the left: the last event then always has the same one.
   positions: str = _one_of("start", "end")
   conditioned: bool = True  # False: PinRec-UC, no outcome, surface or offset
+  # How the head takes a condition: as an input of its "mlp", beside the state
+  # (arXiv 2504.10507); or as a "shift" of what it answers, the same for every
+  # state, which a small log tells better.
+  head: str = _one_of("mlp", "shift")
   # Edges of the offset buckets, seconds; empty: fitted to the log's gaps.
   offsets: tuple[int, ...] = _increasing(60, 3600, 86400)
   fit_offsets: int = _above(0, 3)  # how many are fitted

@@ -35,7 +35,10 @@ class OutcomeHead(nn.Module):
   """Where the next item should lie, per wanted outcome, surface and so on.
 
   One MLP serves every condition, so many queries cost one backbone pass
-  (arXiv 2504.10507, outcome-conditioned generation).
+  (arXiv 2504.10507, outcome-conditioned generation). There it reads the
+  condition beside the state. A "shift" is added to its answer instead: what
+  is wanted then moves every user's query alike, by as many numbers as a
+  vector has, and is learned from all users' targets.
   """
 
   dim: int
@@ -45,28 +48,18 @@ class OutcomeHead(nn.Module):
   item_types: int
   ages: int
   conditioned: bool
+  kind: str = "mlp"
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(
     self, h: Float[Array, "*b w"], condition: Condition
   ) -> Float[Array, "*b d"]:
-    width = h.shape[-1]
-    if self.conditioned:
-      # From a small start, a rare condition differs from an unspecified one
-      # only as far as its own data say.
-      small = nn.initializers.normal(0.02)
-      sizes = (
-        self.outcomes, self.surfaces, self.offsets + 1, self.item_types,
-        self.ages + 1,
-      )  # fmt: skip
-      named = zip(Condition._fields, sizes, condition, strict=True)
-      asked = sum(
-        nn.Embed(
-          size + 1, width, dtype=self.dtype, embedding_init=small, name=name
-        )(index)
-        for name, size, index in named
-      )
+    width, shift = h.shape[-1], jnp.zeros((), self.dtype)
+    if self.conditioned and self.kind == "shift":
+      shift = self._asked(condition, self.dim)
+    elif self.conditioned:
+      asked = self._asked(condition, width)
       h = jnp.concatenate(
         [h, jnp.broadcast_to(asked, (*h.shape[:-1], width))], -1
       )
@@ -74,4 +67,21 @@ class OutcomeHead(nn.Module):
     whole, h = h.shape[:-1], h.reshape(-1, h.shape[-1])
     h = nn.Dense(2 * width, dtype=self.dtype, name="hidden")(h)
     h = nn.Dense(self.dim, dtype=self.dtype)(nn.gelu(h))
-    return items.unit(h.reshape(*whole, self.dim))
+    return items.unit(h.reshape(*whole, self.dim) + shift)
+
+  def _asked(self, condition: Condition, width: int) -> Float[Array, "*#b w"]:
+    """Returns the sum of a vector for each part of a condition."""
+    # From a small start, a rare condition differs from an unspecified one
+    # only as far as its own data say.
+    small = nn.initializers.normal(0.02)
+    sizes = (
+      self.outcomes, self.surfaces, self.offsets + 1, self.item_types,
+      self.ages + 1,
+    )  # fmt: skip
+    named = zip(Condition._fields, sizes, condition, strict=True)
+    return sum(
+      nn.Embed(
+        size + 1, width, dtype=self.dtype, embedding_init=small, name=name
+      )(index)
+      for name, size, index in named
+    )

@@ -65,6 +65,7 @@ class PinRec(nn.Module):
       len(vocabulary.item_types),
       len(config.ages) + 1,
       config.conditioned,
+      config.head,
       dtype,
     )
     self.log_temperature = self.param(

@@ -27,7 +27,7 @@ def _tokens(world, users, length=LENGTH) -> histories.Tokens:
 
 @pytest.fixture
 def parts(world, request):
-  config = _config(backbone=getattr(request, "param", "transformer"))
+  config = _config(**getattr(request, "param", {}))
   model = pinrec.of_config(config, world.vocabulary)
   features = items.features(world.items, 2, config.model.rows)
   tokens = _tokens(world, 4)
@@ -36,7 +36,10 @@ def parts(world, request):
 
 
 every_backbone = pytest.mark.parametrize(
-  "parts", config_lib.BACKBONES, indirect=True
+  "parts",
+  [{"backbone": name} for name in config_lib.BACKBONES],
+  ids=config_lib.BACKBONES,
+  indirect=True,
 )
 
 
@@ -139,6 +142,9 @@ def test_the_last_state_alone_is_that_of_all(parts):
     np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+  "parts", [{"head": "mlp"}, {"head": "shift"}], ids=str, indirect=True
+)
 def test_every_part_of_a_condition_moves_the_query(parts):
   model, params, _, _ = parts
   state = jax.random.normal(jax.random.key(1), (16,))
@@ -154,6 +160,26 @@ def test_every_part_of_a_condition_moves_the_query(parts):
   for part in head.Condition._fields:
     for value in (1, 2):
       assert np.abs(query(**{part: value}) - plain).max() > 1e-4
+
+
+def test_a_shift_is_added_before_the_unit_norm(world):
+  model = pinrec.of_config(_config(head="shift"), world.vocabulary)
+  features = items.features(world.items, 2, 64)
+  params = model.init(jax.random.key(0), features, _tokens(world, 2))
+  own = jax.tree.map(np.asarray, params["params"]["head"])
+  states = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
+  asked = head.Condition(*(np.array([n, n, 0]) for n in (1, 2, 1, 0, 1)))
+  hidden = states @ own["hidden"]["kernel"] + own["hidden"]["bias"]
+  answer = np.asarray(jax.nn.gelu(hidden)) @ own["Dense_0"]["kernel"]
+  answer += own["Dense_0"]["bias"]
+  for name, wanted in asked._asdict().items():
+    answer += own[name]["embedding"][wanted]
+  answer /= np.linalg.norm(answer, axis=-1, keepdims=True)
+  np.testing.assert_allclose(
+    model.apply(params, jnp.asarray(states), asked, method="queries"),
+    answer,
+    atol=1e-5,
+  )
 
 
 def test_an_unconditioned_model_ignores_conditions(world):
