@@ -1,5 +1,6 @@
 """Checkpoints: asynchronous, the best and the last kept. Imports Orbax."""
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Collection, Mapping
@@ -10,9 +11,15 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+from pinrec_jax import config as config_lib
 from pinrec_jax import sharding
 
 METRIC = "recall@10"
+# Of a field that a checkpoint is older than: what it did before it was there.
+USUAL = {
+  f"model.{field.name}": field.default
+  for field in dataclasses.fields(config_lib.Model)
+}
 
 
 def _score(metrics: Mapping[str, float]) -> float:
@@ -110,6 +117,8 @@ class Checkpoints:
       step, args=ocp.args.Composite(network=ocp.args.JsonRestore())
     )["network"]
     wanted = json.loads(json.dumps(network))
+    absent = USUAL.keys() & wanted.keys() - saved.keys()
+    saved |= json.loads(json.dumps({key: USUAL[key] for key in absent}))
     differing = [
       f"{key} is {saved.get(key)!r} there and {wanted.get(key)!r} here"
       for key in sorted({*saved, *wanted})

@@ -98,6 +98,25 @@ def test_a_batch_that_does_not_divide_is_refused(config, world, tmp_path):
     loop.train(config, world, tmp_path)
 
 
+def test_a_checkpoint_older_than_a_field_did_as_is_usual(
+  config, world, tmp_path, monkeypatch
+):
+  told = loop.network
+
+  def before(*arguments):
+    found = told(*arguments)
+    del found["model.head"]
+    return found
+
+  monkeypatch.setattr(loop, "network", before)
+  loop.train(config, world, tmp_path)
+  monkeypatch.setattr(loop, "network", told)
+  assert loop.best(config, world.catalogue, tmp_path).step
+  config.model.head = "shift"
+  with pytest.raises(ValueError, match=r"model\.head is 'mlp' there"):
+    loop.best(config, world.catalogue, tmp_path)
+
+
 def test_a_run_may_begin_with_anothers_weights(config, world, tmp_path):
   loop.train(config, world, tmp_path / "all")
   before = loop.best(config, world.catalogue, tmp_path / "all")
