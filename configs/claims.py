@@ -27,8 +27,15 @@ Arm, Row, Test = suite_lib.Arm, suite_lib.Row, suite_lib.Test
 HERE = pathlib.Path(__file__).parent
 FAMILY = runpy.run_path(str(HERE / "family.py"))
 MODELS = FAMILY["MODELS"]
-# No outcome is asked for but where a row does.
-LOGS = {**FAMILY["LOGS"], "synthetic": {"decode.budget": "unspecified:1"}}
+LOGS = {
+  **FAMILY["LOGS"],
+  # As in configs/kuairand_pure.py.
+  "pure": {
+    **FAMILY["LOGS"]["pure"], "loss.full": True, "model.head": "shift"
+  },
+  # No outcome is asked for but where a row does.
+  "synthetic": {"decode.budget": "unspecified:1"},
+}  # fmt: skip
 OUTCOMES = {
   "mini": kuairand.OUTCOMES,
   "pure": kuairand.OUTCOMES,
@@ -37,6 +44,7 @@ OUTCOMES = {
 }
 SHOWN = 3  # outcomes of a log; the others are too rare for recall to be told
 UC = {**MODELS["uc"], "decode.budget": ""}
+DRAWN = {"loss.full": False}  # negatives, which a row is about
 # Outcomes in proportion to the training log.
 SHARES = {"decode.budget": ""}
 # Sixteen times ahead in equal ratios, from five minutes to eight days.
@@ -115,11 +123,15 @@ def _budget(outcomes: tuple[str, ...]) -> suite_lib.Row:
 
 def _ahead() -> tuple[str, str, dict[str, suite_lib.Arm]]:
   """Returns OC's arm, that of a vector for all of AHEAD, and those between."""
-  trained = {"loss.objective": "multi_token", "model.offsets": AHEAD}
+  # A time ahead may mean another part of the history to each state.
+  own = {"model.head": "mlp"}
+  trained = {
+    **own, "loss.objective": "multi_token", "model.offsets": AHEAD
+  }  # fmt: skip
   any_outcome = {"decode.budget": "unspecified:1"}
   number = len(AHEAD)
   one, every = f"OC, {number} steps of 1", f"MT, 1 steps of {number}"
-  arms = {one: Arm(ask={**any_outcome, "decode.steps": number})}
+  arms = {one: Arm(own, {**any_outcome, "decode.steps": number})}
   for vectors in (1, 2, 4, 8, 16):
     ask = {**any_outcome, "decode.steps": number // vectors}
     ask["decode.offsets"] = AHEAD[:: number // vectors]
@@ -173,9 +185,12 @@ def _hashed_ids(outcomes: tuple[str, ...]) -> suite_lib.Row:
 def _negatives(outcomes: tuple[str, ...]) -> suite_lib.Row:
   del outcomes
   arms = {
-    f"{n} in-batch": Arm({"loss.in_batch": n}) for n in (64, 96, 128, 768)
+    f"{n} in-batch": Arm({**DRAWN, "loss.in_batch": n})
+    for n in (64, 96, 128, 768)
   }
-  arms |= {f"{n} uniform": Arm({"loss.uniform": n}) for n in (1024, 2048)}
+  arms |= {
+    f"{n} uniform": Arm({**DRAWN, "loss.uniform": n}) for n in (1024, 2048)
+  }
   return Row(
     "More negatives find more (paper: in-batch x1.5 +4.2, x2 +8.4, x12 "
     "+18.3 %; uniform x2 +2.5 %). What is not told stays at 768 in-batch and "
@@ -193,7 +208,9 @@ def _negatives(outcomes: tuple[str, ...]) -> suite_lib.Row:
 
 def _logq(outcomes: tuple[str, ...]) -> suite_lib.Row:
   del outcomes
-  arms = {n: Arm({"loss.logq": n}) for n in ("none", "classic", "corrected")}
+  arms = {
+    n: Arm({**DRAWN, "loss.logq": n}) for n in ("none", "classic", "corrected")
+  }
   return Row(
     "The logQ correction that leaves the positive alone finds more than the "
     "classic one (arXiv 2507.09331), and either more than none.",
@@ -262,11 +279,11 @@ def _cold(outcomes: tuple[str, ...]) -> suite_lib.Row:
 
 def _impressions(outcomes: tuple[str, ...]) -> suite_lib.Row:
   del outcomes
-  shown = {"loss.impressions": 256, "loss.in_batch": 512}
+  shown = {**DRAWN, "loss.impressions": 256, "loss.in_batch": 512}
   return Row(
     "Negatives that were shown in vain, at an equal number of negatives, find "
     "more (paper: about +0.4 %).",
-    {"without": Arm(), "with": Arm(shown)},
+    {"without": Arm(DRAWN), "with": Arm(shown)},
     ("recall@10", "recall@100"),
     (Test("with", "without", "recall@10", 0.004),),
   )
@@ -302,7 +319,7 @@ def _finetune(outcomes: tuple[str, ...]) -> suite_lib.Row:
   further = {
     **here, "train.steps": 100, "train.warmup": 10, "train.learning_rate": 5e-4
   }  # fmt: skip
-  shown = {**further, "loss.impressions": 256}
+  shown = {**further, **DRAWN, "loss.impressions": 256}
   return Row(
     "Trained on all surfaces, then on one, a model finds more there (paper: "
     "+2.0 to +4.5 %), and with negatives that were shown there in vain still "
