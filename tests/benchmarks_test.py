@@ -1,4 +1,4 @@
-"""Contests between programs: benchmarks/contest.py."""
+"""What benchmarks/ measures with, and what no later change may undo."""
 
 import pathlib
 import sys
@@ -7,7 +7,12 @@ import pytest
 
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
-import contest  # noqa: E402  of the folder above
+import communication  # noqa: E402  of the folder above
+import contest  # noqa: E402
+import growth  # noqa: E402
+
+from pinrec_jax import sharding  # noqa: E402
+from pinrec_jax.training import state as state_lib  # noqa: E402
 
 PLAYER = """
 import sys
@@ -76,3 +81,17 @@ def test_a_ratio_is_the_median_of_the_rounds_own(capsys):
   }
   contest.table(found, "own")
   assert "| peer | 3 | 3.00 (1.00 to 3.00) |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("tables", "most"), [("adam", 1.05), ("adagrad", 1.5)])
+def test_a_step_reduces_its_gradient_once_over_devices(tables, most):
+  sizes = growth.Sizes(
+    length=8, batch=8, negatives=16, items=2000, rows=4096, tables=tables
+  )
+  step = growth.Step.of(sizes, sharding.device_mesh())
+  moved = communication.communicated(step.compiled().as_text() or "")
+  gradient = 4 * state_lib.parameters(step.state)
+  if tables == "adagrad":  # of the rows read alone
+    read = 2 * sizes.batch * sizes.length + sizes.negatives
+    gradient += 4 * growth.WIDTH * (read - sizes.rows)
+  assert gradient <= sum(moved.values()) < most * gradient

@@ -227,10 +227,13 @@ def loss(
   )
   negatives, target_expected = _negatives(batch, corpus, counted, key, config)
 
-  read = tokens.item.size + targets.item.size + negatives.item.size
-  embedded = _embedder(bound, corpus, read, features)
-
-  states, _ = bound.states(embedded(tokens.item), tokens, train=True)
+  number = tokens.item.size + targets.item.size + negatives.item.size
+  embedded = _embedder(bound, corpus, number, features)
+  # As one, so that their gradients are one and reduced over devices once.
+  read, met = jnp.split(
+    embedded(jnp.concatenate([tokens.item, targets.item], -1)), 2, -2
+  )
+  states, _ = bound.states(read, tokens, train=True)
   states = jnp.tile(states, (1, meets.shape[1] // meets.shape[2], 1))
   temperature = bound.temperatures()
   if not config.learned_temperature:
@@ -241,7 +244,7 @@ def loss(
   losses = softmax.sampled_softmax(
     bound.queries(states, condition),
     softmax.Targets(
-      vector=embedded(targets.item),
+      vector=met,
       item=targets.item,
       meets=meets,
       bias=bias,
@@ -258,5 +261,5 @@ def loss(
     weight = weight * counts
   count = jnp.maximum(jnp.sum(weight), 1)
   mean = jnp.sum(losses * weight) / count
-  met = jnp.sum(weight > 0)
-  return mean, {"loss": mean, "temperature": temperature, "targets": met}
+  some = jnp.sum(weight > 0)
+  return mean, {"loss": mean, "temperature": temperature, "targets": some}

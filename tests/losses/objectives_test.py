@@ -381,7 +381,8 @@ def test_items_embedded_once_each_give_the_same_loss(world, batch, monkeypatch):
     for features in (None, corpus.features.take)
   )
   assert embedded[0] == corpus.share.shape
-  assert embedded[1] == batch.tokens.item.shape
+  rows, length = batch.tokens.item.shape
+  assert embedded[1] == (rows, 2 * length)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
     one,
