@@ -305,7 +305,7 @@ def _recency(outcomes: tuple[str, ...]) -> suite_lib.Row:
     "Recency is the place in the history, from 0 for the oldest event to 1 for "
     "the latest, of what is nearest to a vector.",
     arms,
-    ("recency", "unordered_recall@10"),
+    ("recency",),
     (
       Test(every, one, "recency", loss=True),
       Test("MT, 8 days ahead", "MT, 5 minutes ahead", "recency", loss=True),
