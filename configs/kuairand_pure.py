@@ -5,8 +5,8 @@
 
 FOLDER holds log_standard_4_25_to_5_08_pure.parquet,
 user_history_4_09_to_4_24_last50.parquet and video_features_basic_pure.csv.
-About twenty minutes on two CPU cores. Expect recall@10 of about .076 (OC),
-.073 (UC) and .041 (popularity); the spread over seeds is in
+About a quarter of an hour on one CPU core, the twin included. Expect recall@10 of
+about .080 (OC), .074 (UC) and .041 (popularity); the spread over seeds is in
 results/kuairand_pure.json.
 """
 
