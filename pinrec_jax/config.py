@@ -119,6 +119,9 @@ class Data:
   # engagements at any surface, and with any outcome.
   surface: str = ""
   outcomes: str = ""  # likewise, such as "click,save"
+  # Days by which a split by time is moved back, what comes after left out: to
+  # choose settings on, so that the test itself is looked at once.
+  days_back: int = _least(0, 0)
   # Events in a row of a batch, and in the longest history.
   length: int = _above(0, 64)
   # Seconds without an engagement that end a session, where the log tells none.

@@ -15,6 +15,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import catalogue as catalogue_lib
 from pinrec_jax.data import packed, records, schema
 
+DAY = 86400  # seconds
 BUILDERS = {
   "amazon": "pinrec_jax.data.amazon:Amazon",
   "kuairand": "pinrec_jax.data.kuairand:Kuairand",
@@ -124,9 +125,38 @@ def load(config: config_lib.Data) -> Dataset:
     if not packed.saved(folder):
       packed.save(folder, _read(builder))
   users, events = packed.load(folder)
+  if config.days_back:
+    known, events = _moved_back(known, events, config.days_back)
   if config.vectors:
     known = known.with_vectors(pathlib.Path(config.vectors).expanduser())
   return Dataset(config.name, known, users, events, folder, aim)
+
+
+def _moved_back(
+  known: catalogue_lib.Catalogue, events: Sequence[schema.Events], days: int
+) -> tuple[catalogue_lib.Catalogue, Sequence[schema.Events]]:
+  """Returns the log as if it ended where its test begins, split days earlier.
+
+  Its candidates, and the gaps that offsets may be fitted to, stay those of the
+  whole log.
+
+  Raises:
+    ValueError: if the log is split by each user's last engagement.
+  """
+  vocabulary = known.vocabulary
+  if not vocabulary.test_from:
+    raise ValueError(
+      f"config.data.days_back is {days}, and each user's last engagement is "
+      "the test of this log, not what comes after some day; use 0"
+    )
+  end = vocabulary.test_from
+  earlier = dataclasses.replace(
+    vocabulary,
+    validation_from=vocabulary.validation_from - days * DAY,
+    test_from=end - days * DAY,
+  )
+  kept = [part.where(slice(int((part.time < end).sum()))) for part in events]
+  return dataclasses.replace(known, vocabulary=earlier), kept
 
 
 def _read(
