@@ -1,5 +1,6 @@
 """From a state and the wanted condition to a query."""
 
+import functools
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -79,9 +80,10 @@ class OutcomeHead(nn.Module):
       self.ages + 1,
     )  # fmt: skip
     named = zip(Condition._fields, sizes, condition, strict=True)
-    return sum(
+    parts = (
       nn.Embed(
         size + 1, width, dtype=self.dtype, embedding_init=small, name=name
       )(index)
       for name, size, index in named
     )
+    return functools.reduce(jnp.add, parts)

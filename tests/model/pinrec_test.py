@@ -175,11 +175,8 @@ def test_a_shift_is_added_before_the_unit_norm(world):
   for name, wanted in asked._asdict().items():
     answer += own[name]["embedding"][wanted]
   answer /= np.linalg.norm(answer, axis=-1, keepdims=True)
-  np.testing.assert_allclose(
-    model.apply(params, jnp.asarray(states), asked, method="queries"),
-    answer,
-    atol=1e-5,
-  )
+  found = model.bind(params).queries(jnp.asarray(states), asked)
+  np.testing.assert_allclose(found, answer, atol=1e-5)
 
 
 def test_an_unconditioned_model_ignores_conditions(world):
