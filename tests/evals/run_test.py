@@ -1,10 +1,11 @@
 import copy
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
-from pinrec_jax.data import schema, splits
+from pinrec_jax.data import histories, schema, splits
 from pinrec_jax.evals import metrics, run
 
 BUDGET = {"click": 0.5, "save": 0.25, "like": 0.25}
@@ -152,6 +153,7 @@ def test_report_is_of_what_was_retrieved(small, untrained, cases):
   hits = metrics.unordered(lists.neighbours, cases)
   assert report["x_unordered_recall@10"] == metrics.recall(hits, cases)
   assert report["x_unordered_recall@10/save"] == metrics.recall(hits, cases, 1)
+  assert report["x_recency"] == pytest.approx(_recency(retriever, cases))
   assert set(report) == {
     *(
       f"x_{metric}{group}"
@@ -161,8 +163,28 @@ def test_report_is_of_what_was_retrieved(small, untrained, cases):
       for group in ("", "/click", "/save", "/like")
     ),
     "x_recall@3/even_items", "x_recall@6/even_items",
-    "x_vectors", "x_vectors_kept", "x_diversity", "x_coverage",
+    "x_vectors", "x_vectors_kept", "x_diversity", "x_coverage", "x_recency",
   }  # fmt: skip
+
+
+def _recency(retriever, cases):
+  """The mean place of the event nearest to a vector, one by one."""
+  late, place_of = [], retriever.place_of
+  for case in cases:
+    past = histories.latest(
+      histories.visible(case.past, "engagements"), retriever.longest
+    )
+    tokens = histories.serving([past], retriever.longest)
+    vectors = retriever.vectors(
+      tokens, retriever.features.take(tokens.item), retriever.budget(),
+      jax.random.key(0),
+    )  # fmt: skip
+    places = [place_of[item] for item in past.item if place_of[item] >= 0]
+    for query in vectors.query[0] if len(places) > 1 else ():
+      cosine = [float(query @ retriever.embedded[place]) for place in places]
+      latest = max(range(len(places)), key=lambda n: (round(cosine[n], 5), n))
+      late.append(latest / (len(places) - 1))
+  return np.mean(late)
 
 
 def test_unconditioned_model_takes_a_step_a_vector(small, untrained, cases):
