@@ -2,7 +2,7 @@
 
 bash launch/local.sh --config=configs/demo.py --workdir=runs/demo
 
-About four minutes on two CPU cores. Expect recall@10 of about .043 for OC and
+About two minutes on two CPU cores. Expect recall@10 of about .043 for OC and
 .031 for popularity; the spread over seeds is in results/kuairand_mini.json.
 """
 
