@@ -92,10 +92,6 @@ def compiled() -> list[dict[str, Any]]:
       program = step.compiled()
       costs: Any = program.cost_analysis()
       moved = communicated(program.as_text() or "")
-      gradient = 4 * state_lib.parameters(step.state)
-      read = 2 * rows * sizes.length + sizes.negatives
-      if tables == "adagrad":
-        gradient += 4 * growth.WIDTH * (read - sizes.rows)
       found.append(
         {
           "tables": tables,
@@ -105,10 +101,19 @@ def compiled() -> list[dict[str, Any]]:
           "flops": costs["flops"],
           "bytes": sum(moved.values()),
           "bytes_by_kind": dict(moved),
-          "law_bytes": gradient if count > 1 else 0,
+          "law_bytes": gradient(step, sizes) if count > 1 else 0,
         }
       )
   return found
+
+
+def gradient(step: growth.Step, sizes: growth.Sizes) -> int:
+  """Returns the bytes of a step's gradient: of a table, what is updated."""
+  numbers = state_lib.parameters(step.state)
+  if sizes.tables == "adagrad":
+    read = 2 * sizes.batch * sizes.length + sizes.negatives
+    numbers += growth.WIDTH * (read - sizes.rows)
+  return 4 * numbers
 
 
 def communicated(program: str) -> collections.Counter[str]:

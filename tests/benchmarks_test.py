@@ -12,7 +12,6 @@ import contest  # noqa: E402
 import growth  # noqa: E402
 
 from pinrec_jax import sharding  # noqa: E402
-from pinrec_jax.training import state as state_lib  # noqa: E402
 
 PLAYER = """
 import sys
@@ -90,8 +89,5 @@ def test_a_step_reduces_its_gradient_once_over_devices(tables, most):
   )
   step = growth.Step.of(sizes, sharding.device_mesh())
   moved = communication.communicated(step.compiled().as_text() or "")
-  gradient = 4 * state_lib.parameters(step.state)
-  if tables == "adagrad":  # of the rows read alone
-    read = 2 * sizes.batch * sizes.length + sizes.negatives
-    gradient += 4 * growth.WIDTH * (read - sizes.rows)
+  gradient = communication.gradient(step, sizes)
   assert gradient <= sum(moved.values()) < most * gradient

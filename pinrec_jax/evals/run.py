@@ -97,15 +97,16 @@ def retrieve(
     if nearest:
       every = vectors._replace(share=np.ones_like(vectors.share))
       near.append(retriever.catalogue[retriever.search(every, nearest)[0]])
-      places = retriever.place_of[tokens.item[: len(part)]]
-      late.append(metrics.recency(vectors.query, places, retriever.embedded))
+      past = retriever.place_of[tokens.item[: len(part)]]
+      late.append(metrics.recency(vectors.query, past, retriever.embedded))
+  places = np.concatenate(late or [np.zeros(0)])
   return Lists(
     items=np.concatenate([f.item for f in found]),
     outcome=np.concatenate([f.outcome for f in found]),
     neighbours=np.concatenate(near or [np.zeros((len(cases), 0, 0), np.int32)]),
     vectors=generated,
     kept=float(np.concatenate(kept).mean()),
-    recency=float(np.mean(np.concatenate(late))) if late else np.nan,
+    recency=float(places.mean()) if places.size else np.nan,
   )
 
 

@@ -117,8 +117,8 @@ class Checkpoints:
       step, args=ocp.args.Composite(network=ocp.args.JsonRestore())
     )["network"]
     wanted = json.loads(json.dumps(network))
-    absent = USUAL.keys() & wanted.keys() - saved.keys()
-    saved |= json.loads(json.dumps({key: USUAL[key] for key in absent}))
+    usual = json.loads(json.dumps(USUAL))
+    saved = {key: usual[key] for key in wanted if key in usual} | saved
     differing = [
       f"{key} is {saved.get(key)!r} there and {wanted.get(key)!r} here"
       for key in sorted({*saved, *wanted})
