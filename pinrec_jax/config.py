@@ -160,8 +160,10 @@ class Model:
   conditioned: bool = True  # False: PinRec-UC, no outcome, surface or offset
   # How the head takes a condition: as an input of its "mlp", beside the state
   # (arXiv 2504.10507); or as a "shift" of what it answers, the same for every
-  # state, which a small log tells better.
-  head: str = _one_of("mlp", "shift")
+  # state, which a small log tells better; or as a shift of the "state", read
+  # and answered in the space of items as it is, without a layer of its own on
+  # either side (arXiv 1808.09781).
+  head: str = _one_of("mlp", "shift", "state")
   # Edges of the offset buckets, seconds; empty: fitted to the log's gaps.
   offsets: tuple[int, ...] = _increasing(60, 3600, 86400)
   fit_offsets: int = _above(0, 3)  # how many are fitted

@@ -70,6 +70,12 @@ def _of_model(config: config_lib.Config) -> _Rules:
       f"use a multiple of model.{part} ({size})",
     )
   yield (
+    model.head != "state" or model.width == model.dim,
+    "model.head",
+    f"use mlp or shift, or make model.width ({model.width}) and model.dim "
+    f"({model.dim}) the same",
+  )
+  yield (
     model.content or not model.id_dropout,
     "model.id_dropout",
     "use 0, or set model.content=True",

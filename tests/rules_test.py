@@ -63,3 +63,11 @@ def test_no_negatives_at_all_is_an_error():
   config.loss.uniform = 0
   with pytest.raises(ValueError, match="at least one negative"):
     rules.validate(config)
+
+
+def test_a_state_that_answers_is_as_wide_as_an_item():
+  config = _with("model.head", "state")
+  rules.validate(config)
+  config.model.dim = 32
+  with pytest.raises(ValueError, match=r"model\.width \(64\) and model\.dim"):
+    rules.validate(config)

@@ -39,7 +39,8 @@ class OutcomeHead(nn.Module):
   (arXiv 2504.10507, outcome-conditioned generation). There it reads the
   condition beside the state. A "shift" is added to its answer instead: what
   is wanted then moves every user's query alike, by as many numbers as a
-  vector has, and is learned from all users' targets.
+  vector has, and is learned from all users' targets. Without an MLP the
+  "state" itself is what the condition shifts.
   """
 
   dim: int
@@ -57,13 +58,15 @@ class OutcomeHead(nn.Module):
     self, h: Float[Array, "*b w"], condition: Condition
   ) -> Float[Array, "*b d"]:
     width, shift = h.shape[-1], jnp.zeros((), self.dtype)
-    if self.conditioned and self.kind == "shift":
+    if self.conditioned and self.kind != "mlp":
       shift = self._asked(condition, self.dim)
     elif self.conditioned:
       asked = self._asked(condition, width)
       h = jnp.concatenate(
         [h, jnp.broadcast_to(asked, (*h.shape[:-1], width))], -1
       )
+    if self.kind == "state":
+      return items.unit(h + shift)
     # As one matrix: the gradients of kernels are then plain products.
     whole, h = h.shape[:-1], h.reshape(-1, h.shape[-1])
     h = nn.Dense(2 * width, dtype=self.dtype, name="hidden")(h)

@@ -41,7 +41,8 @@ class PinRec(nn.Module):
     if config.context:
       self.time_encoding = times.TimeEncoding()
       self.surface = nn.Embed(len(vocabulary.surfaces), config.width)
-    self.projection = nn.Dense(config.width, dtype=dtype)
+    if config.context or config.head != "state":
+      self.projection = nn.Dense(config.width, dtype=dtype)
     self.start = self.param("start", small, (config.dim,))
     self.position = self.param(
       "position", small, (self.positions, config.width)
@@ -107,12 +108,16 @@ class PinRec(nn.Module):
     vectors = jnp.where(starts, self.start, vectors)
     if self.config.scaled:
       vectors = vectors * self.config.dim**0.5
+    # What is projected; states in the space of items take vectors as they are.
+    parts = [] if self.config.head == "state" else [vectors]
+    x = jnp.zeros(()) if parts else vectors
     if self.config.context:
-      when = self.time_encoding(tokens.time, tokens.gap)
-      vectors = jnp.concatenate([vectors, when], -1)
-    # As one matrix: the gradient of the kernel is then a plain product.
-    x = self.projection(vectors.reshape(-1, vectors.shape[-1]))
-    x = x.reshape(*vectors.shape[:-1], -1)
+      parts.append(self.time_encoding(tokens.time, tokens.gap))
+    if parts:
+      # As one matrix: the gradient of the kernel is then a plain product.
+      flat = jnp.concatenate(parts, -1)
+      flat = self.projection(flat.reshape(-1, flat.shape[-1]))
+      x = x + flat.reshape(*vectors.shape[:-1], -1)
     place = tokens.position
     if self.config.positions == "end":
       place = self.positions - 1 - tokens.after

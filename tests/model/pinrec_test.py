@@ -143,7 +143,10 @@ def test_the_last_state_alone_is_that_of_all(parts):
 
 
 @pytest.mark.parametrize(
-  "parts", [{"head": "mlp"}, {"head": "shift"}], ids=str, indirect=True
+  "parts",
+  [{"head": "mlp"}, {"head": "shift"}, {"head": "state", "dim": 16}],
+  ids=str,
+  indirect=True,
 )
 def test_every_part_of_a_condition_moves_the_query(parts):
   model, params, _, _ = parts
@@ -177,6 +180,36 @@ def test_a_shift_is_added_before_the_unit_norm(world):
   answer /= np.linalg.norm(answer, axis=-1, keepdims=True)
   found = model.bind(params).queries(jnp.asarray(states), asked)
   np.testing.assert_allclose(found, answer, atol=1e-5)
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_a_state_is_read_and_answered_in_the_space_of_items(world, context):
+  """What blocks add apart, it is the last item, moved by place and wish."""
+  config = _config(head="state", dim=16, context=context, actions=False)
+  model = pinrec.of_config(config, world.vocabulary)
+  features, tokens = items.features(world.items, 2, 64), _tokens(world, 3)
+  params = model.init(jax.random.key(0), features, tokens)
+  params["params"]["backbone"] = {
+    name: jax.tree.map(jnp.zeros_like, part) if "block" in name else part
+    for name, part in params["params"]["backbone"].items()
+  }
+  own, bound = jax.tree.map(np.asarray, params["params"]), model.bind(params)
+  last = jax.tree.map(lambda column: column[:, -1], tokens)
+  x = 4 * np.asarray(bound.embed(features.take(last.item)))  # 4 is the root
+  x = x + own["position"][last.position]
+  if context:
+    when = bound.time_encoding(tokens.time, tokens.gap)[:, -1]
+    projection = own["projection"]
+    x += np.asarray(when) @ projection["kernel"] + projection["bias"]
+    x += own["surface"]["embedding"][last.surface]
+  x = (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
+  asked = head.UNSPECIFIED._replace(outcome=np.array(2))
+  for name, wanted in asked._asdict().items():
+    x = x + own["head"][name]["embedding"][wanted]
+  x /= np.linalg.norm(x, axis=-1, keepdims=True)
+  states, _ = _states(model, params, features, tokens)
+  found = bound.queries(states[:, -1], asked)
+  np.testing.assert_allclose(found, x, atol=1e-4)
 
 
 def test_an_unconditioned_model_ignores_conditions(world):
