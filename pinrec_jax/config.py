@@ -291,6 +291,9 @@ class Evals:
   # Outcomes from one to the next of which the budget is turned; empty: none.
   sweep: tuple[str, ...] = _names("is_click", "long_view", "is_like")
   sweep_users: int = _least(0, 5000)  # over which the budget is turned; 0: all
+  # Also tell what lists find that know their first target's time, as no real
+  # request does, to be held against models that are given it.
+  told_time: bool = False
   examples: int = _least(0, 3)  # users whose history and candidates are printed
 
 

@@ -221,6 +221,11 @@ def _measure(
       twin, cases, vectors=int(report["vectors"]), prefix="uc_"
     )
     models["uc_"] = "PinRec-UC"
+  if evals.told_time:
+    report |= evals_run.told_time(
+      retriever, cases, items=items, prefix="told_time_"
+    )
+    models["told_time_"] = "told its target's time"
   models["popularity_"] = "popularity"
   report["test_users"] = len(cases)
   targets = np.concatenate([case.targets.item for case in cases])

@@ -102,6 +102,11 @@ def _of_model(config: config_lib.Config) -> _Rules:
       "leave it out, or train with model.conditioned=True",
     )
   yield (
+    model.conditioned or not config.evals.told_time,
+    "evals.told_time",
+    "use False, or train with model.conditioned=True",
+  )
+  yield (
     all(seconds >= 0 for seconds in decode.offsets),
     "decode.offsets",
     "list seconds, 0 or more",

@@ -71,3 +71,11 @@ def test_a_state_that_answers_is_as_wide_as_an_item():
   config.model.dim = 32
   with pytest.raises(ValueError, match=r"model\.width \(64\) and model\.dim"):
     rules.validate(config)
+
+
+def test_an_unconditioned_model_cannot_be_told_a_time():
+  config = _with("evals.told_time", True)
+  rules.validate(config)
+  config.model.conditioned = False
+  with pytest.raises(ValueError, match=r"evals\.told_time is True; use False"):
+    rules.validate(config)

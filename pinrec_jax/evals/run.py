@@ -55,6 +55,7 @@ def retrieve(
   size: int,
   budget: Mapping[str, float],
   nearest: int = 0,
+  only: Int[np.ndarray, "b"] | None = None,
   quiet: bool = False,
 ) -> Lists:
   """Returns `size` candidates for each user.
@@ -69,6 +70,8 @@ def retrieve(
     budget: as `Retriever.budget` gives it.
     nearest: how many neighbours of every vector to keep beside the list, with
       where in the history the vectors look; 0 keeps neither.
+    only: which of a user's vectors finds the whole list; by default each finds
+      what the budget gives it.
     quiet: shows no progress.
   """
   config = retriever.config
@@ -80,16 +83,20 @@ def retrieve(
   for n, (part, tokens) in enumerate(
     tqdm.tqdm(batches, total=total, desc="retrieving", disable=quiet)
   ):
+    first = n * config.evals.batch
     vectors = retriever.vectors(
       tokens,
       retriever.features.take(tokens.item),
       budget,
       key,
-      first=n * config.evals.batch,
+      first=first,
     )
     vectors = vectors._replace(
       query=vectors.query[: len(part)], share=vectors.share[: len(part)]
     )
+    if only is not None:
+      share = np.eye(vectors.query.shape[1])[only[first : first + len(part)]]
+      vectors = vectors._replace(share=share)
     seen = [case.past.seen(config.index.drop_seen) for case in part]
     found.append(retriever.candidates(vectors, seen, size))
     kept.append((vectors.share > 0).sum(-1))
@@ -251,6 +258,51 @@ def unordered(
     f"{prefix}unordered_recall@{UNORDERED_K}": metrics.recall(hits, cases),
     f"{prefix}vectors": lists.vectors,
   }
+
+
+def told_time(
+  retriever: retriever_lib.Retriever,
+  cases: Sequence[splits.Case],
+  *,
+  items: Mapping[str, Bool[np.ndarray, "v"]],
+  prefix: str,
+) -> dict[str, Number]:
+  """Returns the figures of lists that know when their first target comes.
+
+  No real request knows; models that are given their target's time (arXiv
+  2402.17152, as run by others) are to be compared with this alone. A user's
+  list is that of the vector for the time ahead at which the target lies, or
+  for none where the log does not tell it.
+  """
+  config, model = retriever.config, retriever.model
+  decode = dataclasses.replace(
+    config.decode, offsets=(-1, 0, *model.edges), steps=1
+  )
+  retriever = dataclasses.replace(
+    retriever, config=dataclasses.replace(config, decode=decode)
+  )
+  gaps = np.array([_ahead(case, config.data.inputs) for case in cases])
+  lists = retrieve(
+    retriever,
+    cases,
+    size=max(config.evals.cutoffs),
+    budget={},
+    only=np.asarray(model.bucket(gaps)),
+    quiet=True,
+  )
+  return of_lists(
+    lists.items, cases, retriever.vocabulary, config.evals.cutoffs, prefix,
+    items=items,
+  )  # fmt: skip
+
+
+def _ahead(case: splits.Case, inputs: str) -> int:
+  """Returns the seconds from the history's end to the first target, or -1."""
+  last = histories.visible(case.past, inputs).time[-1:]
+  first = case.targets.time[0]
+  if not last.size or schema.UNKNOWN_TIME in (last[0], first):
+    return -1
+  return int(first) - int(last[0])
 
 
 def index_recall(

@@ -187,6 +187,26 @@ def _recency(retriever, cases):
   return np.mean(late)
 
 
+def test_told_its_targets_time_a_list_is_what_asking_for_it_gives(
+  small, untrained, cases
+):
+  some, lists = cases[:10], []
+  small.decode.steps = 1
+  plain = retrieve(untrained(small), some, budget={})
+  report = run.told_time(untrained(small), some, items={}, prefix="told_")
+  for case in some:
+    past = case.past.where(case.past.engaged)
+    last, first = past.time[-1], case.targets.time[0]
+    known = schema.UNKNOWN_TIME not in (last, first)
+    small.decode.offsets = (int(first) - int(last),) if known else ()
+    lists.append(retrieve(untrained(small), [case], budget={}).items[0])
+  assert len({case.targets.time[0] - case.past.time[-1] for case in some}) > 1
+  assert (np.stack(lists) != plain.items).any()
+  hits = metrics.found(np.stack(lists), some, 6)
+  assert report["told_recall@6"] == metrics.recall(hits, some)
+  assert report["told_ndcg@6"] == metrics.ndcg(np.stack(lists), some, 6)
+
+
 def test_unconditioned_model_takes_a_step_a_vector(small, untrained, cases):
   small.model.conditioned = False
   small.data.length = 32
