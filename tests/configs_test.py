@@ -38,6 +38,16 @@ def test_is_valid_and_names_its_command(path):
   assert f"--config=configs/{path.name}" in str(module.__doc__)
 
 
+def test_movielens_may_be_told_its_targets_time():
+  module = _module("ml_1m")
+  told = module.get_config("told_time")
+  rules.validate(told)
+  assert told.evals.told_time
+  assert not module.get_config().evals.told_time
+  with pytest.raises(ValueError, match="'oracle' is unknown; choose told_time"):
+    module.get_config("oracle")
+
+
 @pytest.mark.parametrize("log", _module("claims").LOGS)
 def test_claims_hold_together_on_every_log(log):
   module = _module("claims")
