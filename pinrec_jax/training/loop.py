@@ -5,17 +5,20 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import grain
 import jax
+import optax
 from absl import logging
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import sharding
-from pinrec_jax.data import catalogue, pipeline, splits
+from pinrec_jax.data import catalogue, histories, pipeline, splits
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.evals import metrics as metrics_lib
 from pinrec_jax.evals import run as evals_run
+from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.training import checkpoint, examples, logs, stops
@@ -40,6 +43,18 @@ class Trained:
   params: dict  # on the host
   step: int
   metrics: dict[str, float]  # of the validation
+
+
+class _Begun(NamedTuple):
+  """A run where its training begins, or goes on."""
+
+  model: pinrec.PinRec
+  transform: optax.GradientTransformation
+  corpus: objectives.Corpus
+  data: grain.DatasetIterator[histories.Batch]
+  fits: dict[str, Any]  # as `network`
+  state: state_lib.State
+  report: dict[str, Number]
 
 
 def network(
@@ -97,34 +112,10 @@ def train(
   train_config = config.train
   mesh = sharding.device_mesh(train_config.model_axis, train_config.fsdp_axis)
   sharding.check_batch(mesh, train_config.batch, train_config.accumulate)
-  rows, corpus = examples.packed(config, dataset)
   cases = splits.cases(dataset, "validation", limit=train_config.eval_users)
-  data = pipeline.batches(
-    rows,
-    batch=train_config.batch,
-    seed=train_config.seed,
-    process=jax.process_index(),
-    processes=jax.process_count(),
-    workers=config.data.workers,
-  )
-  model = pinrec.of_config(config, dataset.vocabulary)
-  transform = state_lib.optimizer(train_config)
-  corpus = sharding.from_all(mesh, corpus)
-  fits = network(config, dataset.catalogue)
   checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
-  state = state_lib.initial(
-    model, transform, config.loss, mesh, train_config.seed
-  )
-  report = {
-    "parameters": state_lib.parameters(state),
-    "filled": rows.filled,
-  }
-  if checkpoints.last is not None:
-    logging.info("resuming at step %d", checkpoints.last)
-    state = checkpoints.restore(checkpoints.last, state, mesh, fits, data)
-  elif train_config.start_from:
-    state, inherited = _inherit(config, dataset.catalogue, state)
-    report |= inherited
+  begun = _begin(config, dataset, mesh, checkpoints)
+  model, state, report = begun.model, begun.state, begun.report
   start = int(state.step)
 
   with (
@@ -149,10 +140,10 @@ def train(
     for number in range(start + 1, train_config.steps + 1):
       state, metrics = step_lib.train_step(
         state,
-        sharding.from_rows(mesh, next(data)),
-        corpus,
+        sharding.from_rows(mesh, next(begun.data)),
+        begun.corpus,
         model=model,
-        transform=transform,
+        transform=begun.transform,
         config=config.loss,
         seed=train_config.seed,
         rows_only=train_config.tables != "adam",
@@ -171,7 +162,7 @@ def train(
           params = sharding.on_host(state.params)
           found = validate(config, model, params, dataset, cases)
           log.write(number, {f"validation/{k}": v for k, v in found.items()})
-        checkpoints.save(number, state, data, found, fits)
+        checkpoints.save(number, state, begun.data, found, begun.fits)
         log.pause()
       if stopping and not last:
         checkpoints.wait()
@@ -184,6 +175,43 @@ def train(
     report["train_tokens_per_s"] = log.tokens / log.seconds
     report["train_seconds"] = log.seconds
   return report
+
+
+def _begin(
+  config: config_lib.Config,
+  dataset: dataset_lib.Dataset,
+  mesh: jax.sharding.Mesh,
+  checkpoints: checkpoint.Checkpoints,
+) -> _Begun:
+  """Returns a new run, or a saved one where it was stopped."""
+  train_config = config.train
+  rows, corpus = examples.packed(config, dataset)
+  data = pipeline.batches(
+    rows,
+    batch=train_config.batch,
+    seed=train_config.seed,
+    process=jax.process_index(),
+    processes=jax.process_count(),
+    workers=config.data.workers,
+  )
+  model = pinrec.of_config(config, dataset.vocabulary)
+  transform = state_lib.optimizer(train_config)
+  corpus = sharding.from_all(mesh, corpus)
+  fits = network(config, dataset.catalogue)
+  state = state_lib.initial(
+    model, transform, config.loss, mesh, train_config.seed
+  )
+  report: dict[str, Number] = {
+    "parameters": state_lib.parameters(state),
+    "filled": rows.filled,
+  }
+  if checkpoints.last is not None:
+    logging.info("resuming at step %d", checkpoints.last)
+    state = checkpoints.restore(checkpoints.last, state, mesh, fits, data)
+  elif train_config.start_from:
+    state, inherited = _inherit(config, dataset.catalogue, state)
+    report |= inherited
+  return _Begun(model, transform, corpus, data, fits, state, report)
 
 
 def _inherit(
