@@ -31,7 +31,8 @@ LOGS = {
   **FAMILY["LOGS"],
   # As in configs/kuairand_pure.py.
   "pure": {
-    **FAMILY["LOGS"]["pure"], "loss.full": True, "model.head": "shift"
+    **FAMILY["LOGS"]["pure"], "loss.full": True, "model.head": "state",
+    "model.dim": 64,
   },
   # No outcome is asked for but where a row does.
   "synthetic": {"decode.budget": "unspecified:1"},
@@ -45,6 +46,7 @@ OUTCOMES = {
 SHOWN = 3  # outcomes of a log; the others are too rare for recall to be told
 UC = {**MODELS["uc"], "decode.budget": ""}
 DRAWN = {"loss.full": False}  # negatives, which a row is about
+APART = {"model.head": "mlp"}  # states and items need not be alike
 # Outcomes in proportion to the training log.
 SHARES = {"decode.budget": ""}
 # Sixteen times ahead in equal ratios, from five minutes to eight days.
@@ -124,14 +126,13 @@ def _budget(outcomes: tuple[str, ...]) -> suite_lib.Row:
 def _ahead() -> tuple[str, str, dict[str, suite_lib.Arm]]:
   """Returns OC's arm, that of a vector for all of AHEAD, and those between."""
   # A time ahead may mean another part of the history to each state.
-  own = {"model.head": "mlp"}
   trained = {
-    **own, "loss.objective": "multi_token", "model.offsets": AHEAD
+    **APART, "loss.objective": "multi_token", "model.offsets": AHEAD
   }  # fmt: skip
   any_outcome = {"decode.budget": "unspecified:1"}
   number = len(AHEAD)
   one, every = f"OC, {number} steps of 1", f"MT, 1 steps of {number}"
-  arms = {one: Arm(own, {**any_outcome, "decode.steps": number})}
+  arms = {one: Arm(APART, {**any_outcome, "decode.steps": number})}
   for vectors in (1, 2, 4, 8, 16):
     ask = {**any_outcome, "decode.steps": number // vectors}
     ask["decode.offsets"] = AHEAD[:: number // vectors]
@@ -228,7 +229,7 @@ def _scaling(outcomes: tuple[str, ...]) -> suite_lib.Row:
   sizes = ((32, 1), (64, 2), (128, 2), (128, 4))
   arms = {
     f"width {width}, {layers} layers": Arm(
-      {"model.width": width, "model.layers": layers}
+      {**APART, "model.width": width, "model.layers": layers}
     )
     for width, layers in sizes
   }
