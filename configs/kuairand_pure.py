@@ -5,8 +5,8 @@
 
 FOLDER holds log_standard_4_25_to_5_08_pure.parquet,
 user_history_4_09_to_4_24_last50.parquet and video_features_basic_pure.csv.
-A quarter of an hour on one CPU core, the twin included. Expect recall@10 of
-about .080 (OC), .074 (UC) and .041 (popularity); the spread over seeds is in
+Ten minutes on one CPU core, the twin included. Expect recall@10 of about
+.081 (OC), .074 (UC) and .041 (popularity); the spread over seeds is in
 results/kuairand_pure.json. With --config.data.days_back=4 it is trained to four
 days before the test and measured on those: what settings are chosen on.
 """
