@@ -1,5 +1,6 @@
 """Several processes train as one, and say so when one of them is not there."""
 
+import dataclasses
 import os
 import pathlib
 import pickle
@@ -8,7 +9,11 @@ import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from pinrec_jax.data import splits
+from pinrec_jax.evals import run
 
 JOIN = """
 import sys
@@ -45,6 +50,28 @@ with processes.together():
   loop.train(config, world, pathlib.Path(folder))
   best = loop.best(config, world.catalogue, pathlib.Path(folder))
   print("best", best.step, best.metrics)
+"""
+EVALUATE = """
+import os, pathlib, pickle, sys
+from pinrec_jax import processes
+from pinrec_jax.data import splits
+from pinrec_jax.evals import run
+from pinrec_jax.model import pinrec
+from pinrec_jax.serve import retriever
+
+processes.join(120)
+given, folder = sys.argv[1:]
+config, world, params = pickle.loads(pathlib.Path(given).read_bytes())
+model = pinrec.of_config(config, world.vocabulary)
+asked = retriever.of_dataset(config, model, params, world)
+cases = splits.cases(world, "test")
+with processes.together():
+  found = [
+    run.retrieve(asked, cases, size=6, budget={}, nearest=near, quiet=True)
+    for near in (3, 0)
+  ]
+own = pathlib.Path(folder, os.environ["JAX_PROCESS_ID"])
+own.write_bytes(pickle.dumps(found))
 """
 DEVICES = 8
 
@@ -123,6 +150,29 @@ def test_several_processes_train_as_one(given, logged, tmp_path, several):
     losses[processes] = logged(folder)
   assert len(losses[1]) == 4
   assert losses[several] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_several_processes_evaluate_as_one(world, small, untrained, tmp_path):
+  small.evals.batch = 8
+  alone, cases = untrained(small), splits.cases(world, "test")
+  assert -(-len(cases) // 8) % 2  # one of two processes has a batch fewer
+  given = tmp_path / "given.pkl"
+  given.write_bytes(pickle.dumps((small, world, alone.params)))
+  running = _start(
+    EVALUATE, given, tmp_path, processes=2, starting=[0, 1]
+  )  # fmt: skip
+  for code, _, errors in _ended(running):
+    assert code == 0, errors[-3000:]
+  for n, near in enumerate((3, 0)):
+    lists = run.retrieve(
+      alone, cases, size=6, budget={}, nearest=near, quiet=True
+    )
+    for process in "01":
+      found = pickle.loads((tmp_path / process).read_bytes())[n]
+      for one, other in zip(
+        dataclasses.astuple(found), dataclasses.astuple(lists), strict=True
+      ):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 @pytest.mark.slow

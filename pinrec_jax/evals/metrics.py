@@ -102,12 +102,12 @@ def recency(
   query: Float[np.ndarray, "b q d"],
   places: Int[np.ndarray, "b l"],
   embedded: Float[np.ndarray, "c d"],
-) -> Float[np.ndarray, "_"]:
+) -> Float[np.ndarray, "b"]:
   """Returns how late in a history the event nearest to a vector is.
 
   From 0, the oldest event, to 1, the latest; the mean over a user's vectors. Of
-  an item that comes again the last time counts. Users of fewer than two events
-  are left out.
+  an item that comes again the last time counts. It is NaN for users of fewer
+  than two events.
 
   Args:
     query: generated vectors, unit norm.
@@ -123,7 +123,9 @@ def recency(
   nearest = last - np.argmax(cosine[..., ::-1], -1)
   earlier = np.cumsum(known, -1) - 1  # events before each
   place = np.take_along_axis(earlier, nearest, -1).mean(-1)
-  return place / earlier[:, last]
+  late = np.full(len(several), np.nan)
+  late[several] = place / earlier[:, last]
+  return late
 
 
 def overlap(

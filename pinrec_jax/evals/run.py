@@ -2,14 +2,16 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
 import tqdm
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import sharding
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import histories, schema, splits
 from pinrec_jax.evals import metrics
@@ -33,19 +35,35 @@ class Lists:
   recency: float  # of the events nearest to the vectors, if asked for
 
 
+class _Found(NamedTuple):
+  """What was retrieved for a batch of users."""
+
+  items: Int[np.ndarray, "b c"]
+  outcome: Int[np.ndarray, "b c"]
+  neighbours: Int[np.ndarray, "b q k"]
+  kept: Int[np.ndarray, "b"]
+  recency: Float[np.ndarray, "b"]
+
+
 def _batches(
-  retriever: retriever_lib.Retriever, cases: Sequence[splits.Case], size: int
-) -> Iterator[tuple[Sequence[splits.Case], histories.Tokens]]:
-  """Yields users and their histories in batches of one shape."""
-  inputs, longest = retriever.config.data.inputs, retriever.longest
-  for start in range(0, len(cases), size):
-    part = cases[start : start + size]
-    padded = [*part, *[part[0]] * (size - len(part))]
-    read = [
-      histories.latest(histories.visible(case.past, inputs), longest)
-      for case in padded
-    ]
-    yield part, histories.serving(read, longest)
+  retriever: retriever_lib.Retriever,
+  cases: Sequence[splits.Case],
+  numbers: Iterable[int],
+) -> Iterator[tuple[Int[np.ndarray, "b"], histories.Tokens]]:
+  """Yields numbered batches, all of one shape: users and their histories.
+
+  The last one is filled with its first user.
+  """
+  config, longest = retriever.config, retriever.longest
+  for number in numbers:
+    first = number * config.evals.batch
+    users = first + np.arange(config.evals.batch)
+    users[users >= len(cases)] = first
+    visible = (
+      histories.visible(cases[user].past, config.data.inputs) for user in users
+    )
+    read = [histories.latest(events, longest) for events in visible]
+    yield users, histories.serving(read, longest)
 
 
 def retrieve(
@@ -61,7 +79,8 @@ def retrieve(
   """Returns `size` candidates for each user.
 
   Histories are the latest events before the cut; what a user has seen is left
-  out as the configuration says.
+  out as the configuration says. Where several processes run, each retrieves for
+  a share of the users, and all return all.
 
   Args:
     retriever: what is measured.
@@ -75,46 +94,63 @@ def retrieve(
     quiet: shows no progress.
   """
   config = retriever.config
-  found: list[retriever_lib.Candidates] = []
-  near, late, kept, generated = [], [], [], 0
+  found, generated = [], 0
   key = jax.random.key(config.train.seed)
-  batches = _batches(retriever, cases, config.evals.batch)
-  total = -(-len(cases) // config.evals.batch)
-  for n, (part, tokens) in enumerate(
-    tqdm.tqdm(batches, total=total, desc="retrieving", disable=quiet)
+  numbers = _own_batches(-(-len(cases) // config.evals.batch))
+  batches = _batches(retriever, cases, numbers)
+  for users, tokens in tqdm.tqdm(
+    batches, total=len(numbers), desc="retrieving", disable=quiet
   ):
-    first = n * config.evals.batch
     vectors = retriever.vectors(
       tokens,
       retriever.features.take(tokens.item),
       budget,
       key,
-      first=first,
+      first=int(users[0]),
     )
-    vectors = vectors._replace(
-      query=vectors.query[: len(part)], share=vectors.share[: len(part)]
-    )
-    if only is not None:
-      share = np.eye(vectors.query.shape[1])[only[first : first + len(part)]]
-      vectors = vectors._replace(share=share)
-    seen = [case.past.seen(config.index.drop_seen) for case in part]
-    found.append(retriever.candidates(vectors, seen, size))
-    kept.append((vectors.share > 0).sum(-1))
     generated = vectors.query.shape[1]
+    if only is not None:
+      vectors = vectors._replace(share=np.eye(generated)[only[users]])
+    seen = [cases[user].past.seen(config.index.drop_seen) for user in users]
+    lists = retriever.candidates(vectors, seen, size)
+    near = np.zeros((len(users), 0, 0), np.int32)
+    late = np.full(len(users), np.nan)
     if nearest:
       every = vectors._replace(share=np.ones_like(vectors.share))
-      near.append(retriever.catalogue[retriever.search(every, nearest)[0]])
-      past = retriever.place_of[tokens.item[: len(part)]]
-      late.append(metrics.recency(vectors.query, past, retriever.embedded))
-  places = np.concatenate(late or [np.zeros(0)])
+      near = retriever.catalogue[retriever.search(every, nearest)[0]]
+      past = retriever.place_of[tokens.item]
+      late = metrics.recency(vectors.query, past, retriever.embedded)
+    kept = (vectors.share > 0).sum(-1)
+    found.append(_Found(lists.item, lists.outcome, near, kept, late))
+  whole = _of_all(found, len(cases))
+  late = whole.recency[~np.isnan(whole.recency)]
   return Lists(
-    items=np.concatenate([f.item for f in found]),
-    outcome=np.concatenate([f.outcome for f in found]),
-    neighbours=np.concatenate(near or [np.zeros((len(cases), 0, 0), np.int32)]),
+    items=whole.items,
+    outcome=whole.outcome,
+    neighbours=whole.neighbours,
     vectors=generated,
-    kept=float(np.concatenate(kept).mean()),
-    recency=float(places.mean()) if places.size else np.nan,
+    kept=float(whole.kept.mean()),
+    recency=float(late.mean()) if late.size else np.nan,
   )
+
+
+def _own_batches(total: int) -> list[int]:
+  """Returns the numbers of this process's batches; all have as many."""
+  every = jax.process_count()
+  turns = range(-(-total // every))
+  return [(turn * every + jax.process_index()) % total for turn in turns]
+
+
+def _of_all(found: Sequence[_Found], users: int) -> _Found:
+  """Returns what all processes found, a row a user."""
+  size, turns = len(found[0].items), len(found)
+  whole = sharding.on_host(
+    jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+  )
+  batch, place = np.divmod(np.arange(users), size)
+  turn, process = np.divmod(batch, jax.process_count())
+  rows = (process * turns + turn) * size + place
+  return jax.tree.map(lambda column: column[rows], whole)
 
 
 def popularity(
@@ -309,7 +345,7 @@ def index_recall(
   retriever: retriever_lib.Retriever, cases: Sequence[splits.Case]
 ) -> float:
   """Returns recall@100 of the retriever's index against the exact one."""
-  tokens = next(_batches(retriever, cases, retriever.config.evals.batch))[1]
+  _, tokens = next(_batches(retriever, cases, [0]))
   features, budget = retriever.features.take(tokens.item), retriever.budget()
   vectors = retriever.vectors(tokens, features, budget, jax.random.key(0))
   query = vectors.query.reshape(-1, vectors.query.shape[-1])

@@ -145,5 +145,5 @@ def test_recency_by_hand():
   # the last time counts.
   np.testing.assert_allclose(
     metrics.recency(query, places, embedded),
-    [(2 / 3 + 1 / 3) / 2, (1 + 1 / 3) / 2],
+    [(2 / 3 + 1 / 3) / 2, np.nan, (1 + 1 / 3) / 2],
   )
