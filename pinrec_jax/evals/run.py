@@ -60,7 +60,8 @@ def _batches(
     users = first + np.arange(config.evals.batch)
     users[users >= len(cases)] = first
     visible = (
-      histories.visible(cases[user].past, config.data.inputs) for user in users
+      histories.visible(cases[user].past, config.data.inputs)
+      for user in users.tolist()
     )
     read = [histories.latest(events, longest) for events in visible]
     yield users, histories.serving(read, longest)
