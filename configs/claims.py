@@ -29,10 +29,9 @@ FAMILY = runpy.run_path(str(HERE / "family.py"))
 MODELS = FAMILY["MODELS"]
 LOGS = {
   **FAMILY["LOGS"],
-  # As in configs/kuairand_pure.py.
+  # As in configs/kuairand_pure.py, but for its head and its vectors' size.
   "pure": {
-    **FAMILY["LOGS"]["pure"], "loss.full": True, "model.head": "state",
-    "model.dim": 64,
+    **FAMILY["LOGS"]["pure"], "loss.full": True, "model.head": "shift"
   },
   # No outcome is asked for but where a row does.
   "synthetic": {"decode.budget": "unspecified:1"},

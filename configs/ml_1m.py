@@ -15,6 +15,7 @@ about .337 and ndcg@10 of .194; results/ml_1m.json has the rest.
 --config=configs/ml_1m.py:told_time trains the head to be asked for a time ahead
 and reports, as told_time_recall@10 and so on, what is found when the target's
 own is asked for: no real request knows it, the models held against it do.
+Expect .353 of it, and .336 of recall@10 (results/ml_1m_told.json).
 """
 
 from pinrec_jax import config as config_lib
