@@ -8,8 +8,8 @@ user's last review is the test and the one before it the validation, by which
 the checkpoint is chosen and which is never trained on; all 12,101 products are
 candidates, those a user reviewed are left out.
 
-A full softmax, 51 epochs, twenty minutes on one CPU core. Expect recall@10 of
-about .091 and ndcg@10 of .054; results/beauty.json has the rest.
+A full softmax, 51 epochs, 25 minutes on one CPU core. Expect recall@10 of
+about .090 and ndcg@10 of .054; results/beauty.json has the rest.
 """
 
 from pinrec_jax import config as config_lib
