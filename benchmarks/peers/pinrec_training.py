@@ -65,7 +65,7 @@ def configured(unit: work.Unit) -> config_lib.Config:
   config.data.length = work.LENGTH
   model = config.model
   model.width = model.dim = unit.width
-  model.heads, model.layers = unit.heads, work.BLOCKS
+  model.heads, model.layers, model.head = unit.heads, work.BLOCKS, "state"
   model.dropout = work.DROPOUT
   model.hashes, model.rows, model.content = 1, work.ITEMS + 1, False
   model.conditioned = model.context = model.actions = False

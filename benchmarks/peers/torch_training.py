@@ -2,10 +2,10 @@
 
   python torch_training.py --unit=T4 [--compile]
 
-The same network, loss and optimizer as this project's: items and states through
-an MLP each, causal pre-norm blocks with fused attention, negatives that all
-positions share, hits among them hidden, cosine scores over a temperature, AdamW
-and a clipped gradient.
+The same network, loss and optimizer as this project's: items through an MLP,
+causal pre-norm blocks with fused attention, negatives that all positions share,
+hits among them hidden, cosine scores over a temperature, AdamW and a clipped
+gradient.
 """
 
 import argparse
@@ -64,7 +64,7 @@ class SASRec(nn.Module):
       *(Block(width, heads) for _ in range(work.BLOCKS))
     )
     self.norm = nn.LayerNorm(width)
-    self.head, self.content = mlp(width), mlp(width)
+    self.content = mlp(width)
     self.log_temperature = nn.Parameter(torch.tensor(0.05).log())
 
   def forward(
@@ -75,7 +75,7 @@ class SASRec(nn.Module):
     table = self.item.weight
     table = F.normalize(table + self.content(table), dim=-1)
     x = table[item] * table.shape[-1] ** 0.5 + self.position.weight
-    x = self.head(self.norm(self.blocks(self.drop(x))))
+    x = self.norm(self.blocks(self.drop(x)))
     query = F.normalize(x, dim=-1) / self.log_temperature.exp()
     own = (query * table[target]).sum(-1, True)
     others = query @ table[negatives].T
