@@ -158,9 +158,7 @@ def test_several_processes_evaluate_as_one(world, small, untrained, tmp_path):
   assert -(-len(cases) // 8) % 2  # one of two processes has a batch fewer
   given = tmp_path / "given.pkl"
   given.write_bytes(pickle.dumps((small, world, alone.params)))
-  running = _start(
-    EVALUATE, given, tmp_path, processes=2, starting=[0, 1]
-  )  # fmt: skip
+  running = _start(EVALUATE, given, tmp_path, processes=2, starting=[0, 1])
   for code, _, errors in _ended(running):
     assert code == 0, errors[-3000:]
   for n, near in enumerate((3, 0)):

@@ -47,9 +47,10 @@ class Batch(NamedTuple):
   targets: Targets
 
 
-def _gaps(
+def gaps(
   later: Int[np.ndarray, "l"], earlier: Int[np.ndarray, "l"]
 ) -> Int[np.ndarray, "l"]:
+  """Returns the seconds between times; -1 where one of the two is unknown."""
   known = (later != schema.UNKNOWN_TIME) & (earlier != schema.UNKNOWN_TIME)
   gap = np.minimum(later - earlier, np.iinfo(np.int32).max)
   return np.where(known, gap, -1).astype(np.int32)
@@ -71,7 +72,7 @@ def tokens(events: schema.Events) -> Tokens:
     actions=after_start(events.actions).astype(np.uint8),
     surface=after_start(events.surface),
     time=time.astype(np.uint32),
-    gap=np.concatenate([[-1], _gaps(time[1:], time[:-1])]).astype(np.int32),
+    gap=np.concatenate([[-1], gaps(time[1:], time[:-1])]).astype(np.int32),
     position=np.arange(size, dtype=np.int32),
     after=np.arange(size, dtype=np.int32)[::-1],
     segment=np.ones(size, np.int32),
@@ -126,7 +127,7 @@ def training(
       surface=target.surface.astype(np.int32),
       item_type=target.item_type.astype(np.int32),
       time=target.time.astype(np.uint32),
-      age=_gaps(np.full_like(target.time, end), target.time),
+      age=gaps(np.full_like(target.time, end), target.time),
       session=session[following],
       shown=shown_item[vain].astype(np.int32),
     )
@@ -140,7 +141,7 @@ def sessions(events: schema.Events, gap: int) -> Int[np.ndarray, "l"]:
   Where the log does not tell, events more than `gap` seconds apart, and events
   one of whose times is unknown, are in different ones.
   """
-  apart = _gaps(events.time[1:], events.time[:-1])
+  apart = gaps(events.time[1:], events.time[:-1])
   breaks = (apart < 0) | (apart > gap)
   told = (events.session >= 0)[1:] & (events.session >= 0)[:-1]
   breaks = np.where(told, np.diff(events.session) != 0, breaks)

@@ -277,13 +277,8 @@ def unordered(
 
   It has one vector a step, so it takes as many steps.
   """
-  config = retriever.config
-  longer = dataclasses.replace(config.decode, steps=vectors)
-  retriever = dataclasses.replace(
-    retriever, config=dataclasses.replace(config, decode=longer)
-  )
   lists = retrieve(
-    retriever,
+    retriever.with_decode(steps=vectors),
     cases,
     size=1,
     budget=retriever.budget(),
@@ -312,19 +307,14 @@ def told_time(
   for none where the log does not tell it.
   """
   config, model = retriever.config, retriever.model
-  decode = dataclasses.replace(
-    config.decode, offsets=(-1, 0, *model.edges), steps=1
-  )
-  retriever = dataclasses.replace(
-    retriever, config=dataclasses.replace(config, decode=decode)
-  )
-  gaps = np.array([_ahead(case, config.data.inputs) for case in cases])
+  first = np.array([case.targets.time[0] for case in cases])
+  last = np.array([_last_time(case, config.data.inputs) for case in cases])
   lists = retrieve(
-    retriever,
+    retriever.with_decode(offsets=(-1, 0, *model.edges), steps=1),
     cases,
     size=max(config.evals.cutoffs),
     budget={},
-    only=np.asarray(model.bucket(gaps)),
+    only=np.asarray(model.bucket(histories.gaps(first, last))),
     quiet=True,
   )
   return of_lists(
@@ -333,13 +323,10 @@ def told_time(
   )  # fmt: skip
 
 
-def _ahead(case: splits.Case, inputs: str) -> int:
-  """Returns the seconds from the history's end to the first target, or -1."""
-  last = histories.visible(case.past, inputs).time[-1:]
-  first = case.targets.time[0]
-  if not last.size or schema.UNKNOWN_TIME in (last[0], first):
-    return -1
-  return int(first) - int(last[0])
+def _last_time(case: splits.Case, inputs: str) -> int:
+  """Returns the time of the last event that the model may read."""
+  time = histories.visible(case.past, inputs).time
+  return int(time[-1]) if time.size else schema.UNKNOWN_TIME
 
 
 def index_recall(

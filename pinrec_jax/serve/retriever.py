@@ -93,6 +93,13 @@ class Retriever:
     """Tokens a history may have, its start included; generated ones follow."""
     return self.config.data.length - self.config.decode.steps + 1
 
+  def with_decode(self, **fields: object) -> "Retriever":
+    """Returns the same retriever, some fields of `config.decode` set anew."""
+    decode = dataclasses.replace(self.config.decode, **fields)
+    return dataclasses.replace(
+      self, config=dataclasses.replace(self.config, decode=decode)
+    )
+
   def budget(self, text: str | None = None) -> dict[str, float]:
     """Reads a budget; the default is the request's, then the log's own."""
     text = self.config.decode.budget if text is None else text

@@ -52,6 +52,8 @@ class _Begun(NamedTuple):
   transform: optax.GradientTransformation
   corpus: objectives.Corpus
   data: grain.DatasetIterator[histories.Batch]
+  cases: list[splits.Case]  # of the validation
+  checkpoints: checkpoint.Checkpoints
   fits: dict[str, Any]  # as `network`
   state: state_lib.State
   report: dict[str, Number]
@@ -112,10 +114,9 @@ def train(
   train_config = config.train
   mesh = sharding.device_mesh(train_config.model_axis, train_config.fsdp_axis)
   sharding.check_batch(mesh, train_config.batch, train_config.accumulate)
-  cases = splits.cases(dataset, "validation", limit=train_config.eval_users)
-  checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
-  begun = _begin(config, dataset, mesh, checkpoints)
+  begun = _begin(config, dataset, mesh, workdir)
   model, state, report = begun.model, begun.state, begun.report
+  checkpoints = begun.checkpoints
   start = int(state.step)
 
   with (
@@ -160,7 +161,7 @@ def train(
         pending, found = None, None
         if evaluating and not train_config.refit:
           params = sharding.on_host(state.params)
-          found = validate(config, model, params, dataset, cases)
+          found = validate(config, model, params, dataset, begun.cases)
           log.write(number, {f"validation/{k}": v for k, v in found.items()})
         checkpoints.save(number, state, begun.data, found, begun.fits)
         log.pause()
@@ -181,11 +182,12 @@ def _begin(
   config: config_lib.Config,
   dataset: dataset_lib.Dataset,
   mesh: jax.sharding.Mesh,
-  checkpoints: checkpoint.Checkpoints,
+  workdir: pathlib.Path,
 ) -> _Begun:
   """Returns a new run, or a saved one where it was stopped."""
   train_config = config.train
   rows, corpus = examples.packed(config, dataset)
+  cases = splits.cases(dataset, "validation", limit=train_config.eval_users)
   data = pipeline.batches(
     rows,
     batch=train_config.batch,
@@ -198,6 +200,7 @@ def _begin(
   transform = state_lib.optimizer(train_config)
   corpus = sharding.from_all(mesh, corpus)
   fits = network(config, dataset.catalogue)
+  checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
   state = state_lib.initial(
     model, transform, config.loss, mesh, train_config.seed
   )
@@ -211,7 +214,9 @@ def _begin(
   elif train_config.start_from:
     state, inherited = _inherit(config, dataset.catalogue, state)
     report |= inherited
-  return _Begun(model, transform, corpus, data, fits, state, report)
+  return _Begun(
+    model, transform, corpus, data, cases, checkpoints, fits, state, report
+  )
 
 
 def _inherit(
