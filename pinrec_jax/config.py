@@ -276,6 +276,9 @@ class Index:
 
   # "scann", "exact"; auto: ScaNN where it is installed.
   kind: str = _one_of("auto", "scann", "exact")
+  # Of the exact neighbours, what ScaNN is to find at the least, told by some
+  # when the index is built; small catalogues are scanned whole.
+  recall: float = _share(0.99)
   # What is left out of a user's list: "engagements", what they engaged with
   # before; "exposures", what they were shown too; or "nothing".
   drop_seen: str = _one_of("engagements", "exposures", "nothing")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import searching
 
+from pinrec_jax import config as config_lib
 from pinrec_jax.serve import retriever
 
 
@@ -23,8 +24,8 @@ def main() -> None:
 
 
 def index(kind: str, vectors: np.ndarray) -> searching.Built:
-  """Returns the search of an index with its own settings."""
-  built = retriever.build_index(kind, vectors)
+  """Returns the search of an index, which sets its effort as it is built."""
+  built = retriever.build_index(config_lib.Index(kind), vectors)
   return lambda query: built.search(query, searching.K)[0], None
 
 

@@ -1,17 +1,28 @@
-"""ScaNN, sized to the catalogue."""
+"""ScaNN, as wide a search as the recall asked for takes."""
 
+import dataclasses
+import json
 import pathlib
 import sys
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-BRUTE_BELOW = 20_000  # items; a scan is exact and as fast
-TREE_FROM = 50_000  # items
-SEARCHED = 25  # one leaf of so many is looked into
-REORDER = 4  # candidates scored again with full vectors, for each wanted
-LEAST = 100  # neighbours to reckon with where fewer are wanted
+from pinrec_jax.index import exact
+
+TREE_FROM = 10_000  # items; a scan of fewer is exact and as fast
+LEAVES = 4  # times the square root of the items
+NEIGHBOURS = 100  # of which the recall is told; more are searched as widely
+QUERIES, NEAR = 256, 0.5  # tried, and the norm of what is added to an item
+
+
+@dataclasses.dataclass(frozen=True)
+class Effort:
+  """How widely a tree is searched, for up to NEIGHBOURS of them."""
+
+  leaves: int  # looked into
+  reorder: int  # scored again with full vectors, for each neighbour
 
 
 def _load_scann() -> Any:
@@ -38,48 +49,119 @@ def available() -> bool:
 
 
 class Scann:
-  """Approximate search: exhaustive when small, quantised, then partitioned."""
+  """Approximate search: exhaustive when small, else quantised in leaves.
 
-  def __init__(self, vectors: Float[np.ndarray, "v d"]):
+  So many leaves are looked into as find `recall` of the exact neighbours, by
+  more than a standard error, of queries made up beside items.
+  """
+
+  def __init__(self, vectors: Float[np.ndarray, "v d"], recall: float = 0.99):
     scann = _load_scann()
     size = len(vectors)
     vectors = np.ascontiguousarray(vectors, np.float32)
     builder = scann.scann_ops_pybind.builder(vectors, 10, "dot_product")
-    if size >= TREE_FROM:
-      leaves = int(4 * size**0.5)
-      builder = builder.tree(
-        leaves, leaves // SEARCHED, training_sample_size=min(size, 250_000),
-        spherical=True, min_partition_size=10,
-      )  # fmt: skip
-    if size < BRUTE_BELOW:
-      builder = builder.score_brute_force()
-    else:
-      builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2)
-      builder = builder.reorder(REORDER * LEAST)
-    self._searcher = builder.build()
+    self.effort = None
+    if size < TREE_FROM:
+      self._searcher = builder.score_brute_force().build()
+      return
+    self._leaves = int(LEAVES * size**0.5)
+    builder = builder.tree(
+      self._leaves, 1, training_sample_size=min(size, 250_000),
+      spherical=True, min_partition_size=10,
+    )  # fmt: skip
+    builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2)
+    self._searcher = builder.reorder(NEIGHBOURS).build()
+    self.effort = self._enough(vectors, recall)
+
+  def _enough(self, vectors: Float[np.ndarray, "v d"], recall: float) -> Effort:
+    """Returns the least effort that finds so much of the exact neighbours.
+
+    Scores are first made precise enough that all leaves together would miss
+    half of what may be missed; then leaves are left out.
+    """
+    random = np.random.default_rng(0)
+    query = vectors[random.integers(len(vectors), size=QUERIES)]
+    noise = random.standard_normal(query.shape, np.float32)
+    query = query + noise * np.float32(NEAR / query.shape[1] ** 0.5)
+    query /= np.linalg.norm(query, axis=-1, keepdims=True)
+    truth, _ = exact.Exact(vectors).search(query, NEIGHBOURS)
+
+    def found(effort: Effort) -> float:
+      row, _ = self._search(query, NEIGHBOURS, effort)
+      share = (row[:, :, None] == truth[:, None]).any(1).mean(-1)
+      return float(share.mean() - share.std() / QUERIES**0.5)
+
+    effort = Effort(self._leaves, 1)
+    # Scored again, all items are told apart.
+    while effort.reorder * NEIGHBOURS < len(vectors):
+      if found(effort) >= (1 + recall) / 2:
+        break
+      effort = dataclasses.replace(effort, reorder=2 * effort.reorder)
+    few, enough = 0, self._leaves
+    while enough - few > 1:
+      middle = (few + enough) // 2
+      if found(dataclasses.replace(effort, leaves=middle)) >= recall:
+        enough = middle
+      else:
+        few = middle
+    return dataclasses.replace(effort, leaves=enough)
 
   def save(self, folder: pathlib.Path) -> None:
     """Writes the index; the folder may be moved as a whole."""
     folder.mkdir(parents=True, exist_ok=True)
     self._searcher.serialize(str(folder), relative_path=True)
+    told = None
+    if self.effort:
+      told = {"all_leaves": self._leaves, **dataclasses.asdict(self.effort)}
+    (folder / "effort.json").write_text(json.dumps(told))
 
   @classmethod
   def load(cls, folder: pathlib.Path) -> "Scann":
     """Reads an index that `save` wrote."""
     found = cls.__new__(cls)
     found._searcher = _load_scann().scann_ops_pybind.load_searcher(str(folder))
+    told = json.loads((folder / "effort.json").read_text())
+    found.effort = None
+    if told:
+      found._leaves = told.pop("all_leaves")
+      found.effort = Effort(**told)
     return found
 
   def search(
     self, query: Float[np.ndarray, "q d"], k: int
   ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-    """Returns rows and inner products; row -1 where fewer were found."""
-    row, score = self._searcher.search_batched_parallel(
-      np.ascontiguousarray(query, np.float32),
-      final_num_neighbors=k,
-      pre_reorder_num_neighbors=REORDER * max(k, LEAST),
+    """Returns rows and inner products; row -1 where there are no more items."""
+    query = np.ascontiguousarray(query, np.float32)
+    if self.effort is None:
+      return _told(self._searcher.search_batched_parallel(query, k))
+    wider = max(1.0, k / NEIGHBOURS)
+    leaves = min(self._leaves, int(np.ceil(self.effort.leaves * wider)))
+    while True:
+      effort = dataclasses.replace(self.effort, leaves=leaves)
+      row, score = self._search(query, k, effort)
+      # Leaves may hold too few.
+      if leaves == self._leaves or (row >= 0).all():
+        return row, score
+      leaves = min(self._leaves, 2 * leaves)
+
+  def _search(
+    self, query: Float[np.ndarray, "q d"], k: int, effort: Effort
+  ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
+    return _told(
+      self._searcher.search_batched_parallel(
+        query,
+        final_num_neighbors=k,
+        pre_reorder_num_neighbors=effort.reorder * max(k, NEIGHBOURS),
+        leaves_to_search=effort.leaves,
+      )
     )
-    # A missing neighbour comes as row 0 with a score that is no number.
-    missing = np.isnan(score)
-    row = np.where(missing, -1, row.astype(np.int64))
-    return row.astype(np.int32), np.where(missing, -np.inf, score)
+
+
+def _told(
+  found: tuple[np.ndarray, np.ndarray],
+) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
+  """Marks missing neighbours: they come as row 0, the score is no number."""
+  row, score = found
+  missing: Bool[np.ndarray, "q k"] = np.isnan(score)
+  row = np.where(missing, -1, row.astype(np.int64))
+  return row.astype(np.int32), np.where(missing, -np.inf, score)

@@ -46,8 +46,16 @@ def merge(
     share: Float[Array, "q"],
     seen: Int[Array, "s"],
   ) -> tuple[Int[Array, "c"], Int[Array, "c"], Float[Array, "c"]]:
-    known = jnp.any(item[..., None] == seen, -1)
-    free = (item >= 0) & ~known & (share > 0)[:, None]
+    seen = jnp.sort(seen)
+    found = jnp.minimum(jnp.searchsorted(seen, item), len(seen) - 1)
+    free = (item >= 0) & (seen[found] != item) & (share > 0)[:, None]
+    # A list takes at most `size` from a vector.
+    fetched = item.shape[-1]
+    rank = jnp.where(free, -jnp.arange(fetched), -fetched)
+    _, nearest = jax.lax.top_k(rank, min(size, fetched))
+    item, score, free = (
+      jnp.take_along_axis(column, nearest, -1) for column in (item, score, free)
+    )
 
     def place(
       carry: tuple[Bool[Array, "q k"], Float[Array, "q"]], rank: Int[Array, ""]

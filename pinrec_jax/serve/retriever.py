@@ -51,16 +51,14 @@ class Candidates(NamedTuple):
   step: Int[np.ndarray, "b c"]
 
 
-def build_index(kind: str, vectors: Float[np.ndarray, "v d"]) -> Index:
-  """Returns an index over item vectors.
-
-  Args:
-    kind: "scann", "exact", or "auto": ScaNN where it can be imported.
-    vectors: unit norm, one row an item.
-  """
+def build_index(
+  config: config_lib.Index, vectors: Float[np.ndarray, "v d"]
+) -> Index:
+  """Returns an index over item vectors, unit norm, one row an item."""
+  kind = config.kind
   if kind == "exact" or (kind == "auto" and not approximate.available()):
     return exact.Exact(vectors)
-  return approximate.Scann(vectors)
+  return approximate.Scann(vectors, config.recall)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,6 +267,6 @@ def of_dataset(
     features,
     catalogue,
     embedded,
-    build_index(config.index.kind, embedded),
+    build_index(config.index, embedded),
     splits.outcome_share(dataset),
   )

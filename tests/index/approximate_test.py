@@ -21,9 +21,9 @@ def clustered(size, seed):
   return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize("size", [3_000, 25_000], ids=["exhaustive", "hashed"])
+@pytest.mark.parametrize("size", [3_000, 15_000], ids=["exhaustive", "tree"])
 def test_neighbours_are_nearly_those_of_the_exact_index(size):
-  assert (size < approximate.BRUTE_BELOW) == (size == 3_000)
+  assert (size < approximate.TREE_FROM) == (size == 3_000)
   vectors, query = clustered(size, 1), clustered(64, 2)
   row, score = approximate.Scann(vectors).search(query, 100)
   truth, _ = exact.Exact(vectors).search(query, 100)
@@ -35,6 +35,33 @@ def test_neighbours_are_nearly_those_of_the_exact_index(size):
   assert (np.diff(score) <= 0).all()
 
 
+def test_recall_asked_for_is_found_and_no_more_is_searched():
+  vectors, query = clustered(15_000, 1), clustered(256, 2)
+  truth, _ = exact.Exact(vectors).search(query, 100)
+  effort, found = [], []
+  for recall in (0.7, 0.9, 0.99):
+    index = approximate.Scann(vectors, recall)
+    row, _ = index.search(query, 100)
+    found.append(metrics.overlap(row, truth).mean())
+    assert found[-1] >= recall - 0.01  # queries here lie elsewhere
+    effort.append(index.effort.leaves)
+  assert effort == sorted(set(effort))
+  assert effort[-1] < approximate.LEAVES * len(vectors) ** 0.5 / 2
+  assert found == sorted(found)
+  assert found[0] < 0.9
+
+
+def test_leaves_that_hold_too_few_are_followed_by_more():
+  vectors = clustered(12_000, 1)
+  index = approximate.Scann(vectors, 0.5)
+  # A leaf holds some 27.
+  index.effort = approximate.Effort(leaves=1, reorder=1)
+  for k in (100, 1000, len(vectors)):
+    row, _ = index.search(vectors[:4], k)
+    assert [len(set(own)) for own in row.tolist()] == [k] * 4
+    assert (row >= 0).all()
+
+
 def test_missing_neighbours_are_marked():
   vectors = clustered(20, 1)
   row, score = approximate.Scann(vectors).search(vectors[:3], 30)
@@ -43,7 +70,7 @@ def test_missing_neighbours_are_marked():
   assert (score[:, 20:] == -np.inf).all()
 
 
-@pytest.mark.parametrize("size", [100, 25_000], ids=["exhaustive", "hashed"])
+@pytest.mark.parametrize("size", [100, 15_000], ids=["exhaustive", "tree"])
 def test_saved_index_finds_the_same_from_another_folder(size, tmp_path):
   vectors, query = clustered(size, 1), clustered(8, 2)
   index = approximate.Scann(vectors)

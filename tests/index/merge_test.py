@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,3 +114,20 @@ def test_users_do_not_mix():
     alone = merge.merge(item[own], score[own], share[own], seen[own], size=5)
     for one, other in zip(together, alone, strict=True):
       np.testing.assert_array_equal(one[own], other)
+
+
+def test_long_lists_of_much_seen_take_little_memory():
+  users, vectors, fetched, seen = 64, 16, 2400, 2368
+
+  def of(*shape, dtype=np.int32):
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+  needed = merge.merge.lower(
+    of(users, vectors, fetched),
+    of(users, vectors, fetched, dtype=np.float32),
+    of(users, vectors, dtype=np.float32),
+    of(users, seen),
+    size=100,
+  ).compile()
+  neighbours = 4 * users * vectors * fetched  # bytes
+  assert needed.memory_analysis().temp_size_in_bytes < 8 * neighbours
