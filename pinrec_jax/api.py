@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from pinrec_jax import config_json, modes, rules
 from pinrec_jax.config import Config as Config
@@ -197,7 +198,8 @@ class Retriever:
       more = (1 << (len(read) - 1).bit_length()) - len(read)
       padded = read + read[:1] * more
       tokens, features = requests.rows(padded, serving.longest)
-      vectors = serving.vectors(tokens, features, shares, key, served)
+      numbers = served + np.arange(len(padded))
+      vectors = serving.vectors(tokens, features, shares, key, numbers)
       served += len(read)
       found = serving.candidates(vectors, [r.seen for r in padded], size)
       for place, request in enumerate(read):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -20,6 +20,7 @@ from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.types import Number
 
 UNORDERED_K = 10  # neighbours a vector may claim
+WORTH_A_SHAPE = 4  # batches, which take longer than to compile for them
 SCANN_K = 100
 
 
@@ -46,25 +47,39 @@ class _Found(NamedTuple):
 
 
 def _batches(
-  retriever: retriever_lib.Retriever,
-  cases: Sequence[splits.Case],
-  numbers: Iterable[int],
-) -> Iterator[tuple[Int[np.ndarray, "b"], histories.Tokens]]:
-  """Yields numbered batches, all of one shape: users and their histories.
+  retriever: retriever_lib.Retriever, cases: Sequence[splits.Case]
+) -> tuple[Int[np.ndarray, "n b"], Int[np.ndarray, "n"]]:
+  """Returns batches of users, fewest events first, and their rows' lengths.
 
-  The last one is filled with its first user.
+  Rows are half as long, and half of that, where enough batches fit to be worth
+  a shape of their own. The last batch is filled with its last user.
   """
   config, longest = retriever.config, retriever.longest
-  for number in numbers:
-    first = number * config.evals.batch
-    users = first + np.arange(config.evals.batch)
-    users[users >= len(cases)] = first
-    visible = (
-      histories.visible(cases[user].past, config.data.inputs)
-      for user in users.tolist()
-    )
-    read = [histories.latest(events, longest) for events in visible]
-    yield users, histories.serving(read, longest)
+  events = [
+    np.count_nonzero(histories.readable(case.past, config.data.inputs))
+    for case in cases
+  ]
+  needed = 1 + np.array(events)  # a start token
+  order = np.argsort(needed, kind="stable")
+  filled = np.pad(order, (0, -len(order) % config.evals.batch), "edge")
+  users = filled.reshape(-1, config.evals.batch)
+  most = needed[users].max(-1)
+  length = np.full(len(users), longest)
+  half = -(-longest // 2)
+  while half < length[0] and np.count_nonzero(most <= half) >= WORTH_A_SHAPE:
+    length[most <= half] = half
+    half = -(-half // 2)
+  return users, length
+
+
+def _tokens(
+  retriever: retriever_lib.Retriever, cases: Iterable[splits.Case], length: int
+) -> histories.Tokens:
+  """Returns users' latest events, in rows of one length."""
+  inputs = retriever.config.data.inputs
+  visible = (histories.visible(case.past, inputs) for case in cases)
+  read = [histories.latest(events, length) for events in visible]
+  return histories.serving(read, length)
 
 
 def retrieve(
@@ -97,22 +112,23 @@ def retrieve(
   config = retriever.config
   found, generated = [], 0
   key = jax.random.key(config.train.seed)
-  numbers = _own_batches(-(-len(cases) // config.evals.batch))
-  batches = _batches(retriever, cases, numbers)
-  for users, tokens in tqdm.tqdm(
-    batches, total=len(numbers), desc="retrieving", disable=quiet
+  batches, lengths = _batches(retriever, cases)
+  for number in tqdm.tqdm(
+    _own_batches(len(batches)), desc="retrieving", disable=quiet
   ):
+    users, own = batches[number], [cases[user] for user in batches[number]]
+    tokens = _tokens(retriever, own, int(lengths[number]))
     vectors = retriever.vectors(
       tokens,
       retriever.features.take(tokens.item),
       budget,
       key,
-      first=int(users[0]),
+      users,
     )
     generated = vectors.query.shape[1]
     if only is not None:
       vectors = vectors._replace(share=np.eye(generated)[only[users]])
-    seen = [cases[user].past.seen(config.index.drop_seen) for user in users]
+    seen = [case.past.seen(config.index.drop_seen) for case in own]
     lists = retriever.candidates(vectors, seen, size)
     near = np.zeros((len(users), 0, 0), np.int32)
     late = np.full(len(users), np.nan)
@@ -123,7 +139,7 @@ def retrieve(
       late = metrics.recency(vectors.query, past, retriever.embedded)
     kept = (vectors.share > 0).sum(-1)
     found.append(_Found(lists.item, lists.outcome, near, kept, late))
-  whole = _of_all(found, len(cases))
+  whole = _of_all(found, batches.reshape(-1)[: len(cases)])
   late = whole.recency[~np.isnan(whole.recency)]
   return Lists(
     items=whole.items,
@@ -142,13 +158,13 @@ def _own_batches(total: int) -> list[int]:
   return [(turn * every + jax.process_index()) % total for turn in turns]
 
 
-def _of_all(found: Sequence[_Found], users: int) -> _Found:
-  """Returns what all processes found, a row a user."""
+def _of_all(found: Sequence[_Found], users: Int[np.ndarray, "b"]) -> _Found:
+  """Returns what all processes found for users in this order, sorted."""
   size, turns = len(found[0].items), len(found)
   whole = sharding.on_host(
     jax.tree.map(lambda *parts: np.concatenate(parts), *found)
   )
-  batch, place = np.divmod(np.arange(users), size)
+  batch, place = np.divmod(np.argsort(users), size)
   turn, process = np.divmod(batch, jax.process_count())
   rows = (process * turns + turn) * size + place
   return jax.tree.map(lambda column: column[rows], whole)
@@ -333,7 +349,8 @@ def index_recall(
   retriever: retriever_lib.Retriever, cases: Sequence[splits.Case]
 ) -> float:
   """Returns recall@100 of the retriever's index against the exact one."""
-  _, tokens = next(_batches(retriever, cases, [0]))
+  some = cases[: retriever.config.evals.batch]
+  tokens = _tokens(retriever, some, retriever.longest)
   features, budget = retriever.features.take(tokens.item), retriever.budget()
   vectors = retriever.vectors(tokens, features, budget, jax.random.key(0))
   query = vectors.query.reshape(-1, vectors.query.shape[-1])

@@ -118,7 +118,7 @@ class Retriever:
     features: model_items.ItemFeatures,
     budget: Mapping[str, float],
     key: jax.Array,
-    first: int = 0,
+    numbers: Int[np.ndarray, "b"] | None = None,
   ) -> Vectors:
     """Generates the vectors of a batch and merges near-duplicates.
 
@@ -127,8 +127,8 @@ class Retriever:
       features: of the tokens' items, [b l ...].
       budget: from `Retriever.budget`; empty asks for no outcome.
       key: of the feedback draws.
-      first: the number of the first user among all; a user's draws depend on
-        it and not on the batch.
+      numbers: of the users among all, on which their draws depend, and not on
+        the batch; by default they are counted from 0.
     """
     decode = self.config.decode
     offsets = np.array(decode.offsets or (-1,), np.int32)
@@ -142,6 +142,7 @@ class Retriever:
     if decode.feedback == "largest":
       feedback = np.eye(len(shares))[np.argmax(feedback)]
     users = len(tokens.item)
+    numbers = np.arange(users) if numbers is None else numbers
     wanted = generate.Wanted(
       outcome=outcome + 1,
       offset=offset,
@@ -150,9 +151,7 @@ class Retriever:
       item_type=np.array(self._asked("item_type"), np.int32),
       age=np.array(decode.age, np.int32),
     )
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(
-      key, first + np.arange(users)
-    )
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
     query = generate.generate(
       self.model, self.params, features, tokens, wanted, keys,
       steps=decode.steps,

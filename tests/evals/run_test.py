@@ -187,6 +187,32 @@ def _recency(retriever, cases):
   return np.mean(late)
 
 
+def test_lists_are_the_same_in_rows_as_long_as_histories(
+  small, untrained, cases
+):
+  small.data.length, small.decode.steps = 32, 2
+  small.evals.batch = len(cases)
+  retriever = untrained(small)
+  users, lengths = run._batches(retriever, cases)
+  assert (users.shape, lengths.tolist()) == ((1, len(cases)), [31])
+  whole = retrieve(retriever, cases)
+  small.evals.batch = 3
+  users, lengths = run._batches(retriever, cases)
+  order = list(dict.fromkeys(users.reshape(-1).tolist()))
+  assert sorted(order) == list(range(len(cases)))
+  events = [cases[user].past.engaged.sum() for user in order]
+  assert events == sorted(events)
+  assert len(set(lengths)) > 1
+  for own, length in zip(users, lengths, strict=True):
+    longest = max(cases[user].past.engaged.sum() for user in own)
+    assert length == 31 or longest < length
+  parts = retrieve(retriever, cases)
+  np.testing.assert_array_equal(parts.items, whole.items)
+  np.testing.assert_array_equal(parts.outcome, whole.outcome)
+  np.testing.assert_array_equal(parts.neighbours, whole.neighbours)
+  assert parts.recency == pytest.approx(whole.recency)
+
+
 def test_told_its_targets_time_a_list_is_what_asking_for_it_gives(
   small, untrained, cases
 ):

@@ -44,6 +44,7 @@ def test_recall_asked_for_is_found_and_no_more_is_searched():
     row, _ = index.search(query, 100)
     found.append(metrics.overlap(row, truth).mean())
     assert found[-1] >= recall - 0.01  # queries here lie elsewhere
+    assert index.effort
     effort.append(index.effort.leaves)
   assert effort == sorted(set(effort))
   assert effort[-1] < approximate.LEAVES * len(vectors) ** 0.5 / 2
