@@ -59,7 +59,7 @@ def measure(workdir: pathlib.Path) -> dict[str, float]:
     dataset, cases, split="test", size=K, drop_seen="nothing"
   )
   outcomes = dict(enumerate(dataset.vocabulary.outcome_names))
-  figures = {}
+  figures, targets = {}, metrics.targets(cases)
   for asked, name in [(None, "unspecified"), *outcomes.items()]:
     found = evals_run.retrieve(
       retriever, cases, size=K, budget={name: 1.0}, quiet=True
@@ -70,10 +70,10 @@ def measure(workdir: pathlib.Path) -> dict[str, float]:
       "popularity": popular,
     }
     for told, items in lists.items():
-      hits = metrics.found(items, cases, K)
+      hits = metrics.found(items, targets, K)
       for outcome, of in [(None, "any"), *outcomes.items()]:
         key = f"{told}/asked {name}/of {of}"
-        figures[key] = metrics.recall(hits, cases, outcome)
+        figures[key] = metrics.recall(hits, targets, outcome)
   return figures
 
 

@@ -43,10 +43,11 @@ def main() -> None:
     lists = evals_run.retrieve(
       retriever, cases, size=LONG, budget=retriever.budget(), quiet=True
     ).items
+    targets = metrics.targets(cases)
     return {
-      f"recall@{k}": metrics.recall(metrics.found(lists, cases, k), cases)
+      f"recall@{k}": metrics.recall(metrics.found(lists, targets, k), targets)
       for k in (SHORT, LONG)
-    } | {f"ndcg@{SHORT}": metrics.ndcg(lists, cases, SHORT)}
+    } | {f"ndcg@{SHORT}": metrics.ndcg(lists, targets, SHORT)}
 
   turns.take(lambda: print(turn()))
 

@@ -168,23 +168,20 @@ def serving(histories: list[schema.Events], length: int) -> Tokens:
   """
   rows = []
   for place, events in enumerate(histories):
-    row = tokens(events)
-    pad = length - row.item.size
-    if pad < 0:
+    if len(events) >= length:
       raise ValueError(
         f"history {place} has {len(events)} events, more than the "
         f"{length - 1} that fit; pass the latest {length - 1}, or set "
         "decode.truncate"
       )
-    rows.append(
-      Tokens(
-        *(
-          np.concatenate([np.zeros((pad, *c.shape[1:]), c.dtype), c])
-          for c in row
-        )
-      )
-    )
-  return Tokens(*(np.stack(column) for column in zip(*rows, strict=True)))
+    rows.append(tokens(events))
+  padded = Tokens(
+    *(np.zeros((len(rows), length, *c.shape[1:]), c.dtype) for c in rows[0])
+  )
+  for place, row in enumerate(rows):
+    for column, own in zip(padded, row, strict=True):
+      column[place, length - len(own) :] = own
+  return padded
 
 
 def latest(events: schema.Events, length: int) -> schema.Events:

@@ -1,51 +1,93 @@
 """Retrieval metrics over whole catalogues; none of them samples."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from pinrec_jax.data import splits
 
+NOWHERE = 10**9  # the place of what is in no list
+AT_ONCE = 8192  # targets looked for, for memory
+
+
+class Targets(NamedTuple):
+  """What users did in the period, user after user."""
+
+  user: Int[np.ndarray, "t"]  # the number of whose it is
+  item: Int[np.ndarray, "t"]
+  actions: Bool[np.ndarray, "t a"]
+
+  def distinct(self, outcome: int | None) -> "Targets":
+    """Returns those with the outcome, if any is given, no item twice."""
+    some = self
+    if outcome is not None:
+      some = some.where(self.actions[:, outcome])
+    pair = some.user * (1 + int(some.item.max(initial=0))) + some.item
+    return some.where(np.unique(pair, return_index=True)[1])
+
+  def where(self, chosen: Shaped[np.ndarray, "_"] | slice) -> "Targets":
+    """Returns some of them, by a mask or by number."""
+    return Targets(*(column[chosen] for column in self))
+
+
+def targets(cases: Sequence[splits.Case]) -> Targets:
+  """Returns the targets of all users."""
+  every = [case.targets for case in cases]
+  return Targets(
+    np.repeat(np.arange(len(cases)), [len(events) for events in every]),
+    np.concatenate([events.item for events in every]),
+    np.concatenate([events.actions for events in every]) > 0,
+  )
+
 
 def found(
-  lists: Int[np.ndarray, "b c"], cases: Sequence[splits.Case], k: int
-) -> list[Bool[np.ndarray, "_"]]:
-  """Returns, for each user, which targets are among the first k."""
-  return [
-    np.isin(case.targets.item, row[:k])
-    for row, case in zip(lists, cases, strict=True)
-  ]
+  lists: Int[np.ndarray, "b c"], targets: Targets, k: int
+) -> Bool[np.ndarray, "t"]:
+  """Returns which targets are among the first k of their user's list."""
+  return _place(lists[:, :k], targets) < k
+
+
+def _place(
+  lists: Int[np.ndarray, "b c"], targets: Targets
+) -> Int[np.ndarray, "t"]:
+  """Returns where in their user's list targets are, or NOWHERE."""
+  place = np.full(len(targets.item), NOWHERE)
+  for start in range(0, len(place), AT_ONCE):
+    some = targets.where(np.s_[start : start + AT_ONCE])
+    there = lists[some.user] == some.item[:, None]
+    place[start : start + AT_ONCE] = np.where(
+      there.any(-1), there.argmax(-1), NOWHERE
+    )
+  return place
 
 
 def recall(
-  hits: Sequence[Bool[np.ndarray, "_"]],
-  cases: Sequence[splits.Case],
+  hits: Bool[np.ndarray, "t"],
+  targets: Targets,
   outcome: int | None = None,
   items: Bool[np.ndarray, "v"] | None = None,
 ) -> float:
   """Returns the share of all users' targets that were found.
 
   Args:
-    hits: which targets of each user were.
-    cases: the users.
+    hits: which targets were, as `found` tells it.
+    targets: all of them.
     outcome: count only the targets with this action.
     items: count only the targets among these.
   """
-  hit = np.concatenate(hits)
-  counted = np.ones(len(hit), bool)
+  counted = np.ones(len(hits), bool)
   if outcome is not None:
-    counted &= (
-      np.concatenate([c.targets.actions[:, outcome] for c in cases]) > 0
-    )
+    counted &= targets.actions[:, outcome]
   if items is not None:
-    counted &= items[np.concatenate([c.targets.item for c in cases])]
-  return float(hit[counted].mean()) if counted.any() else float("nan")
+    counted &= items[targets.item]
+  return float(hits[counted].mean()) if counted.any() else float("nan")
 
 
 def ndcg(
   lists: Int[np.ndarray, "b c"],
-  cases: Sequence[splits.Case],
+  targets: Targets,
   k: int,
   outcome: int | None = None,
 ) -> float:
@@ -54,38 +96,34 @@ def ndcg(
   Users without a target (of the outcome) are left out.
   """
   discount = 1 / np.log2(np.arange(2, k + 2))
-  values = []
-  for row, case in zip(lists, cases, strict=True):
-    targets = case.targets.item
-    if outcome is not None:
-      targets = targets[case.targets.actions[:, outcome] > 0]
-    wanted = np.unique(targets)
-    if wanted.size:
-      gain = np.isin(row[:k], wanted) @ discount[: row[:k].size]
-      values.append(gain / discount[: wanted.size].sum())
-  return float(np.mean(values)) if values else float("nan")
+  wanted = targets.distinct(outcome)
+  if not wanted.user.size:
+    return float("nan")
+  place = _place(lists[:, :k], wanted)
+  gain = np.where(place < k, discount[np.minimum(place, k - 1)], 0)
+  gain = np.bincount(wanted.user, gain, len(lists))
+  number = np.bincount(wanted.user, minlength=len(lists))
+  most = np.cumsum(discount)[np.minimum(number, k) - 1]
+  return float((gain / most)[number > 0].mean())
 
 
 def unordered(
-  neighbours: Int[np.ndarray, "b q k"], cases: Sequence[splits.Case]
-) -> list[Bool[np.ndarray, "_"]]:
+  neighbours: Int[np.ndarray, "b q k"], targets: Targets
+) -> Bool[np.ndarray, "t"]:
   """Returns which targets any vector has among its k nearest.
 
   To be compared at an equal number of vectors only (arXiv 2504.10507,
   unordered recall).
   """
-  return found(neighbours.reshape(len(cases), -1), cases, k=10**9)
+  return found(neighbours.reshape(len(neighbours), -1), targets, k=NOWHERE)
 
 
 def action_rate(
-  lists: Int[np.ndarray, "b c"], cases: Sequence[splits.Case], action: int
+  lists: Int[np.ndarray, "b c"], targets: Targets, action: int
 ) -> float:
   """Returns the share of candidates the log shows the user act on so."""
-  acted = [
-    np.isin(row, case.targets.item[case.targets.actions[:, action] > 0]).sum()
-    for row, case in zip(lists, cases, strict=True)
-  ]
-  return float(np.sum(acted) / lists.size)
+  place = _place(lists, targets.distinct(action))
+  return float((place < NOWHERE).sum() / lists.size)
 
 
 def diversity(lists: Int[np.ndarray, "b c"]) -> float:

@@ -225,16 +225,16 @@ def of_lists(
   Recall is also told of targets among some items, such as those of
   `splits.known_by`.
   """
-  report = {}
+  report, targets = {}, metrics.targets(cases)
   for k in cutoffs:
-    hits = metrics.found(lists, cases, k)
-    report[f"{prefix}recall@{k}"] = metrics.recall(hits, cases)
-    report[f"{prefix}ndcg@{k}"] = metrics.ndcg(lists, cases, k)
+    hits = metrics.found(lists, targets, k)
+    report[f"{prefix}recall@{k}"] = metrics.recall(hits, targets)
+    report[f"{prefix}ndcg@{k}"] = metrics.ndcg(lists, targets, k)
     for n, name in enumerate(vocabulary.outcome_names):
-      report[f"{prefix}recall@{k}/{name}"] = metrics.recall(hits, cases, n)
-      report[f"{prefix}ndcg@{k}/{name}"] = metrics.ndcg(lists, cases, k, n)
+      report[f"{prefix}recall@{k}/{name}"] = metrics.recall(hits, targets, n)
+      report[f"{prefix}ndcg@{k}/{name}"] = metrics.ndcg(lists, targets, k, n)
     for name, some in items.items():
-      found = metrics.recall(hits, cases, items=some)
+      found = metrics.recall(hits, targets, items=some)
       report[f"{prefix}recall@{k}/{name}_items"] = found
   return report
 
@@ -268,11 +268,12 @@ def evaluate(
   report = of_lists(
     lists.items, cases, vocabulary, config.cutoffs, prefix, items=items
   )
-  hits = metrics.unordered(lists.neighbours, cases)
+  targets = metrics.targets(cases)
+  hits = metrics.unordered(lists.neighbours, targets)
   name = f"{prefix}unordered_recall@{UNORDERED_K}"
-  report[name] = metrics.recall(hits, cases)
+  report[name] = metrics.recall(hits, targets)
   for n, outcome in enumerate(vocabulary.outcome_names):
-    report[f"{name}/{outcome}"] = metrics.recall(hits, cases, n)
+    report[f"{name}/{outcome}"] = metrics.recall(hits, targets, n)
   report[f"{prefix}vectors"] = lists.vectors
   report[f"{prefix}vectors_kept"] = lists.kept
   report[f"{prefix}recency"] = lists.recency
@@ -301,9 +302,10 @@ def unordered(
     nearest=UNORDERED_K,
     quiet=True,
   )
-  hits = metrics.unordered(lists.neighbours, cases)
+  targets = metrics.targets(cases)
+  hits = metrics.unordered(lists.neighbours, targets)
   return {
-    f"{prefix}unordered_recall@{UNORDERED_K}": metrics.recall(hits, cases),
+    f"{prefix}unordered_recall@{UNORDERED_K}": metrics.recall(hits, targets),
     f"{prefix}vectors": lists.vectors,
   }
 
@@ -378,7 +380,7 @@ def sweep(
   for here, there in itertools.pairwise(names):
     for share in np.linspace(0, 1, points)[bool(budgets) :]:
       budgets.append({here: 1 - float(share), there: float(share)})
-  rows = []
+  rows, targets = [], metrics.targets(cases)
   for budget in tqdm.tqdm(budgets, desc="turning the budget"):
     lists = retrieve(
       retriever,
@@ -390,9 +392,9 @@ def sweep(
     row = {f"budget/{name}": budget.get(name, 0.0) for name in names}
     for name in names:
       row[f"rate/{name}"] = metrics.action_rate(
-        lists.items, cases, vocabulary.outcome(name)
+        lists.items, targets, vocabulary.outcome(name)
       )
-    hits = metrics.found(lists.items, cases, max(config.cutoffs))
-    row["recall"] = metrics.recall(hits, cases)
+    hits = metrics.found(lists.items, targets, max(config.cutoffs))
+    row["recall"] = metrics.recall(hits, targets)
     rows.append(row)
   return rows

@@ -96,8 +96,9 @@ def validate(
   lists = evals_run.retrieve(
     retriever, cases, size=10, budget=retriever.budget(), quiet=True
   )
-  hits = metrics_lib.found(lists.items, cases, 10)
-  return {checkpoint.METRIC: metrics_lib.recall(hits, cases)}
+  targets = metrics_lib.targets(cases)
+  hits = metrics_lib.found(lists.items, targets, 10)
+  return {checkpoint.METRIC: metrics_lib.recall(hits, targets)}
 
 
 def train(

@@ -22,7 +22,7 @@ def case(*targets):
   return splits.Case("u", events, events)
 
 
-CASES = [case((5, 0), (6, 0, 1), (5, 1)), case((7, 1))]
+TARGETS = metrics.targets([case((5, 0), (6, 0, 1), (5, 1)), case((7, 1))])
 LISTS = np.array([[1, 5, 2, 6], [3, 4, 7, 8]])
 
 
@@ -38,17 +38,17 @@ LISTS = np.array([[1, 5, 2, 6], [3, 4, 7, 8]])
   ],
 )
 def test_recall_is_the_share_of_all_targets(k, outcome, expected):
-  hits = metrics.found(LISTS, CASES, k)
-  assert metrics.recall(hits, CASES, outcome) == pytest.approx(expected)
+  hits = metrics.found(LISTS, TARGETS, k)
+  assert metrics.recall(hits, TARGETS, outcome) == pytest.approx(expected)
 
 
 def test_recall_may_be_of_some_items_only():
-  hits = metrics.found(LISTS, CASES, 2)  # both of 5, none of 6 and 7
+  hits = metrics.found(LISTS, TARGETS, 2)  # both of 5, none of 6 and 7
   some = np.arange(9) >= 6
-  assert metrics.recall(hits, CASES, items=some) == 0
-  assert metrics.recall(hits, CASES, items=~some) == 1
-  assert metrics.recall(hits, CASES, 1, ~(np.arange(9) == 6)) == 1 / 2
-  assert math.isnan(metrics.recall(hits, CASES, items=np.zeros(9, bool)))
+  assert metrics.recall(hits, TARGETS, items=some) == 0
+  assert metrics.recall(hits, TARGETS, items=~some) == 1
+  assert metrics.recall(hits, TARGETS, 1, ~(np.arange(9) == 6)) == 1 / 2
+  assert math.isnan(metrics.recall(hits, TARGETS, items=np.zeros(9, bool)))
 
 
 @pytest.mark.parametrize(
@@ -62,20 +62,20 @@ def test_recall_may_be_of_some_items_only():
   ],
 )  # fmt: skip
 def test_ndcg_by_hand(k, outcome, expected):
-  assert metrics.ndcg(LISTS, CASES, k, outcome) == pytest.approx(expected)
+  assert metrics.ndcg(LISTS, TARGETS, k, outcome) == pytest.approx(expected)
 
 
 def test_outcome_nobody_had_is_no_number():
-  hits = metrics.found(LISTS, CASES, 4)
-  assert math.isnan(metrics.recall(hits, CASES, 2))
-  assert math.isnan(metrics.ndcg(LISTS, CASES, 4, 2))
+  hits = metrics.found(LISTS, TARGETS, 4)
+  assert math.isnan(metrics.recall(hits, TARGETS, 2))
+  assert math.isnan(metrics.ndcg(LISTS, TARGETS, 4, 2))
 
 
 @given(st.data(), st.integers(1, 12))
 def test_perfect_list_has_ndcg_one_and_no_other_more(data, k):
   targets = data.draw(st.lists(st.integers(1, 20), min_size=1, max_size=15))
   row = data.draw(st.permutations(range(1, 21)))
-  user = [case(*((item, 0) for item in targets))]
+  user = metrics.targets([case(*((item, 0) for item in targets))])
   rest = [item for item in range(1, 21) if item not in targets]
   perfect = np.array([list(dict.fromkeys(targets)) + rest])
   assert metrics.ndcg(perfect, user, k) == pytest.approx(1)
@@ -102,26 +102,28 @@ def test_recall_and_ndcg_are_those_of_slow_references(data, k):
     )
     most = sum(1 / math.log2(n + 2) for n in range(min(k, len(set(wanted)))))
     values.append(gain / most)
-  cases = [case(*((item, 0) for item in wanted)) for wanted in targets]
+  every = metrics.targets(
+    [case(*((item, 0) for item in wanted)) for wanted in targets]
+  )
   rows = np.array(lists)
-  hits = metrics.found(rows, cases, k)
-  assert metrics.recall(hits, cases) == pytest.approx(hit / total)
-  assert metrics.ndcg(rows, cases, k) == pytest.approx(
+  hits = metrics.found(rows, every, k)
+  assert metrics.recall(hits, every) == pytest.approx(hit / total)
+  assert metrics.ndcg(rows, every, k) == pytest.approx(
     sum(values) / len(values)
   )
 
 
 def test_unordered_counts_what_any_vector_found():
   neighbours = np.array([[[5, 1], [1, 2]], [[1, 2], [3, 4]]])
-  hits = metrics.unordered(neighbours, CASES)
-  assert [h.tolist() for h in hits] == [[True, False, True], [False]]
+  hits = metrics.unordered(neighbours, TARGETS)
+  assert hits.tolist() == [True, False, True, False]
 
 
 def test_action_rate_is_of_candidates_not_of_targets():
   # Outcome 0: items 5 and 6 of the first user, none of the second; the
   # click on 5 and the one on 6 fill two of eight places.
-  assert metrics.action_rate(LISTS, CASES, 0) == 2 / 8
-  assert metrics.action_rate(LISTS, CASES, 1) == 3 / 8
+  assert metrics.action_rate(LISTS, TARGETS, 0) == 2 / 8
+  assert metrics.action_rate(LISTS, TARGETS, 1) == 3 / 8
 
 
 def test_diversity_and_coverage_count_unique_items():

@@ -132,6 +132,7 @@ def test_inputs_decide_what_is_read(small, untrained, cases):
 
 
 def test_report_is_of_what_was_retrieved(small, untrained, cases):
+  targets = metrics.targets(cases)
   retriever = untrained(small)
   some = np.arange(len(retriever.features.item_type)) % 2 == 0
   report = run.evaluate(
@@ -139,20 +140,24 @@ def test_report_is_of_what_was_retrieved(small, untrained, cases):
   )
   lists = retrieve(retriever, cases, budget=retriever.budget())
   for k in small.evals.cutoffs:
-    hits = metrics.found(lists.items, cases, k)
-    assert report[f"x_recall@{k}"] == metrics.recall(hits, cases)
-    assert report[f"x_recall@{k}/save"] == metrics.recall(hits, cases, 1)
-    even = metrics.recall(hits, cases, items=some)
+    hits = metrics.found(lists.items, targets, k)
+    assert report[f"x_recall@{k}"] == metrics.recall(hits, targets)
+    assert report[f"x_recall@{k}/save"] == metrics.recall(hits, targets, 1)
+    even = metrics.recall(hits, targets, items=some)
     assert report[f"x_recall@{k}/even_items"] == even
-    assert report[f"x_ndcg@{k}"] == metrics.ndcg(lists.items, cases, k)
-    assert report[f"x_ndcg@{k}/like"] == metrics.ndcg(lists.items, cases, k, 2)
+    assert report[f"x_ndcg@{k}"] == metrics.ndcg(lists.items, targets, k)
+    assert report[f"x_ndcg@{k}/like"] == metrics.ndcg(
+      lists.items, targets, k, 2
+    )
   assert report["x_vectors"] == 6
   assert 1 <= report["x_vectors_kept"] <= 6
   assert report["x_diversity"] == metrics.diversity(lists.items)
   assert report["x_coverage"] == np.unique(lists.items[:, :3]).size / 27
-  hits = metrics.unordered(lists.neighbours, cases)
-  assert report["x_unordered_recall@10"] == metrics.recall(hits, cases)
-  assert report["x_unordered_recall@10/save"] == metrics.recall(hits, cases, 1)
+  hits = metrics.unordered(lists.neighbours, targets)
+  assert report["x_unordered_recall@10"] == metrics.recall(hits, targets)
+  assert report["x_unordered_recall@10/save"] == metrics.recall(
+    hits, targets, 1
+  )
   assert report["x_recency"] == pytest.approx(_recency(retriever, cases))
   assert set(report) == {
     *(
@@ -217,6 +222,7 @@ def test_told_its_targets_time_a_list_is_what_asking_for_it_gives(
   small, untrained, cases
 ):
   some, lists = cases[:10], []
+  targets = metrics.targets(some)
   small.decode.steps = 1
   plain = retrieve(untrained(small), some, budget={})
   report = run.told_time(untrained(small), some, items={}, prefix="told_")
@@ -228,9 +234,9 @@ def test_told_its_targets_time_a_list_is_what_asking_for_it_gives(
     lists.append(retrieve(untrained(small), [case], budget={}).items[0])
   assert len({case.targets.time[0] - case.past.time[-1] for case in some}) > 1
   assert (np.stack(lists) != plain.items).any()
-  hits = metrics.found(np.stack(lists), some, 6)
-  assert report["told_recall@6"] == metrics.recall(hits, some)
-  assert report["told_ndcg@6"] == metrics.ndcg(np.stack(lists), some, 6)
+  hits = metrics.found(np.stack(lists), targets, 6)
+  assert report["told_recall@6"] == metrics.recall(hits, targets)
+  assert report["told_ndcg@6"] == metrics.ndcg(np.stack(lists), targets, 6)
 
 
 def test_unconditioned_model_takes_a_step_a_vector(small, untrained, cases):
@@ -259,6 +265,7 @@ def test_index_is_measured_against_the_exact_one(
 
 
 def test_sweep_turns_from_one_outcome_to_the_next(small, untrained, cases):
+  targets = metrics.targets(cases)
   small.decode.steps = 1
   retriever = untrained(small)
   rows = run.sweep(retriever, cases, points=3)
@@ -268,7 +275,7 @@ def test_sweep_turns_from_one_outcome_to_the_next(small, untrained, cases):
   ]  # fmt: skip
   for row, name, outcome in ((rows[0], "click", 0), (rows[4], "like", 2)):
     lists = retrieve(retriever, cases, budget={name: 1.0})
-    rate = metrics.action_rate(lists.items, cases, outcome)
+    rate = metrics.action_rate(lists.items, targets, outcome)
     assert row[f"rate/{name}"] == rate
-    hits = metrics.found(lists.items, cases, 6)
-    assert row["recall"] == metrics.recall(hits, cases)
+    hits = metrics.found(lists.items, targets, 6)
+    assert row["recall"] == metrics.recall(hits, targets)
