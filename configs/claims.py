@@ -29,13 +29,16 @@ FAMILY = runpy.run_path(str(HERE / "family.py"))
 MODELS = FAMILY["MODELS"]
 LOGS = {
   **FAMILY["LOGS"],
-  # As in configs/kuairand_pure.py, but for its head and its vectors' size.
+  # As in configs/kuairand_pure.py.
   "pure": {
-    **FAMILY["LOGS"]["pure"], "loss.full": True, "model.head": "shift"
+    **FAMILY["LOGS"]["pure"],
+    "loss.full": True,
+    "model.head": "state",
+    "model.dim": 64,
   },
   # No outcome is asked for but where a row does.
   "synthetic": {"decode.budget": "unspecified:1"},
-}  # fmt: skip
+}
 OUTCOMES = {
   "mini": kuairand.OUTCOMES,
   "pure": kuairand.OUTCOMES,
