@@ -75,7 +75,9 @@ def asked(
 ) -> dict[str, Callable[[], Any]]:
   """Returns what there is to do, by name; each waits for its vectors."""
   tokens = _tokens(batch)
-  read = jax.tree.map(jnp.asarray, (table.take(tokens.item), tokens))
+  bound = model.bind({"params": params})
+  vectors = bound.embed(table)[tokens.item]
+  read = vectors, jax.tree.map(jnp.asarray, tokens)
   keys = jax.random.split(jax.random.key(1), batch)
   cases = {}
   for steps, vectors in (*SPLITS, READ, SERVED):
@@ -106,14 +108,13 @@ def _wanted(batch: int, vectors: int) -> generate.Wanted:
 def uncached(
   model: pinrec.PinRec,
   params: dict,
-  features: items.ItemFeatures,
+  vectors: jax.Array,
   tokens: histories.Tokens,
   *,
   steps: int,
 ) -> jax.Array:
   """Returns the vectors of one query a step; everything is read at each."""
-  bound = model.bind({"params": params})
-  vectors, found = bound.embed(features), []
+  bound, found = model.bind({"params": params}), []
   wanted = _wanted(len(vectors), 1)
   drawn = jnp.zeros(len(vectors), jnp.int32)
   for _ in range(steps):

@@ -199,7 +199,8 @@ class Retriever:
       padded = read + read[:1] * more
       tokens, features = requests.rows(padded, serving.longest)
       numbers = served + np.arange(len(padded))
-      vectors = serving.vectors(tokens, features, shares, key, numbers)
+      read_items = serving.embed(features)
+      vectors = serving.vectors(tokens, read_items, shares, key, numbers)
       served += len(read)
       found = serving.candidates(vectors, [r.seen for r in padded], size)
       for place, request in enumerate(read):

@@ -1,12 +1,12 @@
 """This project's SASRec: an evaluation.
 
-  python pinrec_evaluation.py --users=6040
+  python pinrec_evaluation.py --users=6040 --lengths=full
 
 A turn is what the evaluation mode does, from the log to the metrics: the users
 at the cut, the catalogue's vectors and its index, lists, recall and NDCG.
 """
 
-import argparse
+from collections.abc import Iterable
 
 import numpy as np
 import pinrec_training
@@ -26,13 +26,12 @@ SHORT, LONG, AT_ONCE = 10, 200, 256
 
 def main() -> None:
   """Takes turns of all users each."""
-  parser = argparse.ArgumentParser()
-  parser.add_argument("--users", type=int, default=6040)
-  options = parser.parse_args()
   config = pinrec_training.configured(work.UNITS["T1"])
   config.index.kind = "exact"
   config.evals.batch, config.evals.cutoffs = AT_ONCE, (SHORT, LONG)
-  dataset = log(work.histories(options.users), work.ITEMS)
+  rows, kept = work.evaluation()
+  there = [row[own] for row, own in zip(rows, kept, strict=True)]
+  dataset = log(there, work.ITEMS)
   model = pinrec.of_config(config, dataset.vocabulary)
   transform = state_lib.optimizer(config.train)
   params = state_lib.create(model, transform, config.loss).params
@@ -52,18 +51,18 @@ def main() -> None:
   turns.take(lambda: print(turn()))
 
 
-def log(rows: np.ndarray, items: int) -> dataset_lib.Dataset:
+def log(rows: Iterable[np.ndarray], items: int) -> dataset_lib.Dataset:
   """Returns a log of clicks, a user a row, whose items are 1 to `items`."""
-  length = rows.shape[1]
-  zero, one = np.zeros(length, np.int32), np.ones(length, bool)
-  events = [
-    schema.Events(
-      row, one[:, None].astype(np.uint8), zero, zero, 1 + np.arange(length),
-      zero + schema.UNKNOWN_SESSION, one, ~one,
-    )
-    for row in rows
-  ]  # fmt: skip
-  users = tuple(map(str, range(len(rows))))
+  events = []
+  for item in rows:
+    zero, one = np.zeros(len(item), np.int32), np.ones(len(item), bool)
+    events.append(
+      schema.Events(
+        item, one[:, None].astype(np.uint8), zero, zero,
+        1 + np.arange(len(item)), zero + schema.UNKNOWN_SESSION, one, ~one,
+      )
+    )  # fmt: skip
+  users = tuple(map(str, range(len(events))))
   return dataset_lib.Dataset(
     "made up", pinrec_training.catalogue(items), users, events
   )

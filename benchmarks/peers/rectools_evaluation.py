@@ -1,11 +1,9 @@
 """RecTools' SASRec: an evaluation.
 
-  python rectools_evaluation.py --users=6040
+  python rectools_evaluation.py --users=6040 --lengths=full
 
 A turn is its `recommend`, from the log, and its metrics.
 """
-
-import argparse
 
 import numpy as np
 import pandas as pd
@@ -22,12 +20,10 @@ SHORT, LONG, AT_ONCE = 10, 200, 256
 
 def main() -> None:
   """Takes turns of all users each."""
-  parser = argparse.ArgumentParser()
-  parser.add_argument("--users", type=int, default=6040)
-  rows = work.histories(parser.parse_args().users)
+  rows, kept = work.evaluation()
   users = np.arange(len(rows))
-  dataset = Dataset.construct(interactions(rows[:, :-1]))
-  test = interactions(rows[:, -1:])
+  dataset = Dataset.construct(interactions(rows[:, :-1], kept[:, :-1]))
+  test = interactions(rows[:, -1:], kept[:, -1:])
   unit = work.UNITS["T1"]
   # A batch is enough: what it has learned does not change what lists cost.
   model = SASRecModel(
@@ -53,15 +49,15 @@ def main() -> None:
   turns.take(lambda: print(turn()))
 
 
-def interactions(rows: np.ndarray) -> pd.DataFrame:
-  """Returns a line an item, a user a row."""
-  users, length = rows.shape
+def interactions(rows: np.ndarray, kept: np.ndarray) -> pd.DataFrame:
+  """Returns a line an item that is there, a user a row."""
+  user, place = np.nonzero(kept)
   return pd.DataFrame(
     {
-      Columns.User: np.repeat(np.arange(users), length),
-      Columns.Item: rows.reshape(-1),
+      Columns.User: user,
+      Columns.Item: rows[kept],
       Columns.Weight: 1,
-      Columns.Datetime: np.tile(pd.date_range("2022", periods=length), users),
+      Columns.Datetime: pd.date_range("2022", periods=rows.shape[1])[place],
     }
   )
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from pinrec_jax.data import histories, schema
-from pinrec_jax.model import attention, head, items, pinrec
+from pinrec_jax.model import attention, head, pinrec
 from pinrec_jax.types import AnyArray, Params
 
 
@@ -27,7 +27,7 @@ class Wanted(NamedTuple):
 def generate(
   model: pinrec.PinRec,
   params: Params,
-  features: items.ItemFeatures,
+  vectors: Float[AnyArray, "b l d"],
   tokens: histories.Tokens,
   wanted: Wanted,
   keys: Key[Array, "b"],
@@ -42,7 +42,7 @@ def generate(
   Args:
     model: hashable, so it is static.
     params: of the model.
-    features: of the tokens' items, gathered: leading axes [b l].
+    vectors: of the tokens' items, as the model embeds them.
     tokens: histories that end at the last position, padded on the left.
     wanted: the conditions.
     keys: of each user's feedback draws.
@@ -54,7 +54,7 @@ def generate(
     batch, length + steps - 1, config.layers, config.heads, config.width,
     jnp.dtype(config.dtype),
   )  # fmt: skip
-  states, cache = bound.states(bound.embed(features), tokens, cache, last=True)
+  states, cache = bound.states(vectors, tokens, cache, last=True)
 
   def queries(state: Float[Array, "b w"]) -> Float[Array, "b q d"]:
     # Nobody asks for an unknown time: that bucket, 0, means unspecified here.

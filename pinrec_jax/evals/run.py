@@ -120,7 +120,7 @@ def retrieve(
     tokens = _tokens(retriever, own, int(lengths[number]))
     vectors = retriever.vectors(
       tokens,
-      retriever.features.take(tokens.item),
+      retriever.known[tokens.item],
       budget,
       key,
       users,
@@ -353,8 +353,12 @@ def index_recall(
   """Returns recall@100 of the retriever's index against the exact one."""
   some = cases[: retriever.config.evals.batch]
   tokens = _tokens(retriever, some, retriever.longest)
-  features, budget = retriever.features.take(tokens.item), retriever.budget()
-  vectors = retriever.vectors(tokens, features, budget, jax.random.key(0))
+  vectors = retriever.vectors(
+    tokens,
+    retriever.known[tokens.item],
+    retriever.budget(),
+    jax.random.key(0),
+  )
   query = vectors.query.reshape(-1, vectors.query.shape[-1])
   k = min(SCANN_K, len(retriever.catalogue))
   truth, _ = exact.Exact(retriever.embedded).search(query, k)

@@ -31,7 +31,7 @@ class ItemFeatures(NamedTuple):
     place = jnp if isinstance(hidden, jax.Array) else np
     return self._replace(rows=place.where(hidden[..., None], -1, self.rows))
 
-  def take(self, items: Int[AnyArray, "*n"]) -> "ItemFeatures":
+  def take(self, items: Int[AnyArray, "*n"] | slice) -> "ItemFeatures":
     """Returns the features of the items in the given rows."""
     return jax.tree.map(lambda column: column[items], self)
 

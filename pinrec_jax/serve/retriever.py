@@ -17,7 +17,9 @@ from pinrec_jax.decode import compress, generate
 from pinrec_jax.index import approximate, exact, merge
 from pinrec_jax.model import items as model_items
 from pinrec_jax.model import pinrec
-from pinrec_jax.types import Params
+from pinrec_jax.types import AnyArray, Params
+
+AT_ONCE = 8192  # items embedded, for memory
 
 
 @runtime_checkable
@@ -86,6 +88,11 @@ class Retriever:
     places[self.catalogue] = np.arange(len(self.catalogue))
     return places
 
+  @functools.cached_property
+  def known(self) -> Float[np.ndarray, "v d"]:
+    """The vectors of all items, candidates or not."""
+    return _embedded(self.model, self.params, self.features)
+
   @property
   def longest(self) -> int:
     """Tokens a history may have, its start included; generated ones follow."""
@@ -112,10 +119,16 @@ class Retriever:
       return budget_lib.parse(text, self.vocabulary)
     return budget_lib.from_shares(self.outcome_share, self.vocabulary)
 
+  def embed(
+    self, features: model_items.ItemFeatures
+  ) -> Float[jax.Array, "*n d"]:
+    """Returns the vectors of items, known or not."""
+    return _embed(self.model, self.params, features)
+
   def vectors(
     self,
     tokens: histories.Tokens,
-    features: model_items.ItemFeatures,
+    items: Float[AnyArray, "b l d"],
     budget: Mapping[str, float],
     key: jax.Array,
     numbers: Int[np.ndarray, "b"] | None = None,
@@ -124,7 +137,7 @@ class Retriever:
 
     Args:
       tokens: rows of histories, padded on the left.
-      features: of the tokens' items, [b l ...].
+      items: the vectors of the tokens' items.
       budget: from `Retriever.budget`; empty asks for no outcome.
       key: of the feedback draws.
       numbers: of the users among all, on which their draws depend, and not on
@@ -153,7 +166,7 @@ class Retriever:
     )
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
     query = generate.generate(
-      self.model, self.params, features, tokens, wanted, keys,
+      self.model, self.params, items, tokens, wanted, keys,
       steps=decode.steps,
     )  # fmt: skip
     batch, steps, kinds, dim = query.shape
@@ -234,8 +247,19 @@ class Retriever:
 @functools.partial(jax.jit, static_argnames="model")
 def _embed(
   model: pinrec.PinRec, params: Params, features: model_items.ItemFeatures
-) -> Float[jax.Array, "n d"]:
+) -> Float[jax.Array, "*n d"]:
   return model.bind({"params": params}).embed(features)
+
+
+def _embedded(
+  model: pinrec.PinRec, params: Params, features: model_items.ItemFeatures
+) -> Float[np.ndarray, "n d"]:
+  """Returns the vectors of many items."""
+  parts = [
+    _embed(model, params, features.take(np.s_[start : start + AT_ONCE]))
+    for start in range(0, len(features.rows), AT_ONCE)
+  ]
+  return np.concatenate(parts)
 
 
 def of_dataset(
@@ -243,8 +267,6 @@ def of_dataset(
   model: pinrec.PinRec,
   params: Params,
   dataset: dataset_lib.Dataset,
-  *,
-  chunk: int = 8192,
 ) -> Retriever:
   """Returns a retriever over a log's candidates, its index freshly built."""
   features = model_items.features(
@@ -254,11 +276,7 @@ def of_dataset(
     split = splits.after_training(refit=config.train.refit)
     features = features.hide(splits.cold(dataset, split))
   catalogue = np.flatnonzero(dataset.items.candidate).astype(np.int32)
-  vectors = [
-    _embed(model, params, features.take(catalogue[start : start + chunk]))
-    for start in range(0, len(catalogue), chunk)
-  ]
-  embedded = np.concatenate(vectors)
+  embedded = _embedded(model, params, features.take(catalogue))
   return Retriever(
     config,
     model,

@@ -181,7 +181,7 @@ def _recency(retriever, cases):
     )
     tokens = histories.serving([past], retriever.longest)
     vectors = retriever.vectors(
-      tokens, retriever.features.take(tokens.item), retriever.budget(),
+      tokens, retriever.known[tokens.item], retriever.budget(),
       jax.random.key(0),
     )  # fmt: skip
     places = [place_of[item] for item in past.item if place_of[item] >= 0]

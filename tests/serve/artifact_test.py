@@ -22,9 +22,11 @@ KINDS = [
 def found(retriever, world):
   events = [histories.latest(e, retriever.longest) for e in world.events[3:6]]
   tokens = histories.serving(events, retriever.longest)
-  features = retriever.features.take(tokens.item)
   vectors = retriever.vectors(
-    tokens, features, retriever.budget(), jax.random.key(0)
+    tokens,
+    retriever.known[tokens.item],
+    retriever.budget(),
+    jax.random.key(0),
   )
   return retriever.candidates(vectors, [e.item for e in events], 7)
 

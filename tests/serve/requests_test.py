@@ -187,7 +187,8 @@ def test_items_unknown_or_told_apart_change_what_is_generated(
     )
   ]
   key = jax.random.key(0)
-  query = found.vectors(*requests.rows(parsed, 23), BUDGET, key).query
+  tokens, features = requests.rows(parsed, 23)
+  query = found.vectors(tokens, found.embed(features), BUDGET, key).query
   np.testing.assert_allclose(query[0], query[3], atol=1e-6)
   for other in (1, 2):
     assert np.abs(query[0] - query[other]).max() > 1e-3
@@ -270,10 +271,11 @@ def test_of_ten_thousand_events_the_latest_are_read_and_all_are_seen(
   small.decode.truncate = True
   found, key = untrained(small), jax.random.key(0)
   whole, short = parse(told), parse(told[-22:])
-  queries = [
-    found.vectors(*requests.rows([r], found.longest), BUDGET, key)
-    for r in (whole, short)
-  ]
+  queries = []
+  for request in (whole, short):
+    tokens, features = requests.rows([request], found.longest)
+    items = found.embed(features)
+    queries.append(found.vectors(tokens, items, BUDGET, key))
   np.testing.assert_array_equal(queries[0].query, queries[1].query)
   listed = [
     set(found.candidates(queries[0], [r.seen], 15).item[0])

@@ -18,7 +18,7 @@ def generated(retriever, world, budget, users=(3, 4, 5)):
   tokens = histories.serving(chosen, retriever.longest)
   return retriever.vectors(
     tokens,
-    retriever.features.take(tokens.item),
+    retriever.known[tokens.item],
     budget,
     jax.random.key(0),
   )
@@ -153,14 +153,22 @@ def test_candidate_scores_are_cosines_with_the_vector_that_found_it(
       assert score == pytest.approx(cosine, abs=1e-5)
 
 
-def test_catalogue_is_embedded_alike_in_chunks(world, small, untrained):
+def test_items_are_embedded_alike_in_parts(
+  world, small, untrained, monkeypatch
+):
   retriever = untrained(small)
   assert (retriever.catalogue == np.arange(1, 28)).all()
   assert schema.NO_ITEM not in retriever.catalogue
-  chunked = retriever_lib.of_dataset(
-    small, retriever.model, retriever.params, world, chunk=10
+  monkeypatch.setattr(retriever_lib, "AT_ONCE", 10)
+  parted = retriever_lib.of_dataset(
+    small, retriever.model, retriever.params, world
   )
-  np.testing.assert_allclose(chunked.embedded, retriever.embedded, atol=1e-6)
+  np.testing.assert_allclose(parted.embedded, retriever.embedded, atol=1e-6)
+  known = retriever.embed(retriever.features)
+  np.testing.assert_allclose(parted.known, known, atol=1e-6)
+  np.testing.assert_allclose(
+    retriever.known[retriever.catalogue], retriever.embedded, atol=1e-6
+  )
   norms = np.linalg.norm(retriever.embedded, axis=-1)
   np.testing.assert_allclose(norms, 1, rtol=1e-5)
 
