@@ -157,7 +157,8 @@ def readable(events: schema.Events, inputs: str) -> Bool[np.ndarray, "l"]:
 
 def visible(events: schema.Events, inputs: str) -> schema.Events:
   """Returns the events that the model may read."""
-  return events.where(readable(events, inputs))
+  mask = readable(events, inputs)
+  return events if mask.all() else events.where(mask)
 
 
 def serving(histories: list[schema.Events], length: int) -> Tokens:
@@ -186,4 +187,6 @@ def serving(histories: list[schema.Events], length: int) -> Tokens:
 
 def latest(events: schema.Events, length: int) -> schema.Events:
   """Returns the most recent events that fit beside the start token."""
-  return events.where(slice(max(0, len(events) - (length - 1)), None))
+  if len(events) < length:
+    return events
+  return events.where(slice(len(events) - (length - 1), None))

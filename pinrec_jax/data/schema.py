@@ -142,9 +142,7 @@ class Events:
 
   def where(self, keep: Shaped[np.ndarray, "_"] | slice) -> "Events":
     """Returns the events that a mask, places or a slice select."""
-    return Events(
-      **{f.name: getattr(self, f.name)[keep] for f in dataclasses.fields(self)}
-    )
+    return Events(**{name: column[keep] for name, column in vars(self).items()})
 
   def seen(self, kind: str) -> Int[np.ndarray, "_"]:
     """Returns the items that a list leaves out, as `index.drop_seen` says."""

@@ -27,7 +27,7 @@ class Wanted(NamedTuple):
 def generate(
   model: pinrec.PinRec,
   params: Params,
-  vectors: Float[AnyArray, "b l d"],
+  vectors: Float[Array, "b l d"],
   tokens: histories.Tokens,
   wanted: Wanted,
   keys: Key[Array, "b"],

@@ -1,13 +1,13 @@
 """ScaNN, as wide a search as the recall asked for takes."""
 
-import dataclasses
 import json
+import math
 import pathlib
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from pinrec_jax.index import exact
 
@@ -15,14 +15,20 @@ TREE_FROM = 10_000  # items; a scan of fewer is exact and as fast
 LEAVES = 4  # times the square root of the items
 NEIGHBOURS = 100  # of which the recall is told; more are searched as widely
 QUERIES, NEAR = 256, 0.5  # tried, and the norm of what is added to an item
+EFFORT = "effort.json"  # a file beside ScaNN's
 
 
-@dataclasses.dataclass(frozen=True)
-class Effort:
-  """How widely a tree is searched, for up to NEIGHBOURS of them."""
+class Effort(NamedTuple):
+  """How widely a tree is searched for up to NEIGHBOURS neighbours."""
 
   leaves: int  # looked into
-  reorder: int  # scored again with full vectors, for each neighbour
+  every: int  # leaves there are
+  reorder: int  # items scored again with full vectors, for each neighbour
+
+  def times(self, more: float) -> "Effort":
+    """Returns so many times the leaves, or all."""
+    leaves = min(self.every, math.ceil(more * self.leaves))
+    return self._replace(leaves=leaves)
 
 
 def _load_scann() -> Any:
@@ -60,20 +66,22 @@ class Scann:
     size = len(vectors)
     vectors = np.ascontiguousarray(vectors, np.float32)
     builder = scann.scann_ops_pybind.builder(vectors, 10, "dot_product")
-    self.effort = None
+    self.effort: Effort | None = None
     if size < TREE_FROM:
       self._searcher = builder.score_brute_force().build()
       return
-    self._leaves = int(LEAVES * size**0.5)
+    leaves = int(LEAVES * size**0.5)
     builder = builder.tree(
-      self._leaves, 1, training_sample_size=min(size, 250_000),
+      leaves, 1, training_sample_size=min(size, 250_000),
       spherical=True, min_partition_size=10,
     )  # fmt: skip
     builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2)
     self._searcher = builder.reorder(NEIGHBOURS).build()
-    self.effort = self._enough(vectors, recall)
+    self.effort = self._enough(vectors, recall, Effort(leaves, leaves, 1))
 
-  def _enough(self, vectors: Float[np.ndarray, "v d"], recall: float) -> Effort:
+  def _enough(
+    self, vectors: Float[np.ndarray, "v d"], recall: float, effort: Effort
+  ) -> Effort:
     """Returns the least effort that finds so much of the exact neighbours.
 
     Scores are first made precise enough that all leaves together would miss
@@ -91,40 +99,42 @@ class Scann:
       share = (row[:, :, None] == truth[:, None]).any(1).mean(-1)
       return float(share.mean() - share.std() / QUERIES**0.5)
 
-    effort = Effort(self._leaves, 1)
     # Scored again, all items are told apart.
     while effort.reorder * NEIGHBOURS < len(vectors):
       if found(effort) >= (1 + recall) / 2:
         break
-      effort = dataclasses.replace(effort, reorder=2 * effort.reorder)
-    few, enough = 0, self._leaves
+      effort = effort._replace(reorder=2 * effort.reorder)
+    few, enough = 0, effort.every
     while enough - few > 1:
       middle = (few + enough) // 2
-      if found(dataclasses.replace(effort, leaves=middle)) >= recall:
+      if found(effort._replace(leaves=middle)) >= recall:
         enough = middle
       else:
         few = middle
-    return dataclasses.replace(effort, leaves=enough)
+    return effort._replace(leaves=enough)
 
   def save(self, folder: pathlib.Path) -> None:
     """Writes the index; the folder may be moved as a whole."""
     folder.mkdir(parents=True, exist_ok=True)
     self._searcher.serialize(str(folder), relative_path=True)
-    told = None
-    if self.effort:
-      told = {"all_leaves": self._leaves, **dataclasses.asdict(self.effort)}
-    (folder / "effort.json").write_text(json.dumps(told))
+    told = self.effort._asdict() if self.effort else None
+    (folder / EFFORT).write_text(json.dumps(told))
 
   @classmethod
   def load(cls, folder: pathlib.Path) -> "Scann":
-    """Reads an index that `save` wrote."""
+    """Reads an index that `save` wrote.
+
+    Raises:
+      FileNotFoundError: if an earlier version wrote it.
+    """
+    if not (folder / EFFORT).is_file():
+      raise FileNotFoundError(
+        f"no {EFFORT} in {folder}, an earlier version's; run --mode=index again"
+      )
     found = cls.__new__(cls)
     found._searcher = _load_scann().scann_ops_pybind.load_searcher(str(folder))
-    told = json.loads((folder / "effort.json").read_text())
-    found.effort = None
-    if told:
-      found._leaves = told.pop("all_leaves")
-      found.effort = Effort(**told)
+    told = json.loads((folder / EFFORT).read_text())
+    found.effort = Effort(**told) if told else None
     return found
 
   def search(
@@ -134,15 +144,15 @@ class Scann:
     query = np.ascontiguousarray(query, np.float32)
     if self.effort is None:
       return _told(self._searcher.search_batched_parallel(query, k))
-    wider = max(1.0, k / NEIGHBOURS)
-    leaves = min(self._leaves, int(np.ceil(self.effort.leaves * wider)))
-    while True:
-      effort = dataclasses.replace(self.effort, leaves=leaves)
+    effort = self.effort
+    if k > NEIGHBOURS:
+      effort = effort.times(k / NEIGHBOURS)
+    row, score = self._search(query, k, effort)
+    # Leaves may hold too few.
+    while effort.leaves < effort.every and (row < 0).any():
+      effort = effort.times(2.0)
       row, score = self._search(query, k, effort)
-      # Leaves may hold too few.
-      if leaves == self._leaves or (row >= 0).all():
-        return row, score
-      leaves = min(self._leaves, 2 * leaves)
+    return row, score
 
   def _search(
     self, query: Float[np.ndarray, "q d"], k: int, effort: Effort
@@ -161,7 +171,9 @@ def _told(
   found: tuple[np.ndarray, np.ndarray],
 ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
   """Marks missing neighbours: they come as row 0, the score is no number."""
-  row, score = found
-  missing: Bool[np.ndarray, "q k"] = np.isnan(score)
-  row = np.where(missing, -1, row.astype(np.int64))
-  return row.astype(np.int32), np.where(missing, -np.inf, score)
+  row, score = found[0].astype(np.int32), found[1]
+  missing = np.isnan(score)
+  if missing.any():
+    row = np.where(missing, np.int32(-1), row)
+    score = np.where(missing, np.float32(-np.inf), score)
+  return row, score

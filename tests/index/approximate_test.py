@@ -55,8 +55,9 @@ def test_recall_asked_for_is_found_and_no_more_is_searched():
 def test_leaves_that_hold_too_few_are_followed_by_more():
   vectors = clustered(12_000, 1)
   index = approximate.Scann(vectors, 0.5)
+  assert index.effort
   # A leaf holds some 27.
-  index.effort = approximate.Effort(leaves=1, reorder=1)
+  index.effort = index.effort._replace(leaves=1)
   for k in (100, 1000, len(vectors)):
     row, _ = index.search(vectors[:4], k)
     assert [len(set(own)) for own in row.tolist()] == [k] * 4
@@ -82,6 +83,13 @@ def test_saved_index_finds_the_same_from_another_folder(size, tmp_path):
     index.search(query, 10), loaded.search(query, 10), strict=True
   ):
     np.testing.assert_array_equal(one, other)
+
+
+def test_index_of_an_earlier_version_says_what_to_do(tmp_path):
+  approximate.Scann(clustered(100, 1)).save(tmp_path)
+  (tmp_path / approximate.EFFORT).unlink()
+  with pytest.raises(FileNotFoundError, match="run --mode=index again"):
+    approximate.Scann.load(tmp_path)
 
 
 def test_a_clashing_tensorflow_is_never_imported(tmp_path):
