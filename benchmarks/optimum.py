@@ -21,8 +21,7 @@ from jaxtyping import Int
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import splits, synthetic
-from pinrec_jax.evals import metrics
-from pinrec_jax.evals import run as evals_run
+from pinrec_jax.evals import metrics, retrieval
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.training import loop
 
@@ -55,13 +54,13 @@ def measure(workdir: pathlib.Path) -> dict[str, float]:
     config, trained.model, trained.params, dataset
   )
   cases = splits.cases(dataset, "test")
-  popular = evals_run.popularity(
+  popular = retrieval.popularity(
     dataset, cases, split="test", size=K, drop_seen="nothing"
   )
   outcomes = dict(enumerate(dataset.vocabulary.outcome_names))
   figures, targets = {}, metrics.targets(cases)
   for asked, name in [(None, "unspecified"), *outcomes.items()]:
-    found = evals_run.retrieve(
+    found = retrieval.retrieve(
       retriever, cases, size=K, budget={name: 1.0}, quiet=True
     )
     lists = {

@@ -25,6 +25,7 @@ import seeds
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import histories, splits
+from pinrec_jax.evals import retrieval
 from pinrec_jax.evals import run as evals_run
 
 PEER = pathlib.Path(__file__).parent / "peers" / "rectools_sasrec.py"
@@ -50,7 +51,7 @@ def main() -> None:
   size, vocabulary = max(config.evals.cutoffs), dataset.vocabulary
   # So long that leaving out what a user was shown still fills a list.
   longest = size + max(len(case.past) for case in cases)
-  popular = evals_run.popularity(
+  popular = retrieval.popularity(
     dataset, cases, split="test", size=longest, drop_seen="engagements"
   )
   reports = []

@@ -30,7 +30,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.claims import suite
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import splits, synthetic
-from pinrec_jax.evals import run as evals_run
+from pinrec_jax.evals import retrieval
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.training import loop
 
@@ -92,7 +92,7 @@ def lists(
   """Returns what each arm shows each user."""
   config = runpy.run_path(CONFIG)["get_config"]()
   arms = {
-    "popularity": evals_run.popularity(
+    "popularity": retrieval.popularity(
       dataset, cases, split="test", size=K, drop_seen="nothing"
     )
   }
@@ -107,7 +107,7 @@ def lists(
       config, trained.model, trained.params, dataset
     )
     return {
-      name: evals_run.retrieve(
+      name: retrieval.retrieve(
         retriever, cases, size=K, budget=budget, quiet=True
       ).items
       for name, budget in budgets.items()

@@ -7,7 +7,7 @@ import pytest
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import histories, profile, splits
-from pinrec_jax.evals import run
+from pinrec_jax.evals import retrieval, run
 from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever
 from pinrec_jax.training import examples
@@ -95,7 +95,9 @@ def test_odd_users_go_the_whole_way(tmp_path, inputs):
     splits.Case(user, place[user], same.where(slice(0, 1)))
     for user in ("one", "shown")
   ]
-  lists = run.retrieve(ready, odd, size=3, budget=ready.budget(), quiet=True)
+  lists = retrieval.retrieve(
+    ready, odd, size=3, budget=ready.budget(), quiet=True
+  )
   assert lists.items.shape == (2, 3)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pinrec_jax.data import splits
-from pinrec_jax.evals import run
+from pinrec_jax.evals import retrieval
 
 JOIN = """
 import sys
@@ -55,7 +55,7 @@ EVALUATE = """
 import os, pathlib, pickle, sys
 from pinrec_jax import processes
 from pinrec_jax.data import splits
-from pinrec_jax.evals import run
+from pinrec_jax.evals import retrieval
 from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever
 
@@ -67,7 +67,9 @@ asked = retriever.of_dataset(config, model, params, world)
 cases = splits.cases(world, "test")
 with processes.together():
   found = [
-    run.retrieve(asked, cases, size=6, budget={}, nearest=near, quiet=True)
+    retrieval.retrieve(
+      asked, cases, size=6, budget={}, nearest=near, quiet=True
+    )
     for near in (3, 0)
   ]
 own = pathlib.Path(folder, os.environ["JAX_PROCESS_ID"])
@@ -162,7 +164,7 @@ def test_several_processes_evaluate_as_one(world, small, untrained, tmp_path):
   for code, _, errors in _ended(running):
     assert code == 0, errors[-3000:]
   for n, near in enumerate((3, 0)):
-    lists = run.retrieve(
+    lists = retrieval.retrieve(
       alone, cases, size=6, budget={}, nearest=near, quiet=True
     )
     for process in "01":

@@ -15,8 +15,7 @@ import work
 
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import schema, splits
-from pinrec_jax.evals import metrics
-from pinrec_jax.evals import run as evals_run
+from pinrec_jax.evals import metrics, retrieval
 from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.training import state as state_lib
@@ -39,7 +38,7 @@ def main() -> None:
   def turn() -> dict[str, float]:
     cases = splits.cases(dataset, "test")
     retriever = retriever_lib.of_dataset(config, model, params, dataset)
-    lists = evals_run.retrieve(
+    lists = retrieval.retrieve(
       retriever, cases, size=LONG, budget=retriever.budget(), quiet=True
     ).items
     targets = metrics.targets(cases)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pinrec_jax.data import catalogue, splits
-from pinrec_jax.evals import run
+from pinrec_jax.evals import retrieval, run
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.types import Number
 
@@ -96,7 +96,7 @@ def examples(
   if not retriever.config.model.conditioned:
     names, budgets = ("any outcome",), [{}]
   found = [
-    run.retrieve(retriever, chosen, size=size, budget=budget, quiet=True)
+    retrieval.retrieve(retriever, chosen, size=size, budget=budget, quiet=True)
     for budget in budgets
   ]
 

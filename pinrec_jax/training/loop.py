@@ -17,7 +17,7 @@ from pinrec_jax import sharding
 from pinrec_jax.data import catalogue, histories, pipeline, splits
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.evals import metrics as metrics_lib
-from pinrec_jax.evals import run as evals_run
+from pinrec_jax.evals import retrieval
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever as retriever_lib
@@ -93,7 +93,7 @@ def validate(
   retriever = retriever_lib.of_dataset(
     dataclasses.replace(config, index=exact), model, params, dataset
   )
-  lists = evals_run.retrieve(
+  lists = retrieval.retrieve(
     retriever, cases, size=10, budget=retriever.budget(), quiet=True
   )
   targets = metrics_lib.targets(cases)

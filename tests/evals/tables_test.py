@@ -4,7 +4,7 @@ import math
 import pytest
 
 from pinrec_jax.data import splits
-from pinrec_jax.evals import run, tables
+from pinrec_jax.evals import retrieval, tables
 
 MODELS = {"": "ours", "other_": "theirs"}
 
@@ -90,7 +90,9 @@ def test_examples_tell_what_was_retrieved(world, small, untrained, conditioned):
   last = " ".join(str(key) for key in world.items.ids[past[-3:]])
   assert f"engaged with {last} (last of {len(past)}); then with" in users[0]
   budget = {"save": 1.0} if conditioned else {}
-  found = run.retrieve(retriever, cases[:1], size=3, budget=budget, quiet=True)
+  found = retrieval.retrieve(
+    retriever, cases[:1], size=3, budget=budget, quiet=True
+  )
   ids = " ".join(str(key) for key in world.items.ids[found.items[0]])
   name = "save" if conditioned else "any outcome"
   assert f"  for {name}: {ids}" in text.splitlines()
