@@ -52,7 +52,12 @@ APART = {"model.head": "mlp"}  # states and items need not be alike
 # Outcomes in proportion to the training log.
 SHARES = {"decode.budget": ""}
 # Sixteen times ahead in equal ratios, from five minutes to eight days.
-AHEAD = tuple(round(300 * 2304 ** (n / 15)) for n in range(16))
+DAYS_AHEAD = tuple(round(300 * 2304 ** (n / 15)) for n in range(16))
+# Most of MovieLens' ratings follow within half a minute of the one before: at
+# once, and from five seconds to two days.
+AHEAD = {
+  "ml_1m": (0, *(round(5 * 34_560 ** (n / 14)) for n in range(15))),
+}
 
 
 def _unconditioned(name: str) -> suite_lib.Arm:
@@ -60,7 +65,8 @@ def _unconditioned(name: str) -> suite_lib.Arm:
   return Arm({**MODELS[name], "decode.budget": ""})
 
 
-def _oc_over_uc(outcomes: tuple[str, ...]) -> suite_lib.Row:
+def _oc_over_uc(log: str) -> suite_lib.Row:
+  outcomes = OUTCOMES[log]
   return Row(
     "Conditioned on outcomes, in proportion to the training log, a model "
     "retrieves more of all engagements (paper: +0.6 to +3.1 %). Unordered "
@@ -79,8 +85,8 @@ def _oc_over_uc(outcomes: tuple[str, ...]) -> suite_lib.Row:
   )
 
 
-def _conditioning(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  outcomes = outcomes[:SHOWN]
+def _conditioning(log: str) -> suite_lib.Row:
+  outcomes = OUTCOMES[log][:SHOWN]
   arms = {"UC": Arm(UC)}
   tests = []
   for asked in outcomes:
@@ -101,8 +107,8 @@ def _conditioning(outcomes: tuple[str, ...]) -> suite_lib.Row:
   )  # fmt: skip
 
 
-def _budget(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  one, *_, other = outcomes[:SHOWN]
+def _budget(log: str) -> suite_lib.Row:
+  one, *_, other = OUTCOMES[log][:SHOWN]
   arms = {
     f"{100 - share} % {one}": Arm(
       ask={
@@ -125,26 +131,29 @@ def _budget(outcomes: tuple[str, ...]) -> suite_lib.Row:
   )
 
 
-def _ahead() -> tuple[str, str, dict[str, suite_lib.Arm]]:
-  """Returns OC's arm, that of a vector for all of AHEAD, and those between."""
-  # A time ahead may mean another part of the history to each state.
+def _ahead(
+  ahead: tuple[int, ...],
+) -> tuple[str, str, dict[str, suite_lib.Arm]]:
+  """Returns OC's arm, that of a vector for every time, and those between."""
+  # A time ahead may mean another part of the history to each state. Nearer
+  # than the first edge is a range of its own.
+  edges = tuple(seconds for seconds in ahead if seconds)
   trained = {
-    **APART, "loss.objective": "multi_token", "model.offsets": AHEAD
+    **APART, "loss.objective": "multi_token", "model.offsets": edges
   }  # fmt: skip
   any_outcome = {"decode.budget": "unspecified:1"}
-  number = len(AHEAD)
+  number = len(ahead)
   one, every = f"OC, {number} steps of 1", f"MT, 1 steps of {number}"
   arms = {one: Arm(APART, {**any_outcome, "decode.steps": number})}
   for vectors in (1, 2, 4, 8, 16):
     ask = {**any_outcome, "decode.steps": number // vectors}
-    ask["decode.offsets"] = AHEAD[:: number // vectors]
+    ask["decode.offsets"] = ahead[:: number // vectors]
     arms[f"MT, {number // vectors} steps of {vectors}"] = Arm(trained, ask)
   return one, every, arms
 
 
-def _multi_token(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  del outcomes
-  one, every, arms = _ahead()
+def _multi_token(log: str) -> suite_lib.Row:
+  one, every, arms = _ahead(AHEAD.get(log, DAYS_AHEAD))
   return Row(
     "At equal vectors, several a step for several times ahead find more, and "
     "more different items, than one a step (paper: +16.0 % recall and +21.3 % "
@@ -158,8 +167,8 @@ def _multi_token(outcomes: tuple[str, ...]) -> suite_lib.Row:
   )
 
 
-def _steps(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  del outcomes
+def _steps(log: str) -> suite_lib.Row:
+  del log
   one = {"decode.budget": "unspecified:1"}
   arms = {
     f"{steps} steps": Arm(ask={**one, "decode.steps": steps})
@@ -174,8 +183,8 @@ def _steps(outcomes: tuple[str, ...]) -> suite_lib.Row:
   )
 
 
-def _hashed_ids(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  del outcomes
+def _hashed_ids(log: str) -> suite_lib.Row:
+  del log
   return Row(
     "Hashed IDs beside content find more than content alone (paper: +14.0 to "
     "+14.4 %). Without, every item has the same ID.",
@@ -185,8 +194,8 @@ def _hashed_ids(outcomes: tuple[str, ...]) -> suite_lib.Row:
   )
 
 
-def _negatives(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  del outcomes
+def _negatives(log: str) -> suite_lib.Row:
+  del log
   arms = {
     f"{n} in-batch": Arm({**DRAWN, "loss.in_batch": n})
     for n in (64, 96, 128, 768)
@@ -209,8 +218,8 @@ def _negatives(outcomes: tuple[str, ...]) -> suite_lib.Row:
   )
 
 
-def _logq(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  del outcomes
+def _logq(log: str) -> suite_lib.Row:
+  del log
   arms = {
     n: Arm({**DRAWN, "loss.logq": n}) for n in ("none", "classic", "corrected")
   }
@@ -226,8 +235,8 @@ def _logq(outcomes: tuple[str, ...]) -> suite_lib.Row:
   )
 
 
-def _scaling(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  del outcomes
+def _scaling(log: str) -> suite_lib.Row:
+  del log
   sizes = ((32, 1), (64, 2), (128, 2), (128, 4))
   arms = {
     f"width {width}, {layers} layers": Arm(
@@ -248,8 +257,8 @@ def _scaling(outcomes: tuple[str, ...]) -> suite_lib.Row:
   )  # fmt: skip
 
 
-def _family(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  del outcomes
+def _family(log: str) -> suite_lib.Row:
+  del log
   names = ("two_tower", "sasrec", "pinnerformer", "hstu", "uc")
   arms = {name: _unconditioned(name) for name in names}
   arms |= {"hstu_oc": Arm(MODELS["hstu_oc"]), "oc": Arm()}
@@ -268,8 +277,8 @@ def _family(outcomes: tuple[str, ...]) -> suite_lib.Row:
   )
 
 
-def _cold(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  del outcomes
+def _cold(log: str) -> suite_lib.Row:
+  del log
   arms = {"no": Arm(), "one id in ten": Arm({"model.id_dropout": 0.1})}
   return Row(
     "Hiding IDs in training lets content stand for items that training never "
@@ -280,8 +289,8 @@ def _cold(outcomes: tuple[str, ...]) -> suite_lib.Row:
   )
 
 
-def _impressions(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  del outcomes
+def _impressions(log: str) -> suite_lib.Row:
+  del log
   shown = {**DRAWN, "loss.impressions": 256, "loss.in_batch": 512}
   return Row(
     "Negatives that were shown in vain, at an equal number of negatives, find "
@@ -292,15 +301,15 @@ def _impressions(outcomes: tuple[str, ...]) -> suite_lib.Row:
   )
 
 
-def _recency(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  del outcomes
-  one, every, arms = _ahead()
+def _recency(log: str) -> suite_lib.Row:
+  ahead = AHEAD.get(log, DAYS_AHEAD)
+  one, every, arms = _ahead(ahead)
   arms |= {
     f"MT, {name} ahead": Arm(
       arms[every].train,
       {"decode.budget": "unspecified:1", "decode.offsets": (seconds,)},
     )
-    for name, seconds in (("5 minutes", AHEAD[0]), ("8 days", AHEAD[-1]))
+    for name, seconds in (("nearest", ahead[0]), ("farthest", ahead[-1]))
   }
   return Row(
     "Vectors for several times ahead answer to older interests too; one after "
@@ -311,13 +320,13 @@ def _recency(outcomes: tuple[str, ...]) -> suite_lib.Row:
     ("recency",),
     (
       Test(every, one, "recency", loss=True),
-      Test("MT, 8 days ahead", "MT, 5 minutes ahead", "recency", loss=True),
+      Test("MT, farthest ahead", "MT, nearest ahead", "recency", loss=True),
     ),
   )
 
 
-def _finetune(outcomes: tuple[str, ...]) -> suite_lib.Row:
-  del outcomes
+def _finetune(log: str) -> suite_lib.Row:
+  del log
   here = {"data.surface": "tab_1", "decode.surface": "tab_1"}
   further = {
     **here, "train.steps": 100, "train.warmup": 10, "train.learning_rate": 5e-4
@@ -382,5 +391,5 @@ def get_config(name: str = "mini") -> suite_lib.Suite:
   base.index.kind = "exact"
   fields = {**LOGS[log], "evals.cutoffs": (10, 100)}
   base = suite_lib.configured(base, fields, log)
-  rows = {n: ROWS[n](OUTCOMES[log]) for n in wanted}
+  rows = {n: ROWS[n](log) for n in wanted}
   return suite_lib.Suite(base, rows)
