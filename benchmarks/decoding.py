@@ -76,8 +76,8 @@ def asked(
   """Returns what there is to do, by name; each waits for its vectors."""
   tokens = _tokens(batch)
   bound = model.bind({"params": params})
-  vectors = bound.embed(table)[tokens.item]
-  read = vectors, jax.tree.map(jnp.asarray, tokens)
+  embedded = bound.embed(table)[tokens.item]
+  read = embedded, jax.tree.map(jnp.asarray, tokens)
   keys = jax.random.split(jax.random.key(1), batch)
   cases = {}
   for steps, vectors in (*SPLITS, READ, SERVED):

@@ -160,8 +160,8 @@ def _of_all(found: Sequence[_Found], users: Int[np.ndarray, "b"]) -> _Found:
   )
   batch, place = np.divmod(np.argsort(users), size)
   turn, process = np.divmod(batch, jax.process_count())
-  rows = (process * turns + turn) * size + place
-  return jax.tree.map(lambda column: column[rows], whole)
+  row = (process * turns + turn) * size + place
+  return jax.tree.map(lambda column: column[row], whole)
 
 
 def popularity(

@@ -7,24 +7,6 @@ import pytest
 from pinrec_jax.data import schema, splits
 from pinrec_jax.evals import retrieval, run
 
-BUDGET = {"click": 0.5, "save": 0.25, "like": 0.25}
-
-
-@pytest.fixture(scope="module")
-def cases(world):
-  return splits.cases(world, "test")
-
-
-def retrieve(retriever, cases, *, size=6, budget=BUDGET):
-  return retrieval.retrieve(
-    retriever,
-    cases,
-    size=size,
-    budget=budget,
-    nearest=run.UNORDERED_K,
-    quiet=True,
-  )
-
 
 @pytest.mark.parametrize(
   ("drop_seen", "recall"), [("nothing", 0.0291), ("engagements", 0.0310)]
@@ -80,7 +62,7 @@ def test_popularity_counts_dated_engagements_before_the_cut(world, cases):
 
 @pytest.mark.parametrize("drop_seen", ["nothing", "engagements", "exposures"])
 def test_lists_are_full_unique_and_unseen(
-  world, small, untrained, cases, drop_seen
+  world, small, untrained, cases, drop_seen, retrieve
 ):
   small.index.drop_seen = drop_seen
   seen = [case.past.seen(drop_seen) for case in cases]
@@ -95,17 +77,17 @@ def test_lists_are_full_unique_and_unseen(
     assert not set(row) & set(own)
 
 
-def test_lists_spend_the_budget(small, untrained, cases):
+def test_lists_spend_the_budget(small, untrained, cases, retrieve, shares):
   small.decode.merge_above = 1.0
   lists = retrieve(untrained(small), cases, size=8)
-  assert lists.vectors == len(BUDGET) * small.decode.steps
+  assert lists.vectors == len(shares) * small.decode.steps
   assert lists.kept == lists.vectors
-  for outcome, share in enumerate(BUDGET.values()):
+  for outcome, share in enumerate(shares.values()):
     spent = (lists.outcome == outcome).sum(-1)
     assert np.abs(spent - 8 * share).max() <= 1
 
 
-def test_batch_size_changes_nothing(small, untrained, cases):
+def test_batch_size_changes_nothing(small, untrained, cases, retrieve):
   few, many = copy.deepcopy(small), small
   few.evals.batch = 5
   one, other = (retrieve(untrained(c), cases[:12]) for c in (few, many))
@@ -114,7 +96,9 @@ def test_batch_size_changes_nothing(small, untrained, cases):
   assert one.kept == other.kept
 
 
-def test_nothing_of_the_period_evaluated_is_read(small, untrained, cases):
+def test_nothing_of_the_period_evaluated_is_read(
+  small, untrained, cases, retrieve
+):
   emptied = [
     dataclasses.replace(case, targets=case.targets.where(slice(0)))
     for case in cases
@@ -125,7 +109,7 @@ def test_nothing_of_the_period_evaluated_is_read(small, untrained, cases):
   )
 
 
-def test_inputs_decide_what_is_read(small, untrained, cases):
+def test_inputs_decide_what_is_read(small, untrained, cases, retrieve):
   more = copy.deepcopy(small)
   more.data.inputs = "exposures"
   one, other = (retrieve(untrained(c), cases).items for c in (small, more))
@@ -133,7 +117,7 @@ def test_inputs_decide_what_is_read(small, untrained, cases):
 
 
 def test_lists_are_the_same_in_rows_as_long_as_histories(
-  small, untrained, cases
+  small, untrained, cases, retrieve
 ):
   small.data.length, small.decode.steps = 32, 2
   small.evals.batch = len(cases)

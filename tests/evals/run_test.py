@@ -4,29 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from pinrec_jax.data import histories, schema, splits
-from pinrec_jax.evals import metrics, retrieval, run
-
-BUDGET = {"click": 0.5, "save": 0.25, "like": 0.25}
+from pinrec_jax.data import histories, schema
+from pinrec_jax.evals import metrics, run
 
 
-@pytest.fixture(scope="module")
-def cases(world):
-  return splits.cases(world, "test")
-
-
-def retrieve(retriever, cases, *, size=6, budget=BUDGET):
-  return retrieval.retrieve(
-    retriever,
-    cases,
-    size=size,
-    budget=budget,
-    nearest=run.UNORDERED_K,
-    quiet=True,
-  )
-
-
-def test_report_is_of_what_was_retrieved(small, untrained, cases):
+def test_report_is_of_what_was_retrieved(small, untrained, cases, retrieve):
   targets = metrics.targets(cases)
   retriever = untrained(small)
   some = np.arange(len(retriever.features.item_type)) % 2 == 0
@@ -88,7 +70,7 @@ def _recency(retriever, cases):
 
 
 def test_told_its_targets_time_a_list_is_what_asking_for_it_gives(
-  small, untrained, cases
+  small, untrained, cases, retrieve
 ):
   some, lists = cases[:10], []
   targets = metrics.targets(some)
@@ -133,12 +115,14 @@ def test_index_is_measured_against_the_exact_one(
   assert run.index_recall(broken, cases) < 0.5
 
 
-def test_sweep_turns_from_one_outcome_to_the_next(small, untrained, cases):
+def test_sweep_turns_from_one_outcome_to_the_next(
+  small, untrained, cases, retrieve, shares
+):
   targets = metrics.targets(cases)
   small.decode.steps = 1
   retriever = untrained(small)
   rows = run.sweep(retriever, cases, points=3)
-  budgets = [[row[f"budget/{name}"] for name in BUDGET] for row in rows]
+  budgets = [[row[f"budget/{name}"] for name in shares] for row in rows]
   assert budgets == [
     [1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1],
   ]  # fmt: skip
