@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped, UInt8, UInt32
+from jaxtyping import Bool, Int, Integer, Shaped, UInt8, UInt32
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
@@ -48,8 +48,8 @@ class Batch(NamedTuple):
 
 
 def gaps(
-  later: Int[np.ndarray, "l"], earlier: Int[np.ndarray, "l"]
-) -> Int[np.ndarray, "l"]:
+  later: Int[np.ndarray, "*b"], earlier: Int[np.ndarray, "*b"]
+) -> Int[np.ndarray, "*b"]:
   """Returns the seconds between times; -1 where one of the two is unknown."""
   known = (later != schema.UNKNOWN_TIME) & (earlier != schema.UNKNOWN_TIME)
   gap = np.minimum(later - earlier, np.iinfo(np.int32).max)
@@ -167,22 +167,38 @@ def serving(histories: list[schema.Events], length: int) -> Tokens:
   Raises:
     ValueError: if a history does not fit.
   """
-  rows = []
-  for place, events in enumerate(histories):
+  for number, events in enumerate(histories):
     if len(events) >= length:
       raise ValueError(
-        f"history {place} has {len(events)} events, more than the "
+        f"history {number} has {len(events)} events, more than the "
         f"{length - 1} that fit; pass the latest {length - 1}, or set "
         "decode.truncate"
       )
-    rows.append(tokens(events))
-  padded = Tokens(
-    *(np.zeros((len(rows), length, *c.shape[1:]), c.dtype) for c in rows[0])
+  sizes = np.array([1 + len(events) for events in histories], np.int32)
+  # Padding is before 0.
+  place = np.arange(length, dtype=np.int32) - (length - sizes)[:, None]
+  there = place >= 0
+
+  def of_events(
+    name: str, dtype: type[np.integer]
+  ) -> Integer[np.ndarray, "b l ..."]:
+    own = np.concatenate([getattr(events, name) for events in histories])
+    column = np.zeros((*place.shape, *own.shape[1:]), dtype)
+    column[place > 0] = own
+    return column
+
+  time = of_events("time", np.int64)
+  before = np.pad(time, [(0, 0), (1, 0)])[:, :-1]
+  return Tokens(
+    item=of_events("item", np.int32),
+    actions=of_events("actions", np.uint8),
+    surface=of_events("surface", np.int32),
+    time=time.astype(np.uint32),
+    gap=np.where(there, gaps(time, before), 0),
+    position=np.where(there, place, 0),
+    after=np.where(there, np.arange(length, dtype=np.int32)[::-1], 0),
+    segment=there.astype(np.int32),
   )
-  for place, row in enumerate(rows):
-    for column, own in zip(padded, row, strict=True):
-      column[place, length - len(own) :] = own
-  return padded
 
 
 def latest(events: schema.Events, length: int) -> schema.Events:

@@ -49,13 +49,16 @@ def merge(
     seen = jnp.sort(seen)
     found = jnp.minimum(jnp.searchsorted(seen, item), len(seen) - 1)
     free = (item >= 0) & (seen[found] != item) & (share > 0)[:, None]
-    # A list takes at most `size` from a vector.
+    # A list takes at most `size` from a vector: its first free neighbours.
     fetched = item.shape[-1]
-    rank = jnp.where(free, -jnp.arange(fetched), -fetched)
-    _, nearest = jax.lax.top_k(rank, min(size, fetched))
-    item, score, free = (
-      jnp.take_along_axis(column, nearest, -1) for column in (item, score, free)
+    wanted = 1 + jnp.arange(min(size, fetched))
+    counted = jnp.cumsum(free, -1)
+    nearest = jax.vmap(jnp.searchsorted, (0, None))(counted, wanted)
+    nearest = jnp.minimum(nearest, fetched - 1)
+    item, score = (
+      jnp.take_along_axis(column, nearest, -1) for column in (item, score)
     )
+    free = wanted <= counted[:, -1:]
 
     def place(
       carry: tuple[Bool[Array, "q k"], Float[Array, "q"]], rank: Int[Array, ""]
