@@ -24,7 +24,7 @@ class Cache:
   layers: tuple[KVCache, ...]
   segment: Int[Array, "b s"]  # 0 where nothing is to be attended
   time: UInt32[Array, "b s"]  # unix seconds, or UNKNOWN_TIME
-  length: Int[Array, ""]  # slots written so far
+  length: Int[Array, ""] | int  # slots written so far
 
 
 @struct.dataclass
@@ -56,7 +56,7 @@ def empty_cache(
     layers=(KVCache(zeros, zeros),) * layers,
     segment=jnp.zeros((batch, slots), jnp.int32),
     time=jnp.zeros((batch, slots), jnp.uint32),
-    length=jnp.zeros((), jnp.int32),
+    length=0,
   )
 
 

@@ -1,10 +1,11 @@
 """Softmax attention that holds few logits, forth and back."""
 
+import itertools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from pinrec_jax import grouped
 from pinrec_jax.model import attention
@@ -32,20 +33,22 @@ def read(
 
   As `jax.nn.dot_product_attention`, with a gradient that keeps one number a
   position and head and computes the logits again (arXiv 2205.14135), for some
-  rows at a time. Where rows hold their own positions alone, a span of them
-  leaves out the slots that come after it.
+  rows at a time. Where it is known how many slots were filled before, a span of
+  positions leaves out those that come after it.
   """
   scale = query.shape[-1] ** -0.5
   spans = _spans(query.shape[1], key.shape[1], view.start)
   return _read(query * scale, key, value, view.mask, spans)
 
 
-def _spans(length: int, slots: int, start: Any) -> tuple[Span, ...]:
-  if length != slots or not isinstance(start, int):  # a cache was there before
+def _spans(
+  length: int, slots: int, start: Int[Array, ""] | int
+) -> tuple[Span, ...]:
+  if not isinstance(start, int):  # told when it runs
     return (Span(0, length, slots),)
   count = min(SPANS, -(-length // SPAN))
   edges = [length * n // count for n in range(count + 1)]
-  return tuple(Span(edges[n], edges[n + 1], edges[n + 1]) for n in range(count))
+  return tuple(Span(n, m, start + m) for n, m in itertools.pairwise(edges))
 
 
 def _value(

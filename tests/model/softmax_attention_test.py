@@ -55,22 +55,28 @@ def test_value_and_gradient_are_those_of_plain_attention(
 
 
 def test_a_span_leaves_out_what_comes_after_it():
-  """Two spans cost less than one; with slots before, there is one."""
-  assert softmax_attention._spans(200, 200, 0) == (
-    (0, 100, 100),
-    (100, 200, 200),
-  )
-  assert softmax_attention._spans(2, 200, 0) == ((0, 2, 200),)
-  assert softmax_attention._spans(200, 200, jnp.zeros((), int)) == (
-    (0, 200, 200),
-  )
+  """Two spans cost less than one; slots not yet filled cost nothing."""
+  spans = softmax_attention._spans
+  two = ((0, 100, 100), (100, 200, 200))
+  assert spans(200, 200, 0) == two
+  assert spans(200, 215, 0) == two
+  assert spans(2, 200, 5) == ((0, 2, 7),)
+  assert spans(200, 200, jnp.zeros((), int)) == ((0, 200, 200),)
 
 
-def test_later_positions_of_a_longer_past_read_all_of_it():
-  case, view = _case(3, 150), _view(3, 150, start=147)
-  np.testing.assert_allclose(
-    softmax_attention.read(*case, view), _reference(*case, view), atol=1e-5
+@pytest.mark.parametrize(("length", "start"), [(3, 147), (140, 0), (130, 20)])
+def test_positions_of_a_longer_past_read_all_before_them(length, start):
+  """Known or not when it is compiled; slots to come hold anything."""
+  case, view = _case(length, 160), _view(length, start + length, start=start)
+  later = [(0, 0)] * 3 + [(0, 160 - start - length)]
+  view = view.replace(
+    mask=jnp.pad(view.mask, later), past_time=np.zeros((6, 160), np.uint32)
   )
+  unknown = view.replace(start=jnp.array(start))
+  for told in (view, unknown):
+    np.testing.assert_allclose(
+      softmax_attention.read(*case, told), _reference(*case, view), atol=1e-5
+    )
 
 
 def test_a_gradient_keeps_no_logits():
