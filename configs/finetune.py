@@ -15,7 +15,7 @@ on that surface by itself:
 
 A minute and a half on two CPU cores, the twin's second stage included. Expect
 recall@10 of about .038, below the .043 of the first stage: on so small a log
-the second stage does not pay. The README says more.
+the second stage does not pay. docs/results.md says more.
 """
 
 from pinrec_jax import config as config_lib

@@ -1,6 +1,7 @@
 """What the documentation names exists, and what it reckons is so."""
 
 import copy
+import json
 import os
 import pathlib
 import re
@@ -16,13 +17,13 @@ from ml_collections import config_flags
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import main, rules
-from pinrec_jax.claims import suite
+from pinrec_jax.claims import overview, suite
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import state as state_lib
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
 TOOLS = ("echo", "export", "git", "source", "tr")
 FOLDERS = (
   "benchmarks", "configs", "docs", "launch", "pinrec_jax", "results", "tests",
@@ -32,7 +33,9 @@ BREAKS = ";&|()<>\n"
 pytestmark = pytest.mark.filterwarnings(
   "ignore:the load_module:DeprecationWarning"
 )
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+every_page = pytest.mark.parametrize(
+  "page", PAGES, ids=lambda p: str(p.relative_to(ROOT))
+)
 
 
 def _fences(page, language):
@@ -171,6 +174,22 @@ def test_what_is_named_exists(page):
     part = config_lib.Config()
     for field in name.rstrip(".").split("."):
       part = getattr(part, field)
+
+
+def test_the_table_of_claims_is_that_of_the_stored_results():
+  """Draw it anew by the command that stands below it."""
+  page = (ROOT / "README.md").read_text()
+  (command,) = (
+    words
+    for script in _fences(ROOT / "README.md", "bash")
+    for words in _commands(script)
+    if "pinrec_jax.claims.report" in words
+  )
+  reports = [ROOT / name for name in command if name.endswith(".json")]
+  table = overview.table([json.loads(path.read_text()) for path in reports])
+  assert len(table) > 2
+  assert "\n".join(table) in page
+  assert "\n".join(table) in (ROOT / "docs/claims/README.md").read_text()
 
 
 def test_the_table_of_fields_is_current():

@@ -1,8 +1,9 @@
 """What a suite found, in words, in numbers and as plots.
 
-  python -m pinrec_jax.claims.report results/claims_mini.json docs/claims
+  python -m pinrec_jax.claims.report results/claims_*.json docs/claims
 
-draws the table and the plots of a stored report.json anew.
+draws the tables and the plots of stored reports anew, and README.md, where all
+of them stand side by side.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from typing import Any
 
 import jax
 
+from pinrec_jax.claims import overview
 from pinrec_jax.claims import suite as suite_lib
 from pinrec_jax.claims import verdict as verdict_lib
 from pinrec_jax.evals import plots
@@ -152,20 +154,31 @@ def _sentence(found: Mapping[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-  """Draws a stored report anew; ends with a message where it is none."""
-  if len(arguments) != 2:
-    sys.exit("error: give a report.json and the folder to draw it in")
-  report, folder = map(pathlib.Path, arguments)
+  """Draws stored reports anew; ends with a message where one is none."""
+  if len(arguments) < 2:
+    sys.exit("error: give one report.json or more, and the folder to draw in")
+  *reports, folder = map(pathlib.Path, arguments)
+  told = [_stored(report) for report in reports]
+  folder.mkdir(parents=True, exist_ok=True)
+  for report, one in zip(reports, told, strict=True):
+    show(one, folder / f"{report.stem}.md")
+  text = ["# Claims", "", *overview.table(told), "", overview.LEGEND, ""]
+  text += [
+    f"* [{one['log']}]({report.stem}.md)"
+    for report, one in zip(reports, told, strict=True)
+  ]
+  (folder / "README.md").write_text("\n".join(text) + "\n")
+
+
+def _stored(report: pathlib.Path) -> dict[str, Any]:
   try:
     told = json.loads(report.read_text())
-    rows = dict(told["rows"])
+    return {**told, "log": told["log"], "rows": dict(told["rows"])}
   except (OSError, ValueError, KeyError, TypeError) as error:
     sys.exit(
       f"error: {report} is no stored report ({type(error).__name__}: {error}); "
       "give the report.json that --mode=reproduce wrote"
     )
-  folder.mkdir(parents=True, exist_ok=True)
-  show({**told, "rows": rows}, folder / f"{report.stem}.md")
 
 
 if __name__ == "__main__":
