@@ -39,7 +39,7 @@ def main() -> None:
   options = parser.parse_args()
   retriever = loaded(options.workdir, options.steps)
   requests = histories(retriever)
-  warm_up(retriever, requests, options.most)
+  retriever.warm_up(options.most)
   random, found = np.random.default_rng(0), {}
   for rate in map(float, options.rate.split(",")):
     arrivals = np.cumsum(
@@ -87,16 +87,6 @@ def histories(retriever: pinrec_jax.Retriever) -> list[Request]:
     ]
     made.append({"user": f"user{user}", "events": events})
   return made
-
-
-def warm_up(
-  retriever: pinrec_jax.Retriever, requests: Sequence[Request], most: int
-) -> None:
-  """Answers batches of every size that is compiled, of every length."""
-  sizes = [1 << n for n in range((most - 1).bit_length() + 1)]
-  for size in sizes:
-    for request in requests[:LENGTHS]:
-      answer(retriever, [request] * min(size, most))
 
 
 def answer(

@@ -8,7 +8,7 @@ The package is built in floors; an import points only downwards:
 
   9 main · 8 api · 7 modes, claims · 6 training · 5 evals · 4 serve, doctor ·
   3 losses, decode, index · 2 model · 1 data ·
-  0 config, rules, sharding, grouped, this file
+  0 config, rules, sharding, grouped, compiled, this file
 
 Notation, the paper's symbol on the left:
 

@@ -23,7 +23,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pinrec_jax import config_json, modes, rules
+from pinrec_jax import compiled, config_json, modes, rules
 from pinrec_jax.config import Config as Config
 from pinrec_jax.data import catalogue
 from pinrec_jax.serve import artifact, requests
@@ -136,6 +136,7 @@ class Retriever:
     if config is None:
       config = config_json.load(folder / "config.json")
     rules.validate(config)
+    compiled.keep(config.train.compiled)
     trained = loop.best(config, known, workdir)
     if trained.step != step:
       raise ValueError(
@@ -156,6 +157,37 @@ class Retriever:
   def surfaces(self) -> tuple[str, ...]:
     """The surfaces that an event may name."""
     return tuple(self.known.vocabulary.surfaces)
+
+  def warm_up(
+    self,
+    most: int = 1,
+    *,
+    budget: str | Mapping[str, float] | None = None,
+    candidates: int | None = None,
+  ) -> None:
+    """Compiles for batches of up to `most` requests, before there are any.
+
+    Batches are rounded up to powers of two and what is left out of lists to
+    multiples, so these are few; each is tried on made-up histories. A server
+    that starts again finds its programs in `train.compiled`.
+
+    Args:
+      most: requests in a batch.
+      budget: as of the requests to come, for its number of outcomes.
+      candidates: likewise.
+    """
+    serving = self.serving
+    size = candidates or serving.config.decode.candidates
+    longest = min(serving.longest - 1, len(serving.catalogue) - size)
+    known = self.known.items.ids[serving.catalogue[: max(longest, 1)]].tolist()
+    action = self.known.vocabulary.actions[0]
+    events = [{"item": item, "actions": [action]} for item in known]
+    for length in range(1, len(events) + 1, retriever_lib.LEFT_OUT):
+      request = {"user": "warm-up", "events": events[:length]}
+      for power in range((most - 1).bit_length() + 1):
+        batch = [request] * (1 << power)
+        for _ in self.retrieve(batch, budget=budget, candidates=candidates):
+          pass
 
   def retrieve(
     self,

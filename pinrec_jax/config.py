@@ -172,6 +172,9 @@ class Model:
   # What of a block is kept for the backward pass: all; the "products" of
   # matrices; or its "inputs" alone. Less memory, more time, the same result.
   keep: str = _one_of("all", "products", "inputs")
+  # One block is compiled for all layers, whose parameters lie in one array: a
+  # deep backbone compiles as soon as a shallow one.
+  stacked: bool = False
   # Of activations; "bfloat16" on accelerators.
   dtype: str = _one_of("float32", "bfloat16")
 
@@ -239,6 +242,9 @@ class Train:
   # batch; what devices are left share the batch alone.
   fsdp_axis: int = _above(0, 1)
   join_seconds: int = _above(0, 600)  # until all processes must be there
+  # Folder of programs that were compiled before and need not be again; empty:
+  # none, or JAX_COMPILATION_CACHE_DIR.
+  compiled: str = "~/.cache/pinrec_jax/compiled"
   eval_every: int = _above(0, 200)  # steps between validations and checkpoints
   eval_users: int = _least(0, 2000)  # users in a validation; 0: all
   log_every: int = _above(0, 20)  # steps between lines of metrics.jsonl

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from pinrec_jax import compiled, config_json, processes, rules, sharding
 from pinrec_jax import config as config_lib
-from pinrec_jax import config_json, processes, rules, sharding
 from pinrec_jax import doctor as doctor_lib
 from pinrec_jax.data import checks, profile, splits
 from pinrec_jax.data import dataset as dataset_lib
@@ -38,6 +38,7 @@ def run(
   if mode != "doctor":  # which says so itself, among the rest
     processes.join(config.train.join_seconds)
     sharding.require(config.train.device)
+    compiled.keep(config.train.compiled)
   report = MODES[mode](config, workdir)
   if _first():
     workdir.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ RULES = (
   (r"mlp_out/kernel", (MODEL, FSDP)),
   (r"/kernel$", (FSDP, None)),
 )
+STACK = r"backbone/blocks/"  # arrays of all layers, each device holds each
 
 
 def require(kind: str) -> None:
@@ -94,6 +95,8 @@ def of_tree(mesh: Mesh, tree: Any) -> Any:
   def of(path: tuple, leaf: Any) -> NamedSharding:
     name = jax.tree_util.keystr(path, simple=True, separator="/")
     axes = next((axes for rule, axes in RULES if re.search(rule, name)), ())
+    if re.search(STACK, name):
+      axes = (None, *axes)
     parts = []
     for size, axis in zip(leaf.shape, axes, strict=False):
       ways = _size(mesh, axis or ())

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import jax
 import pytest
 
 import pinrec_jax
@@ -71,6 +72,26 @@ def test_a_run_answers_as_the_command_line_does(run):
   lines = [json.dumps(request), " \n", json.dumps(request)]
   two = list(retriever.retrieve(lines, budget="save:1", candidates=3))
   assert [answer["candidates"] for answer in two] == [one["candidates"][:3]] * 2
+
+
+def test_once_warm_nothing_is_compiled(run, caplog):
+  """For batches and histories of any size that was asked for, and no other."""
+  _, workdir = run
+  retriever = pinrec_jax.Retriever.load(workdir)
+  known = retriever.known.items.ids[retriever.serving.catalogue].tolist()
+
+  def compiled_for(users, events):
+    caplog.clear()
+    request = {"user": "u", "events": [{"item": n} for n in known[:events]]}
+    with jax.log_compiles():
+      found = list(retriever.retrieve([request] * users, candidates=7))
+    assert len(found) == users
+    return [line for line in caplog.messages if line.startswith("Compiling")]
+
+  retriever.warm_up(4, candidates=7)
+  for users in (1, 3, 4):
+    assert not any(compiled_for(users, events) for events in (1, 9, 15))
+  assert compiled_for(5, 1)
 
 
 def test_a_bad_request_is_named(run):

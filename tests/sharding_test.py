@@ -11,9 +11,9 @@ from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
 
-def _config() -> config_lib.Config:
+def _config(**model) -> config_lib.Config:
   config = config_lib.Config(
-    model=config_lib.Model(width=16, heads=2, dim=8, rows=64),
+    model=config_lib.Model(width=16, heads=2, dim=8, rows=64, **model),
     loss=config_lib.Loss(in_batch=32, uniform=16),
   )
   config.data.length = 8
@@ -21,8 +21,8 @@ def _config() -> config_lib.Config:
   return config
 
 
-def _losses(world, mesh, steps=4, parts=1):
-  config = _config()
+def _losses(world, mesh, steps=4, parts=1, **model):
+  config = _config(**model)
   rows, corpus = examples.packed(config, world)
   data = pipeline.batches(rows, batch=8, seed=0)
   model = pinrec.of_config(config, world.vocabulary)
@@ -80,6 +80,16 @@ def test_row_by_row_the_loss_is_the_same(
   many, _ = _losses(world, sharding.device_mesh(model, fsdp))
   jax.clear_caches()
   np.testing.assert_allclose(many, one_device, atol=1e-5, rtol=0)
+
+
+def test_stacked_layers_are_split_as_layers_apart(world):
+  one = sharding.device_mesh(devices=jax.devices()[:1])
+  alone, _ = _losses(world, one, stacked=True)
+  many, state = _losses(world, sharding.device_mesh(2, 2), stacked=True)
+  np.testing.assert_allclose(many, alone, atol=1e-5, rtol=0)
+  kernel = state.params["backbone"]["blocks"]["mlp_in"]["kernel"]
+  assert kernel.shape == (2, 16, 64)
+  assert kernel.addressable_shards[0].data.shape == (2, 8, 32)
 
 
 def test_parts_of_a_batch_are_the_same_on_every_mesh(world, one_device):

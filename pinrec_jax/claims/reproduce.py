@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
+from pinrec_jax import compiled, config_json, processes, sharding
 from pinrec_jax import config as config_lib
-from pinrec_jax import config_json, processes, sharding
 from pinrec_jax.claims import report as report_lib
 from pinrec_jax.claims import suite as suite_lib
 from pinrec_jax.data import dataset as dataset_lib
@@ -38,6 +38,7 @@ def reproduce(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
   known = suite_lib.trainings(suite)
   processes.join(suite.base.train.join_seconds)
   sharding.require(suite.base.train.device)
+  compiled.keep(suite.base.train.compiled)
   workdir.mkdir(parents=True, exist_ok=True)
   datasets = _Datasets()
   clock, found = _Clock(suite, workdir, known), {}

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -17,6 +19,7 @@ BLOCKS = {
   "hstu": hstu.Block,
   "pooled": pooled.Block,
 }
+STACK = "blocks"  # the parameters of all, one array for all layers
 # What of a block is kept for the backward pass; the rest is computed again.
 KEPT = {
   "products": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
@@ -38,6 +41,7 @@ class Backbone(nn.Module):
   positions: int  # slots a history can have
   dtype: DTypeLike
   keep: str = "all"  # of "all" or KEPT
+  stacked: bool = False  # the blocks' parameters are arrays [layers ...]
 
   @nn.compact
   def __call__(
@@ -59,25 +63,65 @@ class Backbone(nn.Module):
       last: only the last position's state is wanted; the last block then
         computes no other, but for its keys and values.
     """
+    pasts = cache.layers if cache is not None else (None,) * self.layers
+    view, cache = attention.look_back(tokens.segment, tokens.time, cache)
+    x = dropout.Dropout(self.dropout, train)(x)
+    if self.stacked and cache is None and not last:
+      x, layers = self._looped(x, view, train), []
+    else:
+      x, layers = self._in_turn(x, view, pasts, train, last)
+    x = nn.LayerNorm(dtype=self.dtype, name="norm")(x)
+    if cache is not None:
+      cache = dataclasses.replace(cache, layers=tuple(layers))
+    return x, cache
+
+  def _looped(
+    self, x: Float[Array, "b l w"], view: attention.View, train: bool
+  ) -> Float[Array, "b l w"]:
+    """Reads through one block compiled for all layers."""
+
+    def read(block: nn.Module, x: Float[Array, "b l w"], _: None):
+      return block(x, view, None, train)
+
+    through = nn.scan(
+      read,
+      variable_axes={"params": 0},
+      split_rngs={"params": True, "dropout": True},
+      length=self.layers,
+    )
+    return through(self._block(name=STACK), x, None)[0]
+
+  def _in_turn(
+    self,
+    x: Float[Array, "b l w"],
+    view: attention.View,
+    pasts: Sequence[attention.KVCache | None],
+    train: bool,
+    last: bool,
+  ) -> tuple[Float[Array, "b _ w"], list[attention.KVCache | None]]:
+    """Reads through each layer's own block, which extends its own cache.
+
+    A loop would write the caches of all layers anew for every position.
+    """
+    layers = []
+    for n, past in enumerate(pasts):
+      ends = last and n == self.layers - 1
+      if self.stacked:
+        params = self.get_variable("params", STACK)
+        params = jax.tree.map(operator.itemgetter(n), params)
+        block = self._block(last=ends, parent=None).bind({"params": params})
+      else:
+        block = self._block(last=ends, name=f"block_{n}")
+      x, past = block(x, view, past, train)
+      layers.append(past)
+    return x, layers
+
+  def _block(self, **own: Any) -> nn.Module:
     block: Callable[..., nn.Module] = BLOCKS[self.kind]
     if self.keep != "all":  # `train`, the fourth argument, is no array
       block = nn.remat(block, policy=KEPT[self.keep], static_argnums=(4,))
     if self.kind == "hstu":
       block = functools.partial(block, positions=self.positions)
-    pasts = cache.layers if cache is not None else (None,) * self.layers
-    view, cache = attention.look_back(tokens.segment, tokens.time, cache)
-    x = dropout.Dropout(self.dropout, train)(x)
-    layers = []
-    for n, past in enumerate(pasts):
-      x, past = block(
-        heads=self.heads,
-        dropout=self.dropout,
-        dtype=self.dtype,
-        last=last and n == self.layers - 1,
-        name=f"block_{n}",
-      )(x, view, past, train)
-      layers.append(past)
-    x = nn.LayerNorm(dtype=self.dtype, name="norm")(x)
-    if cache is not None:
-      cache = dataclasses.replace(cache, layers=tuple(layers))
-    return x, cache
+    return block(
+      heads=self.heads, dropout=self.dropout, dtype=self.dtype, **own
+    )

@@ -57,6 +57,7 @@ class PinRec(nn.Module):
       self.positions,
       dtype,
       config.keep,
+      config.stacked,
     )
     self.head = head.OutcomeHead(
       config.dim,

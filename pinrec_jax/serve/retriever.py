@@ -20,6 +20,9 @@ from pinrec_jax.model import pinrec
 from pinrec_jax.types import AnyArray, Params
 
 AT_ONCE = 8192  # items embedded, for memory
+# What is left out of lists is rounded up to a multiple, so that few sizes are
+# ever compiled.
+LEFT_OUT = 64
 
 
 @runtime_checkable
@@ -215,7 +218,9 @@ class Retriever:
       ValueError: if the catalogue, less what a user has seen, is too small.
     """
     places = [np.unique(self.place_of[rows]) for rows in seen]
-    hidden = np.full((len(seen), 8 + max(map(len, places), default=0)), -1)
+    most = max([1, *map(len, places)])
+    width = -(-most // LEFT_OUT) * LEFT_OUT
+    hidden = np.full((len(seen), width), -1, np.int32)
     for user, own in enumerate(places):
       hidden[user, : len(own)] = own
     widest = int((hidden >= 0).sum(-1).max(initial=0))
@@ -225,15 +230,8 @@ class Retriever:
         f"{len(self.catalogue)} items, {widest} of them seen; ask for at most "
         f"{len(self.catalogue) - widest}"
       )
-    # Rounded up, so that few sizes are ever compiled.
-    hidden = np.pad(
-      hidden, [(0, 0), (0, -hidden.shape[1] % 64)], constant_values=-1
-    )
-    k = min(size + -(-widest // 64) * 64, len(self.catalogue))
-    rows, scores = self.search(vectors, k)
-    merged = merge.merge(
-      rows, scores, vectors.share, hidden.astype(np.int32), size=size
-    )
+    rows, scores = self.search(vectors, min(size + width, len(self.catalogue)))
+    merged = merge.merge(rows, scores, vectors.share, hidden, size=size)
     item, query, score = (np.asarray(column) for column in merged)
     return Candidates(
       self.catalogue[item],

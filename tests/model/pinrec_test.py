@@ -319,3 +319,66 @@ def test_positions_are_counted_from_the_start_or_the_end(world, positions):
     first = 0 if positions == "start" else LENGTH - size
     assert slope_of(row, -1) == set(range(first, first + size))
     assert slope_of(row, LENGTH - size) == {first}
+
+
+@pytest.mark.parametrize(
+  "parts",
+  [*({"backbone": n} for n in config_lib.BACKBONES), {"keep": "inputs"}],
+  ids=str,
+  indirect=True,
+)
+def test_stacked_layers_are_those_apart(parts):
+  """The loop of training, and layer by layer where a cache is read."""
+  apart, params, features, tokens = parts
+  stacked = apart.clone(config=dataclasses.replace(apart.config, stacked=True))
+  shapes = jax.eval_shape(stacked.init, jax.random.key(0), features, tokens)
+  blocks = [params["params"]["backbone"].pop(f"block_{n}") for n in range(2)]
+  both = jax.tree.map(lambda *each: jnp.stack(each), *blocks)
+  own = jax.tree.map(lambda x: x, params)
+  own["params"]["backbone"]["blocks"] = both
+  assert jax.tree.map(jnp.shape, own) == jax.tree.map(jnp.shape, shapes)
+  for n, block in enumerate(blocks):
+    params["params"]["backbone"][f"block_{n}"] = block
+
+  def slope_of(model, params):
+    vectors = model.apply(params, features.take(tokens.item), method="embed")
+
+    @jax.jit
+    @jax.value_and_grad
+    def slope_of(vectors):
+      states, _ = model.apply(params, vectors, tokens, method="states")
+      return jnp.sum(states**3)
+
+    return slope_of(vectors)
+
+  config = apart.config
+  cache = attention.empty_cache(
+    4, LENGTH, config.layers, config.heads, config.width, jnp.dtype("float32")
+  )
+  for found in (
+    slope_of,
+    lambda *model: _states(*model, features, tokens, last=True),
+    lambda *model: _states(*model, features, tokens, cache=cache),
+  ):
+    same = jax.tree.leaves(found(stacked, own))
+    leaves = jax.tree.leaves(found(apart, params))
+    for one, other in zip(same, leaves, strict=True):
+      np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_stack_compiles_one_block(world):
+  """Its layers are drawn apart, and its program grows with none of them."""
+  sizes = []
+  for layers in (2, 6):
+    model = pinrec.of_config(
+      _config(layers=layers, stacked=True), world.vocabulary
+    )
+    features, tokens = items.features(world.items, 2, 64), _tokens(world, 2)
+    params = model.init(jax.random.key(0), features, tokens)
+    first, second, *_ = params["params"]["backbone"]["blocks"]["mlp_in"][
+      "kernel"
+    ]
+    assert not np.array_equal(first, second)
+    lowered = jax.jit(model.apply).lower(params, features, tokens)
+    sizes.append(lowered.as_text().count("dot_general"))
+  assert sizes[0] == sizes[1]
