@@ -9,7 +9,7 @@ the checkpoint is chosen and which is never trained on; all 12,101 products are
 candidates, those a user reviewed are left out.
 
 A full softmax, 51 epochs, 25 minutes on one CPU core. Expect recall@10 of
-about .092 and ndcg@10 of .056; results/beauty.json has the rest.
+about .093 and ndcg@10 of .056; results/beauty.json has the rest.
 """
 
 from pinrec_jax import config as config_lib
