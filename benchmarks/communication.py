@@ -88,7 +88,9 @@ def compiled() -> list[dict[str, Any]]:
   for tables in ("adam", "adagrad"):
     for scaling, rows in (("weak", count * batch), ("strong", batch)):
       sizes = dataclasses.replace(SIZES, batch=rows, tables=tables)
-      step = growth.Step.of(sizes, sharding.device_mesh())
+      step = growth.Step.of(
+        growth.configured(sizes), sizes.items, sharding.device_mesh()
+      )
       program = step.compiled()
       costs: Any = program.cost_analysis()
       moved = communicated(program.as_text() or "")

@@ -81,7 +81,7 @@ def asked(
   keys = jax.random.split(jax.random.key(1), batch)
   cases = {}
   for steps, vectors in (*SPLITS, READ, SERVED):
-    wanted = _wanted(batch, vectors)
+    wanted = wishes(batch, vectors)
     cases[f"{steps} x {vectors}"] = functools.partial(
       generate.generate, model, params, *read, wanted, keys, steps=steps
     )
@@ -92,7 +92,7 @@ def asked(
   return cases
 
 
-def _wanted(batch: int, vectors: int) -> generate.Wanted:
+def wishes(batch: int, vectors: int) -> generate.Wanted:
   one = np.arange(vectors) == 0
   return generate.Wanted(
     outcome=np.arange(vectors, dtype=np.int32) % 3,
@@ -115,7 +115,7 @@ def uncached(
 ) -> jax.Array:
   """Returns the vectors of one query a step; everything is read at each."""
   bound, found = model.bind({"params": params}), []
-  wanted = _wanted(len(vectors), 1)
+  wanted = wishes(len(vectors), 1)
   drawn = jnp.zeros(len(vectors), jnp.int32)
   for _ in range(steps):
     states, _ = bound.states(vectors, tokens, last=True)

@@ -106,16 +106,17 @@ class Step:
   arguments: dict[str, Any]
 
   @classmethod
-  def of(cls, sizes: Sizes, mesh: jax.sharding.Mesh) -> "Step":
-    """Returns a step on full, made-up histories."""
-    config = configured(sizes)
+  def of(
+    cls, config: config_lib.Config, items: int, mesh: jax.sharding.Mesh
+  ) -> "Step":
+    """Returns a step on full, made-up histories of so many items."""
     random = np.random.default_rng(0)
-    shape = sizes.batch, sizes.length + 2  # two are held out
+    shape = config.train.batch, config.data.length + 2  # two are held out
     dataset = pinrec_evaluation.log(
-      random.integers(1, sizes.items + 1, shape, np.int32), sizes.items
+      random.integers(1, items + 1, shape, np.int32), items
     )
     rows, corpus = examples.packed(config, dataset)
-    each = [rows[place] for place in range(sizes.batch)]
+    each = [rows[place] for place in range(config.train.batch)]
     batch = jax.tree.map(lambda *columns: np.stack(columns), *each)
     model = pinrec.of_config(config, dataset.vocabulary)
     transform = state_lib.optimizer(config.train)
@@ -125,7 +126,7 @@ class Step:
       sharding.from_all(mesh, corpus),
       {
         "model": model, "transform": transform, "config": config.loss,
-        "seed": 0, "rows_only": sizes.tables != "adam",
+        "seed": 0, "rows_only": config.train.tables != "adam",
       },
     )  # fmt: skip
 
@@ -181,7 +182,10 @@ def timed(
 ) -> dict[str, dict[str, float]]:
   """Returns the times of every point of a curve, and those of its law."""
   one = sharding.device_mesh(devices=jax.devices()[:1])
-  steps = {point: Step.of(curve.sizes(point), one) for point in points}
+  steps = {}
+  for point in points:
+    sizes = curve.sizes(point)
+    steps[point] = Step.of(configured(sizes), sizes.items, one)
   seconds: dict[int, list[float]] = {point: [] for point in points}
   for turn in range(rounds + 1):
     for point, step in steps.items():

@@ -248,6 +248,9 @@ class Train:
   eval_every: int = _above(0, 200)  # steps between validations and checkpoints
   eval_users: int = _least(0, 2000)  # users in a validation; 0: all
   log_every: int = _above(0, 20)  # steps between lines of metrics.jsonl
+  # Steps that are recorded for TensorBoard's profiler, in WORKDIR/profile, once
+  # ten have passed.
+  profile: int = _least(0, 0)
 
 
 @dataclasses.dataclass(slots=True)

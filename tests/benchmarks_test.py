@@ -3,15 +3,18 @@
 import pathlib
 import sys
 
+import jax
 import pytest
 
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
+import accelerator  # noqa: E402
 import communication  # noqa: E402  of the folder above
 import contest  # noqa: E402
 import growth  # noqa: E402
 
 from pinrec_jax import sharding  # noqa: E402
+from pinrec_jax.decode import generate  # noqa: E402
 
 PLAYER = """
 import sys
@@ -87,7 +90,29 @@ def test_a_step_reduces_its_gradient_once_over_devices(tables, most):
   sizes = growth.Sizes(
     length=8, batch=8, negatives=16, items=2000, rows=4096, tables=tables
   )
-  step = growth.Step.of(sizes, sharding.device_mesh())
+  step = growth.Step.of(
+    growth.configured(sizes), sizes.items, sharding.device_mesh()
+  )
   moved = communication.communicated(step.compiled().as_text() or "")
   gradient = communication.gradient(step, sizes)
   assert gradient <= sum(moved.values()) < most * gradient
+
+
+def test_operations_are_those_the_compiler_counts():
+  """It counts what is no product of matrices, too."""
+  size = accelerator.Size(64, 2, 3, 64, 4, 500, "float32", 64)
+  config = size.config(stacked=False)
+  config.train.batch, config.loss.in_batch = 8, 64
+  one = sharding.device_mesh(devices=jax.devices()[:1])
+  step = growth.Step.of(config, size.items, one)
+
+  def counted(program):
+    return program.cost_analysis()["flops"]
+
+  products, _ = accelerator.of_step(config, step.state.params)
+  assert 1 < counted(step.compiled()) / products < 1.4
+  # Two steps: the body of a loop is counted once.
+  answer = accelerator.answering(step, 3, steps=2)
+  program = generate.generate.lower(*answer.args, **answer.keywords).compile()
+  products, _ = accelerator.of_answer(config, step.state.params, 3, steps=2)
+  assert 1 < counted(program) / products < 1.4

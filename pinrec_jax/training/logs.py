@@ -12,6 +12,8 @@ import tqdm
 
 from pinrec_jax import sharding
 
+SETTLED = 10  # steps, after which a profile begins
+
 
 class Logs:
   """Writes on the first process only; usable as a context manager."""
@@ -66,3 +68,30 @@ class Logs:
     for name, value in values.items():
       self._board.add_scalar(name, value, step)
     self._bar.set_postfix({k: f"{v:.4g}" for k, v in values.items()})
+
+
+class Profile:
+  """Records steps for TensorBoard's profiler; usable as a context manager."""
+
+  def __init__(self, workdir: pathlib.Path, *, start: int, steps: int):
+    self._folder = workdir / "profile"
+    first = start + SETTLED + 1
+    self._steps = range(first, first + steps)
+    self._recording = False
+
+  def __enter__(self) -> "Profile":
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self._record(on=False)
+
+  def before(self, step: int) -> None:
+    """Begins before the first step to be recorded, ends after the last."""
+    self._record(on=step in self._steps)
+
+  def _record(self, *, on: bool) -> None:
+    if on and not self._recording:
+      jax.profiler.start_trace(str(self._folder))
+    elif self._recording and not on:
+      jax.profiler.stop_trace()
+    self._recording = on

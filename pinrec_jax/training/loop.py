@@ -123,6 +123,7 @@ def train(
   with (
     contextlib.closing(checkpoints),
     logs.Logs(workdir, steps=train_config.steps, start=start) as log,
+    logs.Profile(workdir, start=start, steps=train_config.profile) as profile,
     stops.requests(train_config.log_every) as stop_asked,
   ):
 
@@ -140,6 +141,7 @@ def train(
 
     pending = None
     for number in range(start + 1, train_config.steps + 1):
+      profile.before(number)
       state, metrics = step_lib.train_step(
         state,
         sharding.from_rows(mesh, next(begun.data)),

@@ -67,6 +67,37 @@ def test_the_best_and_the_last_checkpoint_are_kept(config, world, tmp_path):
   assert best.metrics["recall@10"] == max(found)
 
 
+def test_steps_are_recorded_for_the_profiler(
+  config, world, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(logs, "SETTLED", 2)
+  asked = []
+  monkeypatch.setattr(jax.profiler, "start_trace", asked.append)
+  monkeypatch.setattr(
+    jax.profiler, "stop_trace", lambda: asked.append(logged_steps())
+  )
+
+  def logged_steps():
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    return sum("loss" in json.loads(line) for line in lines)
+
+  config.train.profile, config.train.log_every = 2, 1
+  loop.train(config, world, tmp_path)
+  folder, ended = asked
+  assert folder == str(tmp_path / "profile")
+  assert ended == 3  # the fourth step is under way, the fifth not begun
+
+
+def test_a_profile_ends_with_its_run(tmp_path):
+  with logs.Profile(tmp_path, start=0, steps=5) as profile:
+    profile.before(logs.SETTLED)
+    assert not (tmp_path / "profile").exists()
+    profile.before(logs.SETTLED + 1)
+    jax.block_until_ready(jax.numpy.ones(3) + 1)
+  assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+  profile.before(0)  # and again: nothing is left open
+
+
 def test_a_loss_that_is_no_number_stops_the_run(config, world, tmp_path):
   config.train.learning_rate, config.train.eval_every = 1e38, 1
   with pytest.raises(
