@@ -3,11 +3,14 @@ import pytest
 from pinrec_jax.claims import overview
 
 
-def _test(metric, gain, label="reproduced", *, spread=0.012, **fields):
-  return {
+def _test(
+  metric, gain, label="reproduced", *, spread: float | None = 0.012, **fields
+):
+  told = {
     "metric": metric, "arm": "with", "over": "without", "paper": None,
-    "loss": False, "gain": gain, "spread": spread, "label": label, **fields,
+    "loss": False, "gain": gain, "spread": spread, "label": label,
   }  # fmt: skip
+  return told | fields
 
 
 def _report(log, plot="line", **rows):

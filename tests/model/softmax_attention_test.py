@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,10 +71,12 @@ def test_positions_of_a_longer_past_read_all_before_them(length, start):
   """Known or not when it is compiled; slots to come hold anything."""
   case, view = _case(length, 160), _view(length, start + length, start=start)
   later = [(0, 0)] * 3 + [(0, 160 - start - length)]
-  view = view.replace(
-    mask=jnp.pad(view.mask, later), past_time=np.zeros((6, 160), np.uint32)
+  view = dataclasses.replace(
+    view,
+    mask=jnp.pad(view.mask, later),
+    past_time=np.zeros((6, 160), np.uint32),
   )
-  unknown = view.replace(start=jnp.array(start))
+  unknown = dataclasses.replace(view, start=jnp.array(start))
   for told in (view, unknown):
     np.testing.assert_allclose(
       softmax_attention.read(*case, told), _reference(*case, view), atol=1e-5
