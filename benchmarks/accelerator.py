@@ -96,13 +96,14 @@ def main() -> None:
       "each": config.train.batch * size.length,  # tokens
     }
     cases[name] = step.take
+  params = held(step)
   for batch in BATCHES:
     name = f"answer, {STEPS} steps, batch {batch}"
     found[name] = {
-      **floors(of_answer(config, step.state.params, batch), peak),
+      **floors(of_answer(config, params, batch), peak),
       "each": batch,  # requests
     }
-    cases[name] = answering(step, batch)
+    cases[name] = answering(step, params, batch)
   seconds = decoding.by_turns(cases, options.rounds)
   for name, row in found.items():
     row["p50_s"], row["p90_s"] = np.quantile(seconds[name], (0.5, 0.9)).tolist()
@@ -213,18 +214,24 @@ def floors(
   }
 
 
+def held(step: growth.Step) -> Params:
+  """Returns the parameters on one device; a step gives its own away."""
+  return jax.tree.map(jnp.asarray, sharding.on_host(step.state.params))
+
+
 def answering(
-  step: growth.Step, batch: int, steps: int = STEPS
+  step: growth.Step, params: Params, batch: int, steps: int = STEPS
 ) -> functools.partial[jax.Array]:
   """Returns the generation of vectors for histories of a step's batch."""
   model, rows = step.arguments["model"], step.batch.tokens.item.shape[0]
-  params, tokens = sharding.on_host((step.state.params, step.batch.tokens))
   users, place = np.arange(batch) % rows, np.s_[: 1 - steps]
-  tokens = jax.tree.map(lambda column: column[users, place], tokens)
+  tokens = jax.tree.map(
+    lambda column: column[users, place], sharding.on_host(step.batch.tokens)
+  )
   vectors = np.ones((*tokens.item.shape, model.config.dim), np.float32)
-  given = jax.tree.map(jnp.asarray, (params, vectors, tokens))
+  given = jax.tree.map(jnp.asarray, (vectors, tokens))
   return functools.partial(
-    generate.generate, model, *given, decoding.wishes(batch, 1),
+    generate.generate, model, params, *given, decoding.wishes(batch, 1),
     jax.random.split(jax.random.key(0), batch), steps=steps,
   )  # fmt: skip
 

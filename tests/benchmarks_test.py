@@ -112,7 +112,7 @@ def test_operations_are_those_the_compiler_counts():
   products, _ = accelerator.of_step(config, step.state.params)
   assert 1 < counted(step.compiled()) / products < 1.4
   # Two steps: the body of a loop is counted once.
-  answer = accelerator.answering(step, 3, steps=2)
+  answer = accelerator.answering(step, accelerator.held(step), 3, steps=2)
   program = generate.generate.lower(*answer.args, **answer.keywords).compile()
   products, _ = accelerator.of_answer(config, step.state.params, 3, steps=2)
   assert 1 < counted(program) / products < 1.4

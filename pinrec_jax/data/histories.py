@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, Integer, Shaped, UInt8, UInt32
+from jaxtyping import Bool, Int, Integer, UInt8, UInt32
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
@@ -58,25 +58,7 @@ def gaps(
 
 def tokens(events: schema.Events) -> Tokens:
   """Returns a start token and one token an event, as a single segment."""
-  time = np.concatenate([[schema.UNKNOWN_TIME], events.time])
-  size = len(events) + 1
-
-  def after_start(
-    column: Shaped[np.ndarray, "_ ..."],
-  ) -> Int[np.ndarray, "l ..."]:
-    start = np.zeros((1, *column.shape[1:]), np.int32)
-    return np.concatenate([start, column]).astype(np.int32)
-
-  return Tokens(
-    item=after_start(events.item),
-    actions=after_start(events.actions).astype(np.uint8),
-    surface=after_start(events.surface),
-    time=time.astype(np.uint32),
-    gap=np.concatenate([[-1], gaps(time[1:], time[:-1])]).astype(np.int32),
-    position=np.arange(size, dtype=np.int32),
-    after=np.arange(size, dtype=np.int32)[::-1],
-    segment=np.ones(size, np.int32),
-  )
+  return Tokens(*(column[0] for column in serving([events], 1 + len(events))))
 
 
 def training(
