@@ -175,9 +175,13 @@ class Retriever:
       most: requests in a batch.
       budget: as of the requests to come, for its number of outcomes.
       candidates: likewise.
+
+    Raises:
+      ValueError: on a bad budget or number.
     """
-    serving = self.serving
-    size = candidates or serving.config.decode.candidates
+    if most < 1:
+      raise ValueError(f"most is {most}; warm up for 1 request or more")
+    serving, size = self.serving, self._size(candidates)
     longest = min(serving.longest - 1, len(serving.catalogue) - size)
     known = self.known.items.ids[serving.catalogue[: max(longest, 1)]].tolist()
     action = self.known.vocabulary.actions[0]
@@ -211,13 +215,13 @@ class Retriever:
       "score"}, ...]}, and the "unknown_items" of the history, if any.
 
     Raises:
-      ValueError: on a bad budget, surface or history, before anything of the
-        batch it is in is yielded.
+      ValueError: on a bad budget, number, surface or history, before anything
+        of the batch it is in is yielded.
     """
     if isinstance(budget, Mapping):
       budget = ",".join(f"{name}:{share}" for name, share in budget.items())
     config, serving = self.serving.config, self.serving
-    size = config.decode.candidates if candidates is None else candidates
+    size = self._size(candidates)
     shares = serving.budget(budget)
     key, served = jax.random.key(config.train.seed), 0
     told = (t for t in enumerate(histories, start=1) if _holds(t[1]))
@@ -237,6 +241,14 @@ class Retriever:
       found = serving.candidates(vectors, [r.seen for r in padded], size)
       for place, request in enumerate(read):
         yield requests.response(request, found, place, self.known)
+
+  def _size(self, candidates: int | None) -> int:
+    """Returns how many candidates are asked for."""
+    if candidates is None:
+      return self.serving.config.decode.candidates
+    if candidates < 1:
+      raise ValueError(f"candidates is {candidates}; ask for 1 or more")
+    return candidates
 
 
 def _holds(history: str | Mapping[str, Any]) -> bool:

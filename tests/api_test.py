@@ -105,6 +105,12 @@ def test_a_bad_request_is_named(run):
     )
   with pytest.raises(ValueError, match="unknown outcome 'like'"):
     list(retriever.retrieve([], budget={"like": 1.0}))
+  with pytest.raises(ValueError, match="candidates is 0; ask for 1 or more"):
+    list(retriever.retrieve([], candidates=0))
+  with pytest.raises(ValueError, match="candidates is -1; ask for 1 or more"):
+    retriever.warm_up(candidates=-1)
+  with pytest.raises(ValueError, match="most is 0; warm up for 1 request"):
+    retriever.warm_up(0)
 
 
 def test_an_index_older_than_its_checkpoint_is_refused(run, tmp_path):

@@ -7,7 +7,7 @@ import pinrec_jax
 
 ROOT = pathlib.Path(pinrec_jax.__file__).parent
 FLOORS = {
-  **dict.fromkeys(("__init__", "types", "config", "config_json"), 0),
+  **dict.fromkeys(("__init__", "types", "fields", "config", "config_json"), 0),
   **dict.fromkeys(("rules", "processes", "sharding", "grouped", "compiled"), 0),
   "data": 1,
   "model": 2,

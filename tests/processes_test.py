@@ -189,6 +189,10 @@ def test_a_killed_process_stops_the_others_and_all_resume(
   assert ended[2][0] == -signal.SIGKILL
   for n in (0, 1, 3):
     code, _, errors = ended[n]
+    # Gloo, by which CPUs exchange, aborts a process that was reading from the
+    # one that died: that ends it too, with gloo's own words.
+    if code == -signal.SIGABRT and "gloo" in errors:
+      continue
     assert code == 1, errors[-3000:]
     assert f"[process {n} of 4] error: another process has ended" in errors
   assert len(logged(parted)) < 10
