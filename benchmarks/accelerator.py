@@ -28,7 +28,7 @@ import numpy as np
 import record
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import sharding
+from pinrec_jax import markdown, sharding
 from pinrec_jax.decode import generate
 from pinrec_jax.types import Params
 
@@ -238,20 +238,24 @@ def answering(
 
 def table(found: dict[str, dict[str, Any]]) -> None:
   """Prints a row for each."""
-  print(
-    "| | p50, ms | p90, ms | operations, ms | bytes, ms | MFU | a second "
-    "| compiled in, s |"
-  )
-  print("|--" * 8 + "|")
-  for name, row in found.items():
-    took = [f"{1e3 * row[key]:.3g}" for key in (
-      "p50_s", "p90_s", "operations_s", "bytes_s"
-    )]  # fmt: skip
-    compiled = f"{row['compile_s']:.1f}" if "compile_s" in row else ""
-    print(
-      f"| {name} | {' | '.join(took)} | {row['mfu']:.2f} "
-      f"| {row['each_per_s']:,.0f} | {compiled} |"
-    )
+  times = {
+    "p50_s": "p50, ms",
+    "p90_s": "p90, ms",
+    "operations_s": "operations, ms",
+    "bytes_s": "bytes, ms",
+  }
+  rows = [
+    [
+      name,
+      *(f"{1e3 * row[key]:.3g}" for key in times),
+      f"{row['mfu']:.2f}",
+      f"{row['each_per_s']:,.0f}",
+      f"{row['compile_s']:.1f}" if "compile_s" in row else "",
+    ]
+    for name, row in found.items()
+  ]
+  head = ["", *times.values(), "MFU", "a second", "compiled in, s"]
+  print(markdown.table(head, rows))
 
 
 if __name__ == "__main__":

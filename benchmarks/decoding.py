@@ -26,6 +26,7 @@ import record
 import work  # of peers
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import markdown
 from pinrec_jax.data import histories
 from pinrec_jax.decode import generate
 from pinrec_jax.model import head, items, pinrec
@@ -148,8 +149,7 @@ def told(batch: int, seconds: dict[str, list[float]]) -> dict[str, Any]:
   """Prints and returns medians, and how often faster one step is."""
   first = f"{VECTORS} x 1"
   found = {}
-  print(f"\nbatch {batch}\n\n| steps x vectors | ms | {first} takes |")
-  print("|--|--|--|")
+  rows = []
   for name, values in seconds.items():
     ratios = [a / b for a, b in zip(seconds[first], values, strict=True)]
     found[name] = {
@@ -158,7 +158,9 @@ def told(batch: int, seconds: dict[str, list[float]]) -> dict[str, Any]:
       "ratio": statistics.median(ratios),
     }
     row = found[name]
-    print(f"| {name} | {1e3 * row['seconds']:.1f} | {row['ratio']:.2f} x |")
+    rows.append([name, f"{1e3 * row['seconds']:.1f}", f"{row['ratio']:.2f} x"])
+  head = ["steps x vectors", "ms", f"{first} takes"]
+  print(f"\nbatch {batch}\n\n{markdown.table(head, rows)}")
   return found
 
 

@@ -16,6 +16,8 @@ import sys
 
 import record
 
+from pinrec_jax import markdown
+
 CONFIG = "configs/family.py"
 SHOWN = ("recall@10", "ndcg@10", "unordered_recall@10", "vectors")
 
@@ -53,17 +55,16 @@ def main() -> None:
 def table(reports: dict[str, dict[str, float]]) -> str:
   """Returns a row a model, popularity last, as a Markdown table."""
   names = ("loss", *SHOWN)
-  lines = ["| | " + " | ".join(names) + " |", "|--|" + "--|" * len(names)]
-  for model, report in reports.items():
-    cells = [f"{report[name]:.4g}" for name in names]
-    lines.append(f"| {model} | " + " | ".join(cells) + " |")
+  rows = [
+    [model, *(f"{report[name]:.4g}" for name in names)]
+    for model, report in reports.items()
+  ]
   any_report = next(iter(reports.values()))
   cells = [
     f"{any_report[key]:.4g}" if key in any_report else ""
     for key in (f"popularity_{name}" for name in names)
   ]
-  lines.append("| popularity | " + " | ".join(cells) + " |")
-  return "\n".join(lines)
+  return markdown.table(["", *names], [*rows, ["popularity", *cells]])
 
 
 if __name__ == "__main__":

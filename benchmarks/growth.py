@@ -31,7 +31,7 @@ import work  # of peers
 from matplotlib.figure import Figure
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import sharding
+from pinrec_jax import markdown, sharding
 from pinrec_jax.data import histories
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
@@ -228,14 +228,18 @@ def print_curve(
 ) -> None:
   """Prints one curve."""
   print(f"\nlaw: {curve.law}\n")
-  print(f"| {name} | ms a step | us a token | of the first | of the law |")
-  print("|--|--|--|--|--|")
-  for point, row in found.items():
-    print(
-      f"| {int(point):,} | {1e3 * row['seconds']:.1f} "
-      f"| {1e6 * row['seconds_per_token']:.2f} | {row['ratio']:.2f} "
-      f"| {row['of_law']:.2f} |"
-    )
+  rows = [
+    [
+      f"{int(point):,}",
+      f"{1e3 * row['seconds']:.1f}",
+      f"{1e6 * row['seconds_per_token']:.2f}",
+      f"{row['ratio']:.2f}",
+      f"{row['of_law']:.2f}",
+    ]
+    for point, row in found.items()
+  ]
+  head = [name, "ms a step", "us a token", "of the first", "of the law"]
+  print(markdown.table(head, rows))
 
 
 def plot(

@@ -20,6 +20,7 @@ import numpy as np
 import record
 
 import pinrec_jax
+from pinrec_jax import markdown
 
 LENGTHS = 8  # histories have, spread evenly
 HISTORIES = 256
@@ -127,17 +128,17 @@ def serve(
 
 def table(found: dict[str, dict[str, Any]]) -> None:
   """Prints a row for each rate."""
-  print(
-    "| arriving a second | p50, ms | p90, ms | p99, ms | served a second "
-    "| mean batch |"
-  )
-  print("|--" * 6 + "|")
-  for rate, row in found.items():
-    print(
-      f"| {rate} | {row['p50_ms']:.1f} | {row['p90_ms']:.1f} "
-      f"| {row['p99_ms']:.1f} | {row['served_per_s']:.1f} "
-      f"| {row['mean_batch']:.1f} |"
-    )
+  shown = {
+    "p50_ms": "p50, ms",
+    "p90_ms": "p90, ms",
+    "p99_ms": "p99, ms",
+    "served_per_s": "served a second",
+    "mean_batch": "mean batch",
+  }
+  rows = [
+    [rate, *(f"{row[key]:.1f}" for key in shown)] for rate, row in found.items()
+  ]
+  print(markdown.table(["arriving a second", *shown.values()], rows))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ import numpy as np
 import record
 import searching  # of peers
 
+from pinrec_jax import markdown
+
 DIM, QUERIES, CLUSTER = 64, 256, 100
 SPREAD = 0.7  # norm of what is added to a centre
 
@@ -136,11 +138,7 @@ def recall(found: np.ndarray, truth: np.ndarray) -> float:
 
 def table(size: int, found: dict[str, dict[str, Any]]) -> None:
   """Prints one size: a query's and a batch's time, and of how many of OWN's."""
-  print(
-    f"\n| {size:,} items | recall@{searching.K} | build, s | 1 query, ms "
-    f"| of {OWN}'s | {QUERIES} queries, ms | of {OWN}'s |"
-  )
-  print("|--" * 7 + "|")
+  rows = []
   for name, row in found.items():
     cells = [name, f"{row['recall']:.4f}", f"{row['build_seconds']:.1f}"]
     for turn in TURNS:
@@ -149,7 +147,12 @@ def table(size: int, found: dict[str, dict[str, Any]]) -> None:
       cells.append(
         f"{told['ratio']:.2f} ({told['least']:.2f} to {told['greatest']:.2f})"
       )
-    print("| " + " | ".join(cells) + " |")
+    rows.append(cells)
+  head = [
+    f"{size:,} items", f"recall@{searching.K}", "build, s", "1 query, ms",
+    f"of {OWN}'s", f"{QUERIES} queries, ms", f"of {OWN}'s",
+  ]  # fmt: skip
+  print(f"\n{markdown.table(head, rows)}")
 
 
 if __name__ == "__main__":

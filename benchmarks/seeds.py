@@ -16,6 +16,8 @@ import sys
 
 import record
 
+from pinrec_jax import markdown
+
 SHOWN = (
   "recall@10", "ndcg@10", "recall@100", "unordered_recall@10", "vectors",
   "coverage", "diversity",
@@ -65,10 +67,9 @@ def summary(reports: list[dict]) -> dict[str, dict]:
 def table(figures: dict[str, dict[str, float]]) -> str:
   """Returns mean ± standard deviation over seeds as a Markdown table."""
   there = [prefix for prefix in MODELS if f"{prefix}{SHOWN[0]}" in figures]
-  lines = ["| | " + " | ".join(MODELS[prefix] for prefix in there) + " |"]
-  lines.append("|--|" + "--|" * len(there))
+  rows = []
   for name in SHOWN:
-    cells = []
+    cells = [name]
     for prefix in there:
       found = figures.get(prefix + name)
       if found is None:
@@ -77,19 +78,15 @@ def table(figures: dict[str, dict[str, float]]) -> str:
         cells.append(f"{found['mean']:.4f} ± {found['spread']:.4f}")
       else:
         cells.append(f"{found['mean']:.4g}")
-    lines.append(f"| {name} | " + " | ".join(cells) + " |")
-  return "\n".join(lines)
+    rows.append(cells)
+  return markdown.table(["", *(MODELS[prefix] for prefix in there)], rows)
 
 
 def sweep_table(figures: dict[str, dict[str, float]]) -> str:
   """Returns what each budget of the sweep retrieved, in per cent."""
   first = "sweep/0/budget/"
   names = [key[len(first) :] for key in figures if key.startswith(first)]
-  lines = [
-    "| budget | " + " | ".join(f"acted on: {name}" for name in names) + " |",
-    "|--|" + "--|" * len(names),
-  ]
-  point = 0
+  rows, point = [], 0
   while f"sweep/{point}/recall" in figures:
     row = {
       key.removeprefix(f"sweep/{point}/"): value
@@ -105,9 +102,10 @@ def sweep_table(figures: dict[str, dict[str, float]]) -> str:
       f"{100 * rate['mean']:.3f} ± {100 * rate['spread']:.3f}"
       for rate in (row[f"rate/{name}"] for name in names)
     ]
-    lines.append("| " + " | ".join([", ".join(spent), *rates]) + " |")
+    rows.append([", ".join(spent), *rates])
     point += 1
-  return "\n".join(lines)
+  head = ["budget", *(f"acted on: {name}" for name in names)]
+  return markdown.table(head, rows)
 
 
 if __name__ == "__main__":

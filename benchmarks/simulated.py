@@ -27,6 +27,7 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import markdown
 from pinrec_jax.claims import suite
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import splits, synthetic
@@ -161,9 +162,9 @@ def table(found: dict) -> str:
     for outcome in synthetic.OUTCOMES
     for what in (" a user", ", lift over all click", ", over the two-tower")
   ]
-  lines = ["| | " + " | ".join(heads) + " |", "|--|" + "--|" * len(heads)]
+  rows = []
   for name, outcomes in found.items():
-    cells = []
+    cells = [name]
     for own in outcomes.values():
       cells.append(f"{own['per_user']:.3f}")
       for other in ("0 % save", "two-tower"):
@@ -171,8 +172,8 @@ def table(found: dict) -> str:
         cells.append(
           f"{gain['mean']:+.1f} % ({gain['low']:+.1f} to {gain['high']:+.1f})"
         )
-    lines.append(f"| {name} | " + " | ".join(cells) + " |")
-  return "\n".join(lines)
+    rows.append(cells)
+  return markdown.table(["", *heads], rows)
 
 
 def plot(found: dict, path: pathlib.Path) -> None:

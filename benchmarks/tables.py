@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import record
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import markdown
 from pinrec_jax.data import dataset, pipeline
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import examples
@@ -47,10 +48,10 @@ def main() -> None:
     config.data.prepared = folder
     log = dataset.load(config.data)
   found = {}
-  print(
-    "| update | rows | seconds a step | of the smallest | memory, x tables |"
-  )
-  print("|--|--|--|--|--|")
+  head = [
+    "update", "rows", "seconds a step", "of the smallest", "memory, x tables",
+  ]  # fmt: skip
+  print(markdown.table(head, []))
   for kind in KINDS:
     found[kind] = measured(kind, config, log, options)
     gc.collect()
@@ -104,10 +105,9 @@ def measured(
       "temporary_bytes": parts[size][-1],
       "temporary_of_tables": beside,
     }
-    print(
-      f"| {kind} | {size:,} | {found[str(size)]['seconds']:.3f} | {ratio:.2f} "
-      f"| {beside:.3f} |"
-    )
+    took = f"{found[str(size)]['seconds']:.3f}"
+    cells = [kind, f"{size:,}", took, f"{ratio:.2f}", f"{beside:.3f}"]
+    print(markdown.row(cells))
   return found
 
 

@@ -9,6 +9,7 @@ ROOT = pathlib.Path(pinrec_jax.__file__).parent
 FLOORS = {
   **dict.fromkeys(("__init__", "types", "fields", "config", "config_json"), 0),
   **dict.fromkeys(("rules", "processes", "sharding", "grouped", "compiled"), 0),
+  "markdown": 0,
   "data": 1,
   "model": 2,
   **dict.fromkeys(("losses", "decode", "index"), 3),

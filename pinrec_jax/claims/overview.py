@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pinrec_jax import markdown
+
 MARKS = {
   "reproduced": "✓",
   "direction only": "○",
@@ -29,8 +31,8 @@ PER_OUTCOME = {
 }
 
 
-def table(reports: Sequence[Mapping[str, Any]]) -> list[str]:
-  """Returns the lines of a Markdown table, a claim a row and a log a column.
+def table(reports: Sequence[Mapping[str, Any]]) -> str:
+  """Returns a Markdown table, a claim a row and a log a column.
 
   Args:
     reports: as `report.write` returns them, one a log.
@@ -38,16 +40,13 @@ def table(reports: Sequence[Mapping[str, Any]]) -> list[str]:
   logs = [_lines(told) for told in reports]
   lines = dict.fromkeys(key for log in logs for key in log)
   names = [_head(told) for told in reports]
-  text = [
-    "| row | what | the paper's | " + " | ".join(names) + " |",
-    "|--" * (3 + len(names)) + "|",
-  ]
+  rows = []
   for row, what in _by_row(lines):
     found = [log.get((row, what), []) for log in logs]
     paper = next(_paper(tests) for tests in found if tests)
     cells = [_cell(tests) for tests in found]
-    text.append(f"| {' | '.join([row, what, paper, *cells])} |")
-  return text
+    rows.append([row, what, paper, *cells])
+  return markdown.table(["row", "what", "the paper's", *names], rows)
 
 
 def _head(told: Mapping[str, Any]) -> str:

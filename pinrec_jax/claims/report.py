@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 
+from pinrec_jax import markdown
 from pinrec_jax.claims import overview
 from pinrec_jax.claims import suite as suite_lib
 from pinrec_jax.claims import verdict as verdict_lib
@@ -56,7 +57,7 @@ def show(told: Mapping[str, Any], path: pathlib.Path) -> None:
     if not row["seeds"]:
       continue
     plot = f"{path.stem}_{name}.png" if path.stem != "report" else f"{name}.png"
-    text += [*_table(row), ""]
+    text += [_table(row), ""]
     text += [_sentence(found) for found in row["verdicts"]]
     text += ["", f"![{name}]({plot})", ""]
     drawn = [name for name in row["metrics"] if name not in SIZES]
@@ -127,16 +128,18 @@ def _number(value: Any) -> Any:
   return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _table(row: Mapping[str, Any]) -> list[str]:
-  lines = ["| | " + " | ".join(row["metrics"]) + " |"]
-  lines.append("|--|" + "--|" * len(row["metrics"]))
-  for arm, found in row["arms"].items():
-    cells = [
-      f"{found[name]['mean']:.4g} ± {found[name]['spread']:.2g}"
-      for name in row["metrics"]
+def _table(row: Mapping[str, Any]) -> str:
+  rows = [
+    [
+      arm,
+      *(
+        f"{found[name]['mean']:.4g} ± {found[name]['spread']:.2g}"
+        for name in row["metrics"]
+      ),
     ]
-    lines.append(f"| {arm} | " + " | ".join(cells) + " |")
-  return lines
+    for arm, found in row["arms"].items()
+  ]
+  return markdown.table(["", *row["metrics"]], rows)
 
 
 def _sentence(found: Mapping[str, Any]) -> str:
@@ -162,7 +165,7 @@ def main(arguments: Sequence[str]) -> None:
   folder.mkdir(parents=True, exist_ok=True)
   for report, one in zip(reports, told, strict=True):
     show(one, folder / f"{report.stem}.md")
-  text = ["# Claims", "", *overview.table(told), "", overview.LEGEND, ""]
+  text = ["# Claims", "", overview.table(told), "", overview.LEGEND, ""]
   text += [
     f"* [{one['log']}]({report.stem}.md)"
     for report, one in zip(reports, told, strict=True)

@@ -4,20 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from pinrec_jax import markdown
 from pinrec_jax.data import catalogue, splits
 from pinrec_jax.evals import retrieval, run
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.types import Number
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  """Returns a Markdown table whose columns line up."""
-  widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-  rule = ["-" * width for width in widths]
-  return "\n".join(
-    "| " + " | ".join(map(str.ljust, row, widths)) + " |"
-    for row in [head, rule, *rows]
-  )
 
 
 def recalls(
@@ -37,7 +28,7 @@ def recalls(
   for key in (f"unordered_recall@{run.UNORDERED_K}", "vectors"):
     values = [report.get(prefix + key) for prefix in models]
     rows.append([key, *("" if v is None else f"{v:.4g}" for v in values)])
-  return _table(head, rows)
+  return markdown.aligned(head, rows)
 
 
 def sweep(rows: Sequence[Mapping[str, Number]], size: int) -> str:
@@ -56,7 +47,9 @@ def sweep(rows: Sequence[Mapping[str, Number]], size: int) -> str:
     ]
     for row in rows
   ]
-  return f"turning the budget, {size} candidates a user\n" + _table(head, lines)
+  return f"turning the budget, {size} candidates a user\n" + markdown.aligned(
+    head, lines
+  )
 
 
 def profile(figures: Mapping[str, Number]) -> str:
@@ -66,7 +59,7 @@ def profile(figures: Mapping[str, Number]) -> str:
     group, _, name = key.partition("/")
     told = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
     groups.setdefault(group, []).append(f"{name} {told}".strip())
-  return _table(
+  return markdown.aligned(
     ["", "of the log"], [[name, ", ".join(g)] for name, g in groups.items()]
   )
 

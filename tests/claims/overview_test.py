@@ -36,7 +36,7 @@ def test_a_line_a_claim_and_a_column_a_log():
   two = _report(
     "two", ids=[_test("recall@10", -1.5, "not reproduced", spread=0.2)]
   )
-  head, _, ids, cold = map(_cells, overview.table([one, two]))
+  head, _, ids, cold = map(_cells, overview.table([one, two]).splitlines())
   assert head == ["row", "what", "the paper's", "one, 3 seeds", "two, 3 seeds"]
   assert ids == [
     "ids", "recall@10 of with, over without", "+14.0 %", "+8.1 ± 1.2 % ✓",
@@ -54,7 +54,7 @@ def test_outcomes_of_a_row_share_a_line_by_what_ought_to_be(plot):
     _test("recall@10/click", 0.01, "not reproduced", loss=True),
   ]
   _, _, gains, losses = map(
-    _cells, overview.table([_report("one", plot, outcomes=tests)])
+    _cells, overview.table([_report("one", plot, outcomes=tests)]).splitlines()
   )
   assert gains[1:] == [
     overview.PER_OUTCOME[plot][0], "a gain", "+5.0 to +20.0 %, 2 of 2 ✓"
@@ -64,4 +64,4 @@ def test_outcomes_of_a_row_share_a_line_by_what_ought_to_be(plot):
 
 def test_a_row_that_was_not_run_has_no_line():
   told = {"log": "one", "rows": {"ids": {"seeds": 0, "claim": "more"}}}
-  assert len(overview.table([told])) == 2
+  assert overview.table([told]).count("\n") == 1
