@@ -10,12 +10,12 @@ user rated are left out. No request sees its target's time: HSTU's biases by
 time compare a position's own time with earlier ones.
 
 A full softmax, 48 epochs, half an hour on one CPU core. Expect recall@10 of
-about .338 and ndcg@10 of .197; results/ml_1m.json has the rest.
+about .338 and ndcg@10 of .198; results/ml_1m.json has the rest.
 
 --config=configs/ml_1m.py:told_time trains the head to be asked for a time ahead
 and reports, as told_time_recall@10 and so on, what is found when the target's
 own is asked for: no real request knows it, the models held against it do.
-Expect .354 of it, and .336 of recall@10 (results/ml_1m_told.json).
+Expect .353 of it, and .336 of recall@10 (results/ml_1m_told.json).
 """
 
 from pinrec_jax import config as config_lib
