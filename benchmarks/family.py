@@ -11,10 +11,9 @@ import argparse
 import json
 import pathlib
 import runpy
-import subprocess
-import sys
 
 import record
+import runs
 
 from pinrec_jax import markdown
 
@@ -35,14 +34,11 @@ def main() -> None:
   reports = {}
   for model in options.models:
     folder = options.workdir / options.log / model
-    path = folder / "report.json"
-    if not path.is_file():
-      command = [sys.executable, "-m", "pinrec_jax.main"]
-      command += [f"--config={CONFIG}:{options.log}/{model}", *rest]
-      command += [f"--workdir={folder}"]
-      command += [f"--config.data.source={options.source}"]
-      subprocess.run(command, check=True)
-    report = json.loads(path.read_text())
+    report = runs.report(
+      f"{CONFIG}:{options.log}/{model}",
+      folder,
+      [f"--config.data.source={options.source}", *rest],
+    )
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     report["loss"] = [
       row["loss"] for row in map(json.loads, lines) if "loss" in row

@@ -1,21 +1,20 @@
 """What a model retrieves in the made-up world, beside the best there is.
 
-  python benchmarks/optimum.py --workdir=runs/synthetic \
+  python benchmarks/optimum.py --workdir=runs/synthetic --seeds=3 \
     --output=results/synthetic.json [--config.FIELD=VALUE ...]
 
-Trains if the work folder has no report. Everything after the options goes to
-pinrec_jax.main.
+Trains the seeds that have no report in the work folder. Everything after the
+options goes to pinrec_jax.main.
 """
 
 import argparse
 import pathlib
 import runpy
-import subprocess
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 import record
+import runs
 from jaxtyping import Int
 
 from pinrec_jax import config as config_lib
@@ -32,17 +31,14 @@ def main() -> None:
   """Trains if need be, then measures, writes and prints."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
+  parser.add_argument("--seeds", type=int, default=3)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options, rest = parser.parse_known_args()
-  if not (options.workdir / "report.json").is_file():
-    command = [sys.executable, "-m", "pinrec_jax.main", f"--config={CONFIG}"]
-    subprocess.run(
-      [*command, f"--workdir={options.workdir}", *rest], check=True
-    )
-  figures = measure(options.workdir)
+  folders = runs.of_seeds(CONFIG, options.workdir, options.seeds, rest)
+  figures = runs.summary([measure(folder) for folder in folders])
   record.write(options.output, rest, figures=figures)
-  for key, value in figures.items():
-    print(f"{key}: recall@{K} {value:.4f}")
+  for key, found in figures.items():
+    print(f"{key}: recall@{K} {found['mean']:.4f} ± {found['spread']:.4f}")
 
 
 def measure(workdir: pathlib.Path) -> dict[str, float]:

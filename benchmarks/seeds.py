@@ -8,13 +8,10 @@ the options goes to pinrec_jax.main.
 """
 
 import argparse
-import json
 import pathlib
-import statistics
-import subprocess
-import sys
 
 import record
+import runs
 
 from pinrec_jax import markdown
 
@@ -33,35 +30,12 @@ def main() -> None:
   parser.add_argument("--seeds", type=int, default=3)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options, rest = parser.parse_known_args()
-  reports = []
-  for seed in range(options.seeds):
-    folder = options.workdir / f"seed{seed}"
-    report = folder / "report.json"
-    if not report.is_file():
-      command = [sys.executable, "-m", "pinrec_jax.main"]
-      command += [f"--config={options.config}", f"--workdir={folder}"]
-      command += [f"--config.train.seed={seed}", *rest]
-      subprocess.run(command, check=True)
-    reports.append(json.loads(report.read_text()))
-  figures = summary(reports)
+  reports = runs.of_seeds(options.config, options.workdir, options.seeds, rest)
+  figures = runs.summary(list(reports.values()))
   command = ["--config=" + options.config, *rest]
   record.write(options.output, command, figures=figures)
   print(table(figures))
   print(sweep_table(figures))
-
-
-def summary(reports: list[dict]) -> dict[str, dict]:
-  """Returns the mean and standard deviation of every figure over seeds."""
-  return {
-    key: {
-      "mean": statistics.mean(values),
-      "spread": statistics.stdev(values) if len(values) > 1 else 0.0,
-      "values": values,
-    }
-    for key in reports[0]
-    if isinstance(reports[0][key], int | float)
-    for values in [[report[key] for report in reports]]
-  }
 
 
 def table(figures: dict[str, dict[str, float]]) -> str:

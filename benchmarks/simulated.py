@@ -1,28 +1,29 @@
 """A simulated A/B test in the made-up world: budgets turned, users who act.
 
-  python benchmarks/simulated.py --workdir=runs/synthetic \
+  python benchmarks/simulated.py --workdir=runs/synthetic-seeds --seeds=3 \
     --output=results/simulated.json [--config.FIELD=VALUE ...]
 
 Trains PinRec-OC (configs/synthetic.py) and a two-tower for as long, unless
-WORKDIR has them. Every test user is shown a list of ten by each arm and goes
-through it: an item of topic t interests them as much as t is likely to come
-next in the world, beside the likeliest topic, and an item that interests is
-clicked and saved with the item's own chances. Neither model has seen these
-chances. All arms meet the same users and the same luck, so lifts are of paired
-users; their intervals are of a bootstrap over users. What users would do on
-average, without luck, is written beside what they did. Everything after the
-options goes to pinrec_jax.main.
+WORKDIR has them (benchmarks/optimum.py shares its models). Every test user is
+shown a list of ten by each arm and goes through it: an item of topic t
+interests them as much as t is likely to come next in the world, beside the
+likeliest topic, and an item that interests is clicked and saved with the item's
+own chances. Neither model has seen these chances. All arms and seeds meet the
+same users and the same luck, so lifts are of paired users; their intervals are
+of a bootstrap over users, whose actions are averaged over seeds. What users
+would do on average, without luck, is written beside what they did. Everything
+after the options goes to pinrec_jax.main.
 """
 
 import argparse
 import pathlib
 import runpy
-import subprocess
-import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import record
+import runs
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
@@ -43,54 +44,75 @@ TWO_TOWER = {
   "decode.budget": "",
 }
 SHARES = (0, 25, 50, 75, 100)  # of saves, per cent of the budget
+OVER = (f"{SHARES[0]} % save", "two-tower")  # what lifts are told over
 RESAMPLES = 2000
+Acted = Float[np.ndarray, "o b"]  # times a user, by outcome
 
 
 def main() -> None:
   """Trains what is missing, plays the test, prints and writes it."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
+  parser.add_argument("--seeds", type=int, default=3)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options, rest = parser.parse_known_args()
-  towers = options.workdir / "two_tower"
-  for folder, fields in ((options.workdir, {}), (towers, TWO_TOWER)):
-    if not (folder / "report.json").is_file():
-      command = [sys.executable, "-m", "pinrec_jax.main", f"--config={CONFIG}"]
-      command += [f"--workdir={folder}", "--mode=train", *rest]
-      command += [f"--config.{path}={value}" for path, value in fields.items()]
-      subprocess.run(command, check=True)
+  plain = [f"--config.{path}={value}" for path, value in TWO_TOWER.items()]
+  folders = [
+    list(runs.of_seeds(CONFIG, workdir, options.seeds, flags))
+    for workdir, flags in (
+      (options.workdir, ["--mode=train", *rest]),
+      (options.workdir / "two_tower", ["--mode=train", *rest, *plain]),
+    )
+  ]
   config = runpy.run_path(CONFIG)["get_config"]()
   dataset = dataset_lib.load(config.data)
   cases = splits.cases(dataset, "test")
-  arms = lists(dataset, cases, options.workdir, towers)
-  acted = {
-    name: actions(dataset, cases, config.data.synthetic, shown)
-    for name, shown in arms.items()
-  }
-  found = {}
-  for name in arms:
-    drawn, expected = acted[name]
-    found[name] = {}
-    for n, outcome in enumerate(synthetic.OUTCOMES):
-      own: dict[str, Any] = {
-        "per_user": float(drawn[n].mean()),
-        "expected_per_user": float(expected[n].mean()),
-      }
-      for other in ("0 % save", "two-tower"):
-        own[f"lift over {other}"] = lift(drawn[n], acted[other][0][n])
-      found[name][outcome] = own
+  acted = [
+    {
+      name: actions(dataset, cases, config.data.synthetic, shown)
+      for name, shown in lists(dataset, cases, conditioned, towers).items()
+    }
+    for conditioned, towers in zip(*folders, strict=True)
+  ]
+  found = compared(acted)
   record.write(options.output, rest, users=len(cases), list=K, arms=found)
   plot(found, options.output.with_suffix(".png"))
   print(table(found))
 
 
+def compared(
+  seeds: Sequence[Mapping[str, tuple[Acted, Acted]]],
+) -> dict[str, dict[str, dict[str, Any]]]:
+  """Returns each arm's actions a user and lifts, by outcome.
+
+  Args:
+    seeds: what users did and would do on average, an arm each.
+  """
+  found = {}
+  for name in seeds[0]:
+    found[name] = {}
+    for n, outcome in enumerate(synthetic.OUTCOMES):
+      drawn, expected = (
+        np.stack([arms[name][kind][n] for arms in seeds]) for kind in (0, 1)
+      )
+      own: dict[str, Any] = {
+        "per_user": runs.spread(drawn.mean(-1).tolist()),
+        "expected_per_user": runs.spread(expected.mean(-1).tolist()),
+      }
+      for other in OVER:
+        over = np.stack([arms[other][0][n] for arms in seeds])
+        own[f"lift over {other}"] = lift(drawn.mean(0), over.mean(0))
+      found[name][outcome] = own
+  return found
+
+
 def lists(
   dataset: dataset_lib.Dataset,
   cases: list[splits.Case],
-  workdir: pathlib.Path,
+  conditioned: pathlib.Path,
   towers: pathlib.Path,
 ) -> dict[str, Int[np.ndarray, "b k"]]:
-  """Returns what each arm shows each user."""
+  """Returns what each arm shows each user, by the runs of one seed."""
   config = runpy.run_path(CONFIG)["get_config"]()
   arms = {
     "popularity": retrieval.popularity(
@@ -114,11 +136,11 @@ def lists(
       for name, budget in budgets.items()
     }
 
-  budgets = {}
+  budgets: dict[str, dict[str, float]] = {"no outcome": {}}
   for share in SHARES:
     budget = {"click": 1 - share / 100, "save": share / 100}
     budgets[f"{share} % save"] = {n: part for n, part in budget.items() if part}
-  arms |= shown(workdir, config, budgets)
+  arms |= shown(conditioned, config, budgets)
   plain = suite.configured(config, TWO_TOWER, "two-tower")
   return arms | shown(towers, plain, {"two-tower": {}})
 
@@ -128,7 +150,7 @@ def actions(
   cases: list[splits.Case],
   made: config_lib.Synthetic,
   shown: Int[np.ndarray, "b k"],
-) -> tuple[Float[np.ndarray, "o b"], Float[np.ndarray, "o b"]]:
+) -> tuple[Acted, Acted]:
   """Returns how often each user acts in each way, by luck and on average."""
   world = synthetic.world(made)
   ids = dataset.items.ids
@@ -166,8 +188,9 @@ def table(found: dict) -> str:
   for name, outcomes in found.items():
     cells = [name]
     for own in outcomes.values():
-      cells.append(f"{own['per_user']:.3f}")
-      for other in ("0 % save", "two-tower"):
+      per_user = own["per_user"]
+      cells.append(f"{per_user['mean']:.2f} ± {per_user['spread']:.2f}")
+      for other in OVER:
         gain = {k: 100 * v for k, v in own[f"lift over {other}"].items()}
         cells.append(
           f"{gain['mean']:+.1f} % ({gain['low']:+.1f} to {gain['high']:+.1f})"
@@ -182,23 +205,19 @@ def plot(found: dict, path: pathlib.Path) -> None:
   axes = figure.subplots()
   one, other = synthetic.OUTCOMES
   budgets = [f"{share} % save" for share in SHARES]
+  point = {
+    name: (own[one]["per_user"]["mean"], own[other]["per_user"]["mean"])
+    for name, own in found.items()
+  }
   axes.plot(
-    [found[name][one]["per_user"] for name in budgets],
-    [found[name][other]["per_user"] for name in budgets],
+    *zip(*(point[name] for name in budgets), strict=True),
     marker="o",
     label="PinRec-OC, its budget turned",
   )
   for name in budgets:
-    axes.annotate(
-      name, (found[name][one]["per_user"], found[name][other]["per_user"])
-    )
-  for name in ("two-tower", "popularity"):
-    axes.plot(
-      found[name][one]["per_user"],
-      found[name][other]["per_user"],
-      "s",
-      label=name,
-    )
+    axes.annotate(name, point[name])
+  for name in ("no outcome", "two-tower", "popularity"):
+    axes.plot(*point[name], "s", label=name)
   axes.set_xlabel(f"{one}s a user, of {K} shown")
   axes.set_ylabel(f"{other}s a user")
   axes.legend()

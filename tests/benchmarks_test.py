@@ -4,6 +4,7 @@ import pathlib
 import sys
 
 import jax
+import numpy as np
 import pytest
 
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
@@ -12,6 +13,8 @@ import accelerator  # noqa: E402
 import communication  # noqa: E402  of the folder above
 import contest  # noqa: E402
 import growth  # noqa: E402
+import runs  # noqa: E402
+import simulated  # noqa: E402
 
 from pinrec_jax import sharding  # noqa: E402
 from pinrec_jax.decode import generate  # noqa: E402
@@ -116,3 +119,31 @@ def test_operations_are_those_the_compiler_counts():
   program = generate.generate.lower(*answer.args, **answer.keywords).compile()
   products, _ = accelerator.of_answer(config, step.state.params, 3, steps=2)
   assert 1 < counted(program) / products < 1.4
+
+
+def test_figures_of_seeds_have_a_mean_and_a_spread():
+  reports = [{"recall": 1.0, "log": "a"}, {"recall": 3.0, "log": "b"}]
+  assert runs.summary(reports) == {
+    "recall": {"mean": 2.0, "spread": 2**0.5, "values": [1.0, 3.0]}
+  }
+  assert runs.spread([5.0])["spread"] == 0
+
+
+def test_lifts_are_of_the_same_users_over_all_seeds():
+  rng = np.random.default_rng(0)
+  luck = rng.poisson(3.0, (2, 2, 400)).astype(float)  # seeds, outcomes, users
+  arms = {name: luck for name in simulated.OVER} | {"twice": 2 * luck}
+  seeds = [
+    {name: (acted[seed], acted[seed]) for name, acted in arms.items()}
+    for seed in range(2)
+  ]
+  found = simulated.compared(seeds)
+  for name, gain in (("twice", 1.0), (simulated.OVER[1], 0.0)):
+    for n, own in enumerate(found[name].values()):
+      # Paired, so that no luck of users is left in the interval.
+      lift = own[f"lift over {simulated.OVER[0]}"]
+      assert lift == {"mean": gain, "low": gain, "high": gain}
+      means = (1 + gain) * luck[:, n].mean(-1)
+      assert own["per_user"]["mean"] == pytest.approx(means.mean())
+  unpaired = simulated.lift(luck[0, 0], luck[1, 0])
+  assert unpaired["low"] < unpaired["mean"] < unpaired["high"]
