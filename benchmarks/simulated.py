@@ -215,9 +215,12 @@ def plot(found: dict, path: pathlib.Path) -> None:
     label="PinRec-OC, its budget turned",
   )
   for name in budgets:
-    axes.annotate(name, point[name])
-  for name in ("no outcome", "two-tower", "popularity"):
-    axes.plot(*point[name], "s", label=name)
+    axes.annotate(name, point[name], xytext=(6, 4), textcoords="offset points")
+  for name, marker in (
+    ("no outcome", "s"), ("two-tower", "s"), ("popularity", "x")
+  ):  # fmt: skip
+    axes.plot(*point[name], marker, label=name)
+  axes.margins(x=0.12)
   axes.set_xlabel(f"{one}s a user, of {K} shown")
   axes.set_ylabel(f"{other}s a user")
   axes.legend()
