@@ -13,7 +13,7 @@ import pathlib
 import runpy
 
 import record
-import runs
+import repeats
 
 from pinrec_jax import markdown
 
@@ -34,7 +34,7 @@ def main() -> None:
   reports = {}
   for model in options.models:
     folder = options.workdir / options.log / model
-    report = runs.report(
+    report = repeats.report(
       f"{CONFIG}:{options.log}/{model}",
       folder,
       [f"--config.data.source={options.source}", *rest],

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import record
-import runs
+import repeats
 from jaxtyping import Int
 
 from pinrec_jax import config as config_lib
@@ -34,8 +34,8 @@ def main() -> None:
   parser.add_argument("--seeds", type=int, default=3)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options, rest = parser.parse_known_args()
-  folders = runs.of_seeds(CONFIG, options.workdir, options.seeds, rest)
-  figures = runs.summary([measure(folder) for folder in folders])
+  folders = repeats.of_seeds(CONFIG, options.workdir, options.seeds, rest)
+  figures = repeats.summary([measure(folder) for folder in folders])
   record.write(options.output, rest, figures=figures)
   for key, found in figures.items():
     print(f"{key}: recall@{K} {found['mean']:.4f} ± {found['spread']:.4f}")

@@ -20,7 +20,7 @@ import tempfile
 
 import numpy as np
 import record
-import runs
+import repeats
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
@@ -98,7 +98,7 @@ def main() -> None:
         f"{report['unshown_recall@10']:.4f} without what was shown"
       )
       reports.append(report)
-  record.write(options.output, sys.argv[1:], figures=runs.summary(reports))
+  record.write(options.output, sys.argv[1:], figures=repeats.summary(reports))
 
 
 if __name__ == "__main__":

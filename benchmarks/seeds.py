@@ -11,7 +11,7 @@ import argparse
 import pathlib
 
 import record
-import runs
+import repeats
 
 from pinrec_jax import markdown
 
@@ -30,8 +30,10 @@ def main() -> None:
   parser.add_argument("--seeds", type=int, default=3)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options, rest = parser.parse_known_args()
-  reports = runs.of_seeds(options.config, options.workdir, options.seeds, rest)
-  figures = runs.summary(list(reports.values()))
+  reports = repeats.of_seeds(
+    options.config, options.workdir, options.seeds, rest
+  )
+  figures = repeats.summary(list(reports.values()))
   command = ["--config=" + options.config, *rest]
   record.write(options.output, command, figures=figures)
   print(table(figures))

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import record
-import runs
+import repeats
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
@@ -58,7 +58,7 @@ def main() -> None:
   options, rest = parser.parse_known_args()
   plain = [f"--config.{path}={value}" for path, value in TWO_TOWER.items()]
   folders = [
-    list(runs.of_seeds(CONFIG, workdir, options.seeds, flags))
+    list(repeats.of_seeds(CONFIG, workdir, options.seeds, flags))
     for workdir, flags in (
       (options.workdir, ["--mode=train", *rest]),
       (options.workdir / "two_tower", ["--mode=train", *rest, *plain]),
@@ -96,8 +96,8 @@ def compared(
         np.stack([arms[name][kind][n] for arms in seeds]) for kind in (0, 1)
       )
       own: dict[str, Any] = {
-        "per_user": runs.spread(drawn.mean(-1).tolist()),
-        "expected_per_user": runs.spread(expected.mean(-1).tolist()),
+        "per_user": repeats.spread(drawn.mean(-1).tolist()),
+        "expected_per_user": repeats.spread(expected.mean(-1).tolist()),
       }
       for other in OVER:
         over = np.stack([arms[other][0][n] for arms in seeds])

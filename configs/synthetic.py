@@ -8,7 +8,7 @@ The second command trains three seeds and holds what each outcome retrieves
 against what the world itself would: the same users, the same targets, the
 world's own chances of every item. Four minutes a seed on two CPU cores. Expect
 recall@10 of about .525 of clicks asked for, where .531 is the best there is,
-and .437 of saves (.438); results/synthetic.json has the rest.
+and .435 of saves (.438); results/synthetic.json has the rest.
 """
 
 from pinrec_jax import config as config_lib

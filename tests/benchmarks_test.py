@@ -13,7 +13,7 @@ import accelerator  # noqa: E402
 import communication  # noqa: E402  of the folder above
 import contest  # noqa: E402
 import growth  # noqa: E402
-import runs  # noqa: E402
+import repeats  # noqa: E402
 import simulated  # noqa: E402
 
 from pinrec_jax import sharding  # noqa: E402
@@ -123,10 +123,10 @@ def test_operations_are_those_the_compiler_counts():
 
 def test_figures_of_seeds_have_a_mean_and_a_spread():
   reports = [{"recall": 1.0, "log": "a"}, {"recall": 3.0, "log": "b"}]
-  assert runs.summary(reports) == {
+  assert repeats.summary(reports) == {
     "recall": {"mean": 2.0, "spread": 2**0.5, "values": [1.0, 3.0]}
   }
-  assert runs.spread([5.0])["spread"] == 0
+  assert repeats.spread([5.0])["spread"] == 0
 
 
 def test_lifts_are_of_the_same_users_over_all_seeds():
