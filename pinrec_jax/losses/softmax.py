@@ -47,7 +47,10 @@ def sampled_softmax(
   The classic correction gives the positive a bias too.
 
   The loss of a target falls as its score rises, whatever the negatives are,
-  so one log-sum-exp a query serves all the targets it may meet.
+  so one log-sum-exp a query serves all the targets it may meet. Which of them
+  are negatives of a query that may not meet them is told among the row's own
+  items, of which there are few: its targets' vectors then stand for those of
+  the same negatives.
 
   Args:
     query: unit-norm predictions.
@@ -71,22 +74,30 @@ def sampled_softmax(
   if config.objective in config_lib.ONE_TARGET:
     own = _only(targets, config)
     met = own.item > 0
-    rest = _rest(query, Hits(own.item[..., None], None), negatives, sizes)
+    rest = _rest(query, own.item[..., None], negatives, sizes)
     score = jnp.sum(query * own.vector, -1) - own.bias
     return jnp.where(met, jax.nn.softplus(rest - score), 0.0)
-  rest = _rest(query, Hits(targets.item, targets.meets), negatives, sizes)
+  rest = _rest(query, targets.item[:, None], negatives, sizes)
 
   def of_rows(
-    query: Float[Array, "r q d"], of: Targets, rest: Float[Array, "r q"]
+    query: Float[Array, "r q d"],
+    of: Targets,
+    counts: Float[Array, "r l"],
+    rest: Float[Array, "r q"],
   ) -> Float[Array, "r q"]:
-    score = jnp.einsum("rqd,rld->rql", query, of.vector) - of.bias[:, None]
+    score = jnp.einsum("rqd,rld->rql", query, of.vector)
+    unmet = jnp.where(_meets_item(of), LOWEST, score + counts[:, None])
+    rest = jnp.logaddexp(rest, jax.nn.logsumexp(unmet, -1))
     # Above the lowest score there can be, so that nothing is ever infinite.
-    score = jnp.where(of.meets, score, LOWEST)
+    score = jnp.where(of.meets, score - of.bias[:, None], LOWEST)
     return _relaxed(jax.nn.softplus(rest[..., None] - score), of.meets, config)
 
   each = targets.meets[0].size
   held = config.chunk * targets.item.shape[1]
-  return grouped.rows(of_rows, query, targets, rest, each=each, held=held)
+  counts = _counts(targets.item, negatives)
+  return grouped.rows(
+    of_rows, query, targets, counts, rest, each=each, held=held
+  )
 
 
 def _only(targets: Targets, config: config_lib.Loss) -> Targets:
@@ -100,19 +111,28 @@ def _only(targets: Targets, config: config_lib.Loss) -> Targets:
   return Targets(vector, jnp.where(some, item, 0), some, bias)
 
 
-class Hits(NamedTuple):
-  """The items that are no negatives of a query."""
+def _counts(item: Int[Array, "b l"], negatives: Scored) -> Float[Array, "b l"]:
+  """Returns the log of what a row's items count for among the negatives.
 
-  item: Int[AnyArray, "b l"] | Int[AnyArray, "b q 1"]
-  meets: Bool[AnyArray, "b q l"] | None  # which of them; None: its own
+  An item's first place in its row counts for all of its negatives, later ones
+  for none.
+  """
+  before = jnp.tri(item.shape[1], k=-1, dtype=bool)
+  later = jnp.any((item[:, :, None] == item[:, None, :]) & before, -1)
+  weight = jnp.exp(-negatives.log_expected)
+  same = item[..., None] == negatives.item
+  total = jnp.sum(jnp.where(same, weight, 0.0), -1)
+  some = (total > 0) & ~later & (item > 0)
+  return jnp.where(some, jnp.log(jnp.where(some, total, 1.0)), LOWEST)
 
-  def among(self, item: Int[AnyArray, "n"]) -> Bool[Array, "b q n"]:
-    """Returns which items are."""
-    if self.meets is None:
-      return jnp.equal(self.item, item)
-    # A product counts how often an item is among those it may meet.
-    match = jnp.equal(self.item[..., None], item).astype(jnp.float32)
-    return jnp.matmul(self.meets.astype(jnp.float32), match) > 0
+
+def _meets_item(targets: Targets) -> Bool[Array, "b q l"]:
+  """Returns at which places lies an item that a query may meet anywhere."""
+  same = targets.item[:, :, None] == targets.item[:, None, :]
+  # A product counts how often an item is among those it may meet.
+  return (
+    jnp.matmul(targets.meets.astype(jnp.float32), same.astype(jnp.float32)) > 0
+  )
 
 
 class Sizes(NamedTuple):
@@ -123,28 +143,34 @@ class Sizes(NamedTuple):
 
 
 def _logits(
-  query: Float[Array, "r q d"], hits: Hits, block: Scored
+  query: Float[Array, "r q d"], own: Int[Array, "r #q k"], block: Scored
 ) -> Float[Array, "r q n"]:
   logits = jnp.einsum("rqd,nd->rqn", query, block.vector) - block.log_expected
-  return jnp.where(hits.among(block.item) | (block.item == 0), -jnp.inf, logits)
+  hidden = jnp.any(own[..., None] == block.item, -2) | (block.item == 0)
+  return jnp.where(hidden, -jnp.inf, logits)
 
 
 def _summed(
-  query: Float[Array, "b q d"], hits: Hits, negatives: Scored, sizes: Sizes
+  query: Float[Array, "b q d"],
+  own: Int[Array, "b #q k"],
+  negatives: Scored,
+  sizes: Sizes,
 ) -> Float[Array, "b q"]:
-  """Returns the log of the sum over a query's negatives.
+  """Returns the log of the sum over a query's negatives but those in `own`.
 
   Its gradient holds no more logits than it does: it computes them again, and
   needs one exponential of each.
   """
   blocks = _blocks(negatives, sizes.block)
 
-  def of_rows(query: Float[Array, "r q d"], hits: Hits) -> Float[Array, "r q"]:
+  def of_rows(
+    query: Float[Array, "r q d"], own: Int[Array, "r #q k"]
+  ) -> Float[Array, "r q"]:
     def add(
       carry: tuple[Float[Array, "r q"], Float[Array, "r q"]], block: Scored
     ):
       top, total = carry
-      logits = _logits(query, hits, block)
+      logits = _logits(query, own, block)
       higher = jnp.maximum(top, jnp.max(logits, -1))
       rest = jnp.sum(jnp.exp(logits - higher[..., None]), -1)
       return (higher, total * jnp.exp(top - higher) + rest), None
@@ -154,27 +180,30 @@ def _summed(
     return jnp.log(jnp.maximum(total, 1e-37)) + top
 
   each = query.shape[1] * sizes.block
-  return grouped.rows(of_rows, query, hits, each=each, held=sizes.held)
+  return grouped.rows(of_rows, query, own, each=each, held=sizes.held)
 
 
 def _rest_forward(
-  query: Float[Array, "b q d"], hits: Hits, negatives: Scored, sizes: Sizes
+  query: Float[Array, "b q d"],
+  own: Int[Array, "b #q k"],
+  negatives: Scored,
+  sizes: Sizes,
 ) -> tuple[Float[Array, "b q"], tuple]:
-  rest = _summed(query, hits, negatives, sizes)
-  return rest, (query, hits, negatives, rest)
+  rest = _summed(query, own, negatives, sizes)
+  return rest, (query, own, negatives, rest)
 
 
 def _rest_backward(
   sizes: Sizes, kept: tuple, slope: Float[Array, "b q"]
 ) -> tuple[Float[Array, "b q d"], None, Scored]:
-  query, hits, negatives, rest = kept
+  query, own, negatives, rest = kept
   blocks = _blocks(negatives, sizes.block)
 
   def of_rows(of_negatives: Float[Array, "_ n d"], part: tuple):
-    query, hits, rest, slope = part
+    query, own, rest, slope = part
 
     def add(of_query: Float[Array, "r q d"], block: Scored):
-      logits = _logits(query, hits, block)
+      logits = _logits(query, own, block)
       weight = jnp.exp(logits - rest[..., None]) * slope[..., None]
       of_query += jnp.einsum("rqn,nd->rqd", weight, block.vector)
       return of_query, jnp.einsum("rqn,rqd->nd", weight, query)
@@ -184,7 +213,7 @@ def _rest_backward(
 
   each = query.shape[1] * sizes.block
   group = grouped.at_once(len(query), each, sizes.held)
-  parts = grouped.split((query, hits, rest, slope), group)
+  parts = grouped.split((query, own, rest, slope), group)
   found, of_query = jax.lax.scan(of_rows, jnp.zeros_like(blocks.vector), parts)
   found = found.reshape(-1, found.shape[-1])[: len(negatives.item)]
   # Items and expected counts are not learned.
