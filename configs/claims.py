@@ -62,11 +62,11 @@ APART = {"model.head": "mlp"}  # states and items need not be alike
 # Outcomes in proportion to the training log.
 SHARES = {"decode.budget": ""}
 # Sixteen times ahead in equal ratios, from five minutes to eight days.
-DAYS_AHEAD = tuple(round(300 * 2304 ** (n / 15)) for n in range(16))
+DAYS_AHEAD = (-1, *(round(300 * 2304 ** (n / 14)) for n in range(15)))
 # Most of MovieLens' ratings follow within half a minute of the one before: at
 # once, and from five seconds to two days.
 AHEAD = {
-  "ml_1m": (0, *(round(5 * 34_560 ** (n / 14)) for n in range(15))),
+  "ml_1m": (-1, *(round(5 * 34_560 ** (n / 14)) for n in range(15))),
 }
 
 
@@ -147,7 +147,7 @@ def _ahead(
   """Returns OC's arm, that of a vector for every time, and those between."""
   # A time ahead may mean another part of the history to each state. Nearer
   # than the first edge is a range of its own.
-  edges = tuple(seconds for seconds in ahead if seconds)
+  edges = tuple(seconds for seconds in ahead if seconds > 0)
   trained = {
     **APART, "loss.objective": "multi_token", "model.offsets": edges
   }  # fmt: skip

@@ -89,7 +89,7 @@ MODELS = {
   "mt_oc": {
     "loss.objective": "multi_token",
     "model.offsets": (),
-    "decode.offsets": (0, 3600, DAY),
+    "decode.offsets": (-1, 3600, DAY),
   },
 }
 

@@ -83,6 +83,9 @@ class Data:
   # Days by which a split by time is moved back, what comes after left out: to
   # choose settings on, so that the test itself is looked at once.
   days_back: int = least(0, 0)
+  # Engagements that the test holds of each user, and the validation before it,
+  # where a log is split by each user's last.
+  held_out: int = above(0, 1)
   # Events in a row of a batch, and in the longest history.
   length: int = above(0, 64)
   # Seconds without an engagement that end a session, where the log tells none.
@@ -226,7 +229,8 @@ class Decode:
   feedback: str = one_of("largest", "sample")
   surface: str = ""  # condition; empty: unspecified
   item_type: str = ""  # condition; empty: unspecified
-  # Seconds ahead, one vector an outcome for each; empty: unspecified.
+  # Seconds ahead, one vector an outcome for each; -1 is the next event whenever
+  # it comes, and so is an empty list.
   offsets: tuple[int, ...] = ()
   # Seconds before the end of training whose choices are asked for, condition;
   # 0 asks for the latest, -1 leaves it unspecified.

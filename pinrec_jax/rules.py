@@ -107,9 +107,9 @@ def _of_model(config: config_lib.Config) -> _Rules:
     "use False, or train with model.conditioned=True",
   )
   yield (
-    all(seconds >= 0 for seconds in decode.offsets),
+    all(seconds >= -1 for seconds in decode.offsets),
     "decode.offsets",
-    "list seconds, 0 or more",
+    "list seconds, 0 or more, or -1 for the next event",
   )
   train = config.train
   yield (

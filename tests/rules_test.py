@@ -37,7 +37,7 @@ def test_defaults_are_valid():
     ("loss.sketch_columns", 1000, "power of two"),
     ("loss.sketch_keep", 1.5, "up to 1"),
     ("decode.age", -7, "or -1 for any"),
-    ("decode.offsets", (-60,), "0 or more"),
+    ("decode.offsets", (-60,), "0 or more, or -1"),
     ("model.ages", (5, 5), "increasing"),
     ("train.steps", 0, "above 0"),
     ("train.warmup", 5000, "fewer than train.steps"),

@@ -127,6 +127,8 @@ def load(config: config_lib.Data) -> Dataset:
   users, events = packed.load(folder)
   if config.days_back:
     known, events = _moved_back(known, events, config.days_back)
+  if config.held_out > 1:
+    known = _held_out(known, config.held_out)
   if config.vectors:
     known = known.with_vectors(pathlib.Path(config.vectors).expanduser())
   return Dataset(config.name, known, users, events, folder, aim)
@@ -157,6 +159,25 @@ def _moved_back(
   )
   kept = [part.where(slice(int((part.time < end).sum()))) for part in events]
   return dataclasses.replace(known, vocabulary=earlier), kept
+
+
+def _held_out(
+  known: catalogue_lib.Catalogue, number: int
+) -> catalogue_lib.Catalogue:
+  """Returns the catalogue of a log that holds out more of each user.
+
+  The gaps that offsets may be fitted to stay those of the whole log.
+
+  Raises:
+    ValueError: if the log is split by time.
+  """
+  if known.vocabulary.test_from:
+    raise ValueError(
+      f"config.data.held_out is {number}, and this log is split by time, not "
+      "by each user's last engagements; use 1"
+    )
+  held = dataclasses.replace(known.vocabulary, held_out=number)
+  return dataclasses.replace(known, vocabulary=held)
 
 
 def _read(

@@ -41,9 +41,10 @@ class Vocabulary:
   features: tuple[Feature, ...]
   dense: int  # numbers in an item's dense features
   # Unix seconds from which on the log validates, and tests. Both 0: each user's
-  # last engagement is the test, and the one before it the validation.
+  # last engagements are the test, and as many before them the validation.
   validation_from: int = 0
   test_from: int = 0
+  held_out: int = 1  # how many
   # Percentiles 1 to 99 of the seconds between a user's engagements, from those
   # before the validation; empty if they have no times.
   gaps: tuple[int, ...] = ()

@@ -34,15 +34,15 @@ def before(
 ) -> int:
   """Returns how many of a user's events lie before a split.
 
-  Where each user's last engagements are held out, users with fewer than three
-  have none to spare, and all their events lie before.
+  Where each user's last engagements are held out, users who have no other have
+  none to spare, and all their events lie before.
   """
   if start := starts(vocabulary, split):
     return int((events.time < start).sum())
-  engaged = np.flatnonzero(events.engaged)
-  if len(engaged) <= len(SPLITS):
+  engaged, held = np.flatnonzero(events.engaged), vocabulary.held_out
+  if len(engaged) <= len(SPLITS) * held:
     return len(events)
-  return int(engaged[SPLITS.index(split) - len(SPLITS)])
+  return int(engaged[(SPLITS.index(split) - len(SPLITS)) * held])
 
 
 def past(

@@ -46,7 +46,8 @@ def asked(
   one of its outcomes, its surface, type, age and offset (arXiv 2504.10507,
   conditions at training), each left unspecified at the configured rate so that
   a request may leave it out. It thereby follows whichever target is met, at
-  the cost of one query. A multi-token query's bucket is always its offset.
+  the cost of one query. Of the multi-token objective the next item is asked for
+  whenever it comes, and what lies in a bucket always by that bucket.
 
   A target of several outcomes is drawn for each of them less often than one of
   a single outcome. So a query for an outcome counts by how seldom its target is
@@ -94,7 +95,7 @@ def asked(
   )
   if config.objective == "multi_token":
     beyond = jnp.arange(meets.shape[1]) >= meets.shape[2]
-    keep = keep._replace(offset=keep.offset | beyond)
+    keep = keep._replace(offset=jnp.broadcast_to(beyond, met.shape))
   condition = jax.tree.map(lambda part, k: jnp.where(k, part, 0), full, keep)
   if config.objective in config_lib.ONE_TARGET:
     meets = meets & jax.nn.one_hot(met, meets.shape[-1], dtype=bool)

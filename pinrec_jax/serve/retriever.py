@@ -153,7 +153,8 @@ class Retriever:
     offset = np.tile(offsets, len(named))
     shares = np.repeat(list(budget.values()) or [1.0], offsets.size)
     shares = shares / offsets.size
-    # Of an outcome's vectors the one for the nearest time ahead is fed back.
+    # Of an outcome's vectors the one for the next event, or else for the
+    # nearest time ahead, is fed back.
     feedback = shares * (offset == offsets.min())
     if decode.feedback == "largest":
       feedback = np.eye(len(shares))[np.argmax(feedback)]

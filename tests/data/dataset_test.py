@@ -94,6 +94,15 @@ def test_a_split_moved_back_leaves_out_what_comes_after(config):
   assert left_out
 
 
+def test_a_split_by_time_holds_out_no_number_of_engagements(config):
+  config.held_out = 4
+  with pytest.raises(ValueError, match="held_out is 4, and this log is split"):
+    dataset_lib.load(config)
+  config.name = "synthetic"
+  config.synthetic.users, config.synthetic.items = 20, 100
+  assert dataset_lib.load(config).vocabulary.held_out == 4
+
+
 def test_a_split_by_place_cannot_be_moved_back(config):
   config.name, config.days_back = "synthetic", 1
   with pytest.raises(ValueError, match="days_back is 1, and each user's last"):

@@ -42,12 +42,18 @@ def test_cases_are_those_of_a_slow_reference(world, split):
     assert case.targets.engaged.all()
 
 
-@pytest.fixture
-def last_ones(world):
-  """The same log, each user's last two engagements held out."""
-  names = dataclasses.replace(world.vocabulary, validation_from=0, test_from=0)
+def _by_place(world, held):
+  """The same log, each user's last engagements held out."""
+  names = dataclasses.replace(
+    world.vocabulary, validation_from=0, test_from=0, held_out=held
+  )
   known = dataclasses.replace(world.catalogue, vocabulary=names)
   return dataclasses.replace(world, catalogue=known)
+
+
+@pytest.fixture
+def last_ones(world):
+  return _by_place(world, 1)
 
 
 def test_an_event_at_the_cut_is_not_before_it(world):
@@ -58,22 +64,25 @@ def test_an_event_at_the_cut_is_not_before_it(world):
   assert splits.before(later, events, "test") == 10
 
 
-def test_without_times_the_last_engagements_are_held_out(last_ones):
+@pytest.mark.parametrize("held", [1, 2])
+def test_without_times_the_last_engagements_are_held_out(world, held):
+  log = _by_place(world, held)
   found = {
-    split: {case.user: case for case in splits.cases(last_ones, split)}
+    split: {case.user: case for case in splits.cases(log, split)}
     for split in splits.SPLITS
   }
   assert list(found["test"]) == list(found["validation"])
-  for user, events in zip(last_ones.users, last_ones.events, strict=True):
+  for user, events in zip(log.users, log.events, strict=True):
     engaged = np.flatnonzero(events.engaged).tolist()
     if user not in found["test"]:
-      assert len(engaged) < 3
+      assert len(engaged) <= 2 * held
       continue
-    for split, place in zip(splits.SPLITS, engaged[-2:], strict=True):
+    both = engaged[-2 * held : -held], engaged[-held:]
+    for split, places in zip(splits.SPLITS, both, strict=True):
       case = found[split][user]
-      assert case.past.item.tolist() == events.item[:place].tolist()
-      assert case.targets.item.tolist() == [events.item[place]]
-  assert len(found["test"]) > 30
+      assert case.past.item.tolist() == events.item[: places[0]].tolist()
+      assert case.targets.item.tolist() == events.item[places].tolist()
+  assert len(found["test"]) > 20
 
 
 @pytest.mark.parametrize("engagements", range(4))

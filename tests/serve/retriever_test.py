@@ -199,7 +199,7 @@ def test_items_nobody_engaged_with_are_read_by_content_alone(
     assert (retriever.features.rows[3] == -1).all() == cold
 
 
-@pytest.mark.parametrize("offsets", [(), (0, 90_000), (60,)])
+@pytest.mark.parametrize("offsets", [(), (0, 90_000), (60,), (-1, 60)])
 def test_every_time_ahead_asked_for_has_its_vector(
   world, small, untrained, offsets
 ):
@@ -216,6 +216,23 @@ def test_every_time_ahead_asked_for_has_its_vector(
   clicks = found.share[:, found.outcome == 0].sum(-1)
   np.testing.assert_allclose(clicks, 0.75, rtol=1e-5)
   assert len(np.unique(found.query[0].round(4), axis=0)) == len(found.step)
+
+
+@pytest.mark.parametrize("offsets", [(-1, 60), (60, 90_000)])
+def test_the_vector_of_the_nearest_time_ahead_is_fed_back(
+  world, small, untrained, offsets
+):
+  small.decode.merge_above = 2.0
+
+  def second(*offsets):
+    small.decode.offsets = offsets
+    found = generated(untrained(small), world, {"like": 1.0})
+    later = (found.step == 1) & (found.offset == min(offsets))
+    return found.query[:, later]
+
+  np.testing.assert_allclose(
+    second(*reversed(offsets)), second(min(offsets)), rtol=1e-5, atol=1e-6
+  )
 
 
 def test_a_budget_without_outcome_asks_as_no_budget_does(
