@@ -17,9 +17,13 @@ from pinrec_jax import sharding
 METRIC = "recall@10"
 # Of a field that a checkpoint is older than: what it did before it was there.
 USUAL = {
-  f"model.{field.name}": field.default
-  for field in dataclasses.fields(config_lib.Model)
-}
+  f"{section}.{field.name}": field.default
+  for section, fields in (
+    ("model", config_lib.Model), ("data", config_lib.Data)
+  )
+  for field in dataclasses.fields(fields)
+  if field.default is not dataclasses.MISSING
+}  # fmt: skip
 
 
 def _score(metrics: Mapping[str, float]) -> float:

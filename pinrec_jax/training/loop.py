@@ -67,6 +67,9 @@ def network(
     "data.name": config.data.name,
     "data.length": config.data.length,
     "data.inputs": config.data.inputs,
+    # Else it may have learned from what it is measured on.
+    "data.days_back": config.data.days_back,
+    "data.held_out": config.data.held_out,
     "items": len(known.items.ids),
     "item numbers": known.vocabulary.dense,
     "train.refit": config.train.refit,

@@ -118,6 +118,16 @@ def test_a_checkpoint_of_another_network_is_refused(config, world, tmp_path):
     loop.best(config, world.catalogue, tmp_path)
 
 
+@pytest.mark.parametrize("field", ["days_back", "held_out"])
+def test_a_checkpoint_of_another_split_is_refused(
+  config, world, tmp_path, field
+):
+  loop.train(config, world, tmp_path)
+  setattr(config.data, field, 3)
+  with pytest.raises(ValueError, match=rf"data\.{field} is [01] there and 3"):
+    loop.best(config, world.catalogue, tmp_path)
+
+
 def test_no_checkpoint_is_said(config, world, tmp_path):
   with pytest.raises(FileNotFoundError, match="train first"):
     loop.best(config, world.catalogue, tmp_path)
