@@ -111,7 +111,9 @@ def _only(targets: Targets, config: config_lib.Loss) -> Targets:
   return Targets(vector, jnp.where(some, item, 0), some, bias)
 
 
-def _counts(item: Int[Array, "b l"], negatives: Scored) -> Float[Array, "b l"]:
+def _counts(
+  item: Int[AnyArray, "b l"], negatives: Scored
+) -> Float[Array, "b l"]:
   """Returns the log of what a row's items count for among the negatives.
 
   An item's first place in its row counts for all of its negatives, later ones
