@@ -61,10 +61,11 @@ DRAWN = {"loss.full": False}  # negatives, which a row is about
 APART = {"model.head": "mlp"}  # states and items need not be alike
 # Outcomes in proportion to the training log.
 SHARES = {"decode.budget": ""}
-# Sixteen times ahead in equal ratios, from five minutes to eight days.
+# The next event, whenever it comes, and fifteen times ahead in equal ratios,
+# from five minutes to eight days.
 DAYS_AHEAD = (-1, *(round(300 * 2304 ** (n / 14)) for n in range(15)))
-# Most of MovieLens' ratings follow within half a minute of the one before: at
-# once, and from five seconds to two days.
+# Most of MovieLens' ratings follow within half a minute of the one before: from
+# five seconds to two days.
 AHEAD = {
   "ml_1m": (-1, *(round(5 * 34_560 ** (n / 14)) for n in range(15))),
 }

@@ -17,13 +17,10 @@ from pinrec_jax import sharding
 METRIC = "recall@10"
 # Of a field that a checkpoint is older than: what it did before it was there.
 USUAL = {
-  f"{section}.{field.name}": field.default
-  for section, fields in (
-    ("model", config_lib.Model), ("data", config_lib.Data)
-  )
-  for field in dataclasses.fields(fields)
-  if field.default is not dataclasses.MISSING
-}  # fmt: skip
+  f"{section}.{name}": value
+  for section in ("model", "data")
+  for name, value in dataclasses.asdict(config_lib.Config())[section].items()
+}
 
 
 def _score(metrics: Mapping[str, float]) -> float:
