@@ -212,11 +212,9 @@ def loss(
   ahead = meeting.seconds_ahead(batch)
   bucket = bound.bucket(ahead)
   meets = meeting.acceptable(batch, ahead, bucket, config, bound.buckets)
-  weight = jnp.any(meets, -1).astype(jnp.float32)
   if config.objective == "multi_token":
-    meets, weight = meeting.one_bucket(
-      jax.random.fold_in(condition_key, 1), meets
-    )
+    meets = meeting.one_bucket(jax.random.fold_in(condition_key, 1), meets)
+  weight = jnp.any(meets, -1).astype(jnp.float32)
   condition, meets, counts = asked(
     condition_key,
     batch,
