@@ -54,7 +54,8 @@ def read_config(path: str, argument: str | None = None) -> Config:
 def find_config(path: str) -> pathlib.Path:
   """Returns a configuration file, or the package's own of the same name."""
   here = pathlib.Path(path).expanduser()
-  for file in (here, CONFIGS / here.name):
+  own = CONFIGS / here.name, CONFIGS / here.parent.name / here.name
+  for file in (here, *own):
     if file.is_file():
       return file
   known = ", ".join(sorted(p.name for p in CONFIGS.glob("[!_]*.py")))

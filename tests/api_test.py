@@ -161,5 +161,9 @@ def test_configurations_are_read_from_here_or_from_the_package(
   assert pinrec_jax.read_config("configs/mine.py").data.name == "one"
   assert pinrec_jax.read_config("mine.py", "two").data.name == "two"
   assert pinrec_jax.read_config("configs/demo.py").train.steps == 400
+  (tmp_path / "rows").mkdir()
+  (tmp_path / "mine.py").rename(tmp_path / "rows" / "own.py")
+  assert pinrec_jax.read_config("configs/rows/own.py").data.name == "one"
+  (tmp_path / "rows" / "own.py").rename(tmp_path / "mine.py")
   with pytest.raises(FileNotFoundError, match=r"other.py.*choose from mine.py"):
     pinrec_jax.read_config("configs/other.py")

@@ -27,15 +27,18 @@ def _module(name):
   return module
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=str)
+FILES = [path.relative_to(FOLDER) for path in sorted(FOLDER.rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
 def test_is_valid_and_names_its_command(path):
-  module = _module(path.stem)
+  module = _module(str(path.with_suffix("")))
   config = module.get_config()
   if isinstance(config, suite.Suite):
     assert suite.trainings(config)
   else:
     rules.validate(config)
-  assert f"--config=configs/{path.name}" in str(module.__doc__)
+  assert f"--config=configs/{path}" in str(module.__doc__)
 
 
 def test_movielens_may_be_told_its_targets_time():
@@ -54,7 +57,9 @@ def test_claims_hold_together_on_every_log(log):
   every = module.get_config(log)
   assert suite.trainings(every)
   for row in every.rows:
-    assert module.get_config(f"{log}/{row}").rows == {row: every.rows[row]}
+    alone = {row: every.rows[row]}
+    assert module.get_config(f"{log}/{row}").rows == alone
+    assert _module(f"claims/{row}").get_config(log).rows == alone
   assert list(module.get_config(f"{log}/budget,logq").rows) == [
     "budget",
     "logq",
@@ -70,6 +75,11 @@ def test_claims_compare_models_at_equal_vectors(mini):
   assert arms["UC, more steps"].ask["decode.steps"] == len(
     mini.vocabulary.outcome_names
   )
+
+
+def test_every_claim_is_a_row():
+  files = {path.stem for path in FILES if path.parent.name == "claims"}
+  assert files == set(_module("claims").ROWS)
 
 
 @pytest.mark.parametrize("log", _module("family").LOGS)

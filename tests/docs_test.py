@@ -176,20 +176,40 @@ def test_what_is_named_exists(page):
       part = getattr(part, field)
 
 
-def test_the_table_of_claims_is_that_of_the_stored_results():
-  """Draw it anew by the command that stands below it."""
-  page = (ROOT / "README.md").read_text()
+def _stored_claims():
+  """Returns the reports that the README's command draws, by their logs."""
   (command,) = (
     words
     for script in _fences(ROOT / "README.md", "bash")
     for words in _commands(script)
     if "pinrec_jax.claims.report" in words
   )
-  reports = [ROOT / name for name in command if name.endswith(".json")]
-  table = overview.table([json.loads(path.read_text()) for path in reports])
+  files = [ROOT / name for name in command if name.endswith(".json")]
+  return {
+    path.stem.removeprefix("claims_"): json.loads(path.read_text())
+    for path in files
+  }
+
+
+def test_the_table_of_claims_is_that_of_the_stored_results():
+  """Draw it anew by the command that stands below it."""
+  table = overview.table(list(_stored_claims().values()))
   assert table.count("\n") > 1
-  assert table in page
+  assert table in (ROOT / "README.md").read_text()
   assert table in (ROOT / "docs/claims/README.md").read_text()
+
+
+def test_the_lab_notes_of_claims_expect_what_is_stored():
+  """What a note has to say stands in the error."""
+  logs = _stored_claims()
+  lines = overview.table(list(logs.values())).splitlines()[2:]
+  assert lines
+  for line in lines:
+    row, what, paper, *cells = (c.strip() for c in line.strip("|").split("|"))
+    found = [f"{log} {c}" for log, c in zip(logs, cells, strict=True) if c]
+    told = f"* {what} (the paper's: {paper}): {'; '.join(found)}"
+    note = (ROOT / f"configs/claims/{row}.py").read_text()
+    assert told in " ".join(note.split()), f"{row}: {told}"
 
 
 def test_the_table_of_fields_is_current():

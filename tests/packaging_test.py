@@ -12,7 +12,8 @@ def test_every_folder_of_code_is_installed():
   listed = setup["options"]["packages"].split()
   folders = {path.parent for path in (ROOT / "pinrec_jax").rglob("*.py")}
   found = {".".join(path.relative_to(ROOT).parts) for path in folders}
-  assert set(listed) == found | {"pinrec_jax.configs"}
+  configs = {"pinrec_jax.configs", "pinrec_jax.configs.claims"}
+  assert set(listed) == found | configs
   assert setup["options"]["package_dir"].split() == [
     "pinrec_jax.configs", "=", "configs",
   ]  # fmt: skip

@@ -1,0 +1,55 @@
+"""Every model that PinRec is held against, in one table.
+
+  bash launch/local.sh --mode=reproduce --workdir=runs/claims \
+    --config=configs/claims/family.py:mini
+
+Two-tower, SASRec, PinnerFormer, HSTU, PinRec-UC, -OC and -{MT,OC}: fields of
+configs/family.py, with the same sizes, negatives and number of updates.
+
+Seven models a seed, on one core of a shared x86-64 machine in 9 minutes on
+mini, 9 on synthetic, 46 on pure and 168 on ml_1m.
+
+Expect of three seeds:
+
+* recall@10 of uc, over pinnerformer (the paper's: +26.0 %): mini +0.3 ± 1.1 % ○
+* coverage of uc, over two_tower (the paper's: +6.2 %): mini −22.6 ± 13.3 % ✗
+* coverage of oc, over two_tower (the paper's: +17.3 %): mini −23.4 ± 25.0 % ✗
+* recall@10 of oc, over sasrec (the paper's: a gain): mini +8.3 ± 6.6 % ○
+
+docs/claims.md tells why, docs/claims/ every arm.
+"""
+
+import pathlib
+import runpy
+
+from pinrec_jax.claims import suite
+
+SUITE = pathlib.Path(__file__).parent.parent / "claims.py"
+MODELS = runpy.run_path(str(SUITE.with_name("family.py")))["MODELS"]
+UNCONDITIONED = ("two_tower", "sasrec", "pinnerformer", "hstu", "uc")
+
+
+def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
+  """Returns the claim, its arms and its tests."""
+  arms = {
+    name: suite.Arm({**MODELS[name], "decode.budget": ""})
+    for name in UNCONDITIONED
+  }
+  arms |= {"oc": suite.Arm(), "mt_oc": suite.Arm(MODELS["mt_oc"])}
+  return suite.Row(
+    "PinRec-UC finds more than PinnerFormer (paper: +26 to +36 %), and UC and "
+    "OC cover more of the catalogue than a two-tower (+6.2, +17.3 %).",
+    arms,
+    ("recall@10", "ndcg@10", "coverage", "recall@10/tail_items"),
+    (
+      suite.Test("uc", "pinnerformer", "recall@10", 0.26),
+      suite.Test("uc", "two_tower", "coverage", 0.062),
+      suite.Test("oc", "two_tower", "coverage", 0.173),
+      suite.Test("oc", "sasrec", "recall@10"),
+    ),
+  )
+
+
+def get_config(log: str = "mini") -> suite.Suite:
+  """Returns the row on one log."""
+  return runpy.run_path(str(SUITE))["get_config"](f"{log}/family")
