@@ -6,7 +6,7 @@
 The budget of one model goes from the log's first outcome to its third, a
 quarter at a time. The plot is the Pareto curve of the two.
 
-One model a seed, on one core of a shared x86-64 machine in 1 minutes on mini, 1
+One model a seed, on one core of a shared x86-64 machine in 1 minute on mini, 1
 on synthetic, 6 on pure and 24 on ml_1m.
 
 Expect of three seeds:

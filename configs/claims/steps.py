@@ -5,7 +5,7 @@
 
 One model, asked for no outcome; every vector is read as the next event.
 
-One model a seed, on one core of a shared x86-64 machine in 1 minutes on mini, 1
+One model a seed, on one core of a shared x86-64 machine in 1 minute on mini, 1
 on synthetic, 6 on pure and 24 on ml_1m.
 
 Expect of three seeds:
