@@ -63,6 +63,17 @@ def acceptable(
   return following | later & (ahead >= 0) & (ahead <= config.window)
 
 
+def one_of(key: PRNGKeyArray, among: Bool[Array, "*n l"]) -> Int[Array, "*n"]:
+  """Draws one of the marked places of each row alike; 0 where none is marked.
+
+  A number a row is drawn, where `jax.random.categorical` takes one a place.
+  """
+  marked = jnp.cumsum(among, -1, dtype=jnp.int32)
+  number = jnp.maximum(marked[..., -1], 1)
+  chosen = jax.random.randint(key, number.shape, 0, number)
+  return jnp.argmax(marked > chosen[..., None], -1)
+
+
 def one_bucket(
   key: PRNGKeyArray, meets: Bool[Array, "b q l"]
 ) -> Bool[Array, "b r l"]:
@@ -83,6 +94,6 @@ def one_bucket(
   rows, _, length = meets.shape
   there = meets.reshape(rows, -1, length, length)
   holds = jnp.any(there[:, 1:], -1)
-  drawn = jax.random.categorical(key, jnp.where(holds, 0.0, -jnp.inf), axis=1)
+  drawn = one_of(key, jnp.moveaxis(holds, 1, -1))
   chosen = jnp.take_along_axis(there[:, 1:], drawn[:, None, :, None], 1)
   return jnp.concatenate([there[:, 0], chosen[:, 0]], 1)

@@ -70,7 +70,7 @@ def asked(
   if config.objective == "next_item":
     met = jnp.broadcast_to(jnp.arange(meets.shape[2]), meets.shape[:2])
   else:
-    met = jax.random.categorical(target_key, jnp.where(meets, 0.0, -jnp.inf))
+    met = meeting.one_of(target_key, meets)
   rows = jnp.arange(met.shape[0])[:, None]
   of_met = jax.tree.map(lambda column: column[rows, met], targets)
   weight = outcome_share**-config.rare_outcomes

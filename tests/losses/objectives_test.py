@@ -221,6 +221,19 @@ def test_each_part_is_left_out_on_its_own(batch):
   np.testing.assert_allclose((left[0] & left[1]).mean(), 0.09, atol=0.02)
 
 
+def test_one_of_those_marked_is_drawn_each_as_often_as_another():
+  among = jnp.asarray(
+    [[0, 1, 0, 1, 1], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1]], bool
+  )
+  keys = jax.random.split(jax.random.key(0), 6000)
+  drawn = np.asarray(jax.vmap(lambda key: meeting.one_of(key, among))(keys))
+  assert (drawn[:, 1] == 0).all()
+  rate = np.stack([(drawn == place).mean(0) for place in range(5)], -1)
+  expected = np.asarray(among) / np.maximum(among.sum(-1, keepdims=True), 1)
+  expected[1, 0] = 1
+  np.testing.assert_allclose(rate, expected, atol=0.02)
+
+
 def test_one_bucket_is_drawn_of_all_that_hold_a_target(batch):
   batch, corpus = batch
   config = _config(objective="multi_token").loss
