@@ -23,7 +23,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pinrec_jax import compiled, config_json, modes, rules
+from pinrec_jax import compiled, config_json, modes, rules, sharding
 from pinrec_jax.config import Config as Config
 from pinrec_jax.data import catalogue
 from pinrec_jax.serve import artifact, requests
@@ -137,6 +137,7 @@ class Retriever:
     if config is None:
       config = config_json.load(folder / "config.json")
     rules.validate(config)
+    sharding.require(config.train.device)
     compiled.keep(config.train.compiled)
     trained = loop.best(config, known, workdir)
     if trained.step != step:

@@ -10,6 +10,7 @@ from pinrec_jax.fields import (
   names,
   one_of,
   share,
+  sizes,
 )  # fmt: skip
 
 OBJECTIVES = ("next_item", "windowed", "session", "multi_token", "dense")
@@ -86,7 +87,8 @@ class Data:
   # Engagements that the test holds of each user, and the validation before it,
   # where a log is split by each user's last.
   held_out: int = above(0, 1)
-  # Events in a row of a batch, and in the longest history.
+  # Places in a row of a batch, and of a history with what is generated: one is
+  # its start's, and each of decode.steps but the last takes one.
   length: int = above(0, 64)
   # Seconds without an engagement that end a session, where the log tells none.
   session_gap: int = above(0, 1800)
@@ -148,9 +150,9 @@ class Loss:
   """What is predicted, against what, and how conditions are shown."""
 
   # Which later engagements a position may meet: the next one; all within
-  # `window` ("windowed"); the rest of its session ("session"); those in each
-  # bucket of time ahead, one query a bucket ("multi_token"); or one drawn from
-  # the window ("dense", PinnerFormer's).
+  # `window` ("windowed"); the rest of its session ("session"); the next one and
+  # by another query those in one drawn bucket of time ahead ("multi_token"); or
+  # one drawn from the window ("dense", PinnerFormer's).
   objective: str = one_of(*OBJECTIVES)
   # Over what a query may meet.
   relax: str = one_of("min", "softmin", "mean")
@@ -231,9 +233,14 @@ class Decode:
   item_type: str = ""  # condition; empty: unspecified
   # Seconds ahead, one vector an outcome for each; -1 is the next event whenever
   # it comes, and so is an empty list.
-  offsets: tuple[int, ...] = ()
+  offsets: tuple[int, ...] = checked(
+    (),
+    lambda value: all(isinstance(n, int) and n >= -1 for n in value),
+    "list whole seconds, 0 or more, or -1 for the next event; none is ()",
+  )
   # Seconds before the end of training whose choices are asked for, condition;
-  # 0 asks for the latest, -1 leaves it unspecified.
+  # 0 asks for the latest, -1 leaves it unspecified, as it always is where a log
+  # is not split by time.
   age: int = checked(
     0, lambda value: value >= -1, "use seconds, 0 or more, or -1 for any"
   )
@@ -262,7 +269,7 @@ class Index:
 class Evals:
   """What is reported."""
 
-  cutoffs: tuple[int, ...] = (10, 50, 100)  # list sizes
+  cutoffs: tuple[int, ...] = sizes(10, 50, 100)  # of lists
   batch: int = above(0, 256)  # users generated for at once
   twin: bool = True  # train and report the unconditioned twin as well
   # Outcomes from one to the next of which the budget is turned; empty: none.

@@ -32,14 +32,19 @@ def one_of(*known: str) -> Any:
 def increasing(*default: int) -> Any:
   """Edges of time, seconds."""
   # An empty list on the command line, offsets=, is read as one empty text.
-  return checked(
-    default,
-    lambda value: (
-      all(isinstance(edge, int) and edge > 0 for edge in value)
-      and list(value) == sorted(set(value))
-    ),
-    "list seconds above 0, increasing, as (60, 3600), or none, as ()",
-  )
+  remedy = "list seconds above 0, increasing, as (60, 3600), or none, as ()"
+  return checked(default, _rises, remedy)
+
+
+def sizes(*default: int) -> Any:
+  """Sizes of lists, one or more."""
+  remedy = "list sizes above 0, increasing, as (10, 100)"
+  return checked(default, lambda value: value and _rises(value), remedy)
+
+
+def _rises(value: tuple[Any, ...]) -> bool:
+  whole = all(isinstance(number, int) and number > 0 for number in value)
+  return whole and list(value) == sorted(set(value))
 
 
 def names(*default: str) -> Any:

@@ -119,8 +119,23 @@ def _load(config: config_lib.Config) -> dataset_lib.Dataset:
   """
   dataset = dataset_lib.load(config.data)
   vocabulary, decode = dataset.vocabulary, config.decode
-  if decode.budget:
+  budget = (
     budget_lib.parse(decode.budget, vocabulary)
+    if decode.budget
+    else budget_lib.from_shares(splits.outcome_share(dataset), vocabulary)
+  )
+  # As many as the twin takes steps, to be compared at equal vectors.
+  vectors = len(budget) * max(len(decode.offsets), 1) * decode.steps
+  if (
+    config.evals.twin
+    and config.model.conditioned
+    and vectors >= config.data.length
+  ):
+    raise ValueError(
+      f"config.evals.twin is True: the twin would take {vectors} steps, one a "
+      f"vector, and data.length is {config.data.length}; use False, or ask for "
+      "fewer by decode.budget, decode.offsets and decode.steps"
+    )
   if decode.surface:
     vocabulary.surface(decode.surface)
   if decode.item_type:
@@ -215,7 +230,7 @@ def _measure(
   models = {"": "PinRec-OC" if config.model.conditioned else "PinRec-UC"}
   # Drawn once a run is done.
   twin_done = (workdir / TWIN / "training.png").is_file()
-  if twin_done and config.model.conditioned:
+  if twin_done and evals.twin and config.model.conditioned:
     twin, _ = _retriever(_twin(config), dataset, workdir / TWIN)
     report |= evals_run.evaluate(twin, cases, items=items, prefix="uc_")
     report |= evals_run.unordered(

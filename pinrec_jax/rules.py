@@ -36,7 +36,7 @@ def _fields(
 
 def _of_data(config: config_lib.Config) -> _Rules:
   """Yields what fields must be to each other, of the log and what is told."""
-  data, evals = config.data, config.evals
+  data = config.data
   yield (
     data.name == "own_log" or not data.events + data.items,
     "data.events" if data.events else "data.items",
@@ -51,11 +51,6 @@ def _of_data(config: config_lib.Config) -> _Rules:
     config.decode.steps < data.length,
     "decode.steps",
     f"use a number above 0 and below data.length ({data.length})",
-  )
-  yield (
-    bool(evals.cutoffs) and list(evals.cutoffs) == sorted(evals.cutoffs),
-    "evals.cutoffs",
-    "list increasing list sizes",
   )
 
 
@@ -105,11 +100,6 @@ def _of_model(config: config_lib.Config) -> _Rules:
     model.conditioned or not config.evals.told_time,
     "evals.told_time",
     "use False, or train with model.conditioned=True",
-  )
-  yield (
-    all(seconds >= -1 for seconds in decode.offsets),
-    "decode.offsets",
-    "list seconds, 0 or more, or -1 for the next event",
   )
   train = config.train
   yield (

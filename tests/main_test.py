@@ -31,6 +31,7 @@ def prepared(tmp_path_factory):
     ("--config.decode.surface=shop", "unknown surface 'shop'; this data set"),
     ("--budget=is_click:0.7,is_like:0.7", "sums to 1.4, not 1"),
     ("--config.decode.candidates=9999", "9999 of a catalogue of 5426 items"),
+    ("--config.decode.steps=40", "evals.twin is True: the twin would take 80"),
     ("extra", "unexpected arguments"),
   ],
 )

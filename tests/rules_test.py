@@ -38,6 +38,8 @@ def test_defaults_are_valid():
     ("loss.sketch_keep", 1.5, "up to 1"),
     ("decode.age", -7, "or -1 for any"),
     ("decode.offsets", (-60,), "0 or more, or -1"),
+    ("decode.offsets", (1800.5,), "whole seconds"),
+    ("decode.offsets", ("",), r"none is \(\)"),
     ("model.ages", (5, 5), "increasing"),
     ("train.steps", 0, "above 0"),
     ("train.warmup", 5000, "fewer than train.steps"),
@@ -47,6 +49,9 @@ def test_defaults_are_valid():
     ("index.kind", "faiss", "auto, scann, exact"),
     ("data.inputs", "all", "engagements, exposures"),
     ("evals.cutoffs", (), "increasing"),
+    ("evals.cutoffs", (0, 10), "above 0"),
+    ("evals.cutoffs", (10, 10), "increasing"),
+    ("evals.cutoffs", ("",), "above 0"),
   ],
 )
 def test_what_cannot_be_is_named_with_its_value_and_a_remedy(

@@ -88,7 +88,7 @@ def batch(rows: np.ndarray) -> histories.Batch:
       item, clicked, zero, time, zero - 1, place + 1, place[:, ::-1], zero + 1
     ),
     histories.Targets(
-      target, clicked, zero, zero, time, zero - 1, zero, zero
+      target, clicked, zero, zero, time, zero - 1, zero, zero, zero == 0
     ),
   )  # fmt: skip
 

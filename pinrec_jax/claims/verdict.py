@@ -5,8 +5,9 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond, 1.96.
-T = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
+from scipy import stats
+
+ERROR = 0.05  # how often a gain is told where there is none
 LEAST = 0.5  # share of the paper's gain from which its size, too, is reproduced
 
 
@@ -65,5 +66,5 @@ def judge(
 
 
 def _margin(spread: float, seeds: int) -> float:
-  quantile = T[seeds - 2] if seeds - 2 < len(T) else 1.96
-  return quantile * spread / math.sqrt(seeds)
+  quantile = stats.t.ppf(1 - ERROR / 2, seeds - 1)
+  return float(quantile) * spread / math.sqrt(seeds)

@@ -38,6 +38,7 @@ class Targets(NamedTuple):
   age: Int[AnyArray, "*b l"]  # seconds to the end of training; -1 is unknown
   session: Int[AnyArray, "*b l"]  # counted within the user's history
   shown: Int[AnyArray, "*b l"]  # an item shown in vain before it; 0 is none
+  new: Bool[AnyArray, "*b l"]  # the position before has another
 
 
 class Batch(NamedTuple):
@@ -86,8 +87,12 @@ def training(
   events, length = everything.where(place), config.length
   engaged = np.flatnonzero(events.engaged)
   session = sessions(events, config.session_gap)
-  # The first event shown in vain after each one, by its place in everything.
-  in_vain = np.flatnonzero(~(everything.engaged | everything.context))
+  # The first event shown in vain after each one, where engagements are aimed
+  # at, by its place in everything.
+  vainly = ~(everything.engaged | everything.context)
+  if aim.surface is not None:
+    vainly &= everything.surface == aim.surface
+  in_vain = np.flatnonzero(vainly)
   in_vain = np.append(in_vain, len(everything))
   shown_item = np.append(everything.item, schema.NO_ITEM)
   after_token = np.append(-1, place) + 1  # its place in everything
@@ -112,6 +117,7 @@ def training(
       age=gaps(np.full_like(target.time, end), target.time),
       session=session[following],
       shown=shown_item[vain].astype(np.int32),
+      new=np.diff(following, prepend=-1) != 0,
     )
     pieces.append(Batch(read, targets))
   return pieces

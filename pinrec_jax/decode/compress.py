@@ -32,6 +32,8 @@ def compress(
   Returns:
     The new shares, which sum to the old; 0 for a merged vector.
   """
+  if above >= 1:  # rounded, the cosine of a vector with itself may be more
+    return jnp.asarray(share)
 
   def of_one(
     query: Float[Array, "q d"], share: Float[Array, "q"]

@@ -94,13 +94,7 @@ def evaluate(
   report = of_lists(
     lists.items, cases, vocabulary, config.cutoffs, prefix, items=items
   )
-  targets = metrics.targets(cases)
-  hits = metrics.unordered(lists.neighbours, targets)
-  name = f"{prefix}unordered_recall@{UNORDERED_K}"
-  report[name] = metrics.recall(hits, targets)
-  for n, outcome in enumerate(vocabulary.outcome_names):
-    report[f"{name}/{outcome}"] = metrics.recall(hits, targets, n)
-  report[f"{prefix}vectors"] = lists.vectors
+  report |= _of_neighbours(lists, cases, vocabulary, prefix)
   report[f"{prefix}vectors_kept"] = lists.kept
   report[f"{prefix}recency"] = lists.recency
   top = lists.items[:, : config.cutoffs[0]]
@@ -128,12 +122,24 @@ def unordered(
     nearest=UNORDERED_K,
     quiet=True,
   )
+  return _of_neighbours(lists, cases, retriever.vocabulary, prefix)
+
+
+def _of_neighbours(
+  lists: retrieval.Lists,
+  cases: Sequence[splits.Case],
+  vocabulary: schema.Vocabulary,
+  prefix: str,
+) -> dict[str, Number]:
+  """Returns what any of so many vectors found, overall and per outcome."""
   targets = metrics.targets(cases)
   hits = metrics.unordered(lists.neighbours, targets)
-  return {
-    f"{prefix}unordered_recall@{UNORDERED_K}": metrics.recall(hits, targets),
-    f"{prefix}vectors": lists.vectors,
-  }
+  name = f"{prefix}unordered_recall@{UNORDERED_K}"
+  report: dict[str, Number] = {name: metrics.recall(hits, targets)}
+  for n, outcome in enumerate(vocabulary.outcome_names):
+    report[f"{name}/{outcome}"] = metrics.recall(hits, targets, n)
+  report[f"{prefix}vectors"] = lists.vectors
+  return report
 
 
 def told_time(

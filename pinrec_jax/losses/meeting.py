@@ -28,8 +28,9 @@ def acceptable(
 ) -> Bool[Array, "b q l"]:
   """Returns which targets of its row each query may meet, by the objective.
 
-  Only its own user's engagements from the next one on. The next one always
-  counts, whatever its distance; for the others an unknown distance is too far.
+  Only its own user's engagements from the next one on, each of them once. The
+  next one always counts, whatever its distance; for the others an unknown
+  distance is too far.
   Unlike the paper, the session of an intra-feed relaxation is that of the next
   engagement: a session's last position then learns from the one to come, and
   not from nothing.
@@ -50,8 +51,9 @@ def acceptable(
   segment, place = jnp.asarray(tokens.segment), jnp.arange(ahead.shape[-1])
   own = segment[:, :, None] == segment[:, None, :]
   real = own & (segment > 0)[:, :, None] & (targets.item > 0)[:, None, :]
-  later = real & (place[:, None] <= place)
   following = real & (place[:, None] == place)
+  new = jnp.asarray(targets.new)[:, None, :]
+  later = following | real & new & (place[:, None] < place)
   if config.objective == "multi_token":
     there = [later & (bucket == n) for n in range(1, buckets + 1)]
     return jnp.concatenate([following, *there], 1)

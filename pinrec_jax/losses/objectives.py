@@ -101,7 +101,7 @@ def asked(
     meets = meets & jax.nn.one_hot(met, meets.shape[-1], dtype=bool)
   else:
     meets = meets & _satisfies(condition, targets, bucket, age)
-  told = condition.outcome > 0
+  told = (condition.outcome > 0) & jnp.any(meets, -1)
   mean = jnp.sum(owed * told) / jnp.maximum(jnp.sum(told), 1)
   return Asked(condition, meets, jnp.where(told, owed / mean, 1.0))
 
@@ -215,7 +215,7 @@ def loss(
   if config.objective == "multi_token":
     meets = meeting.one_bucket(jax.random.fold_in(condition_key, 1), meets)
   weight = jnp.any(meets, -1).astype(jnp.float32)
-  condition, meets, counts = asked(
+  condition, chosen, counts = asked(
     condition_key,
     batch,
     bucket,
@@ -224,6 +224,9 @@ def loss(
     corpus.outcome_share,
     config,
   )
+  # Of several targets a model that is told no condition may meet any.
+  if model.config.conditioned or config.objective in config_lib.ONE_TARGET:
+    meets = chosen
   negatives, target_expected = _negatives(batch, corpus, counted, key, config)
 
   number = tokens.item.size + targets.item.size + negatives.item.size

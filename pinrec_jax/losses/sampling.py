@@ -63,7 +63,9 @@ class Mixture(NamedTuple):
       (own_key, targets, config.in_batch),
       (shown_key, shown, config.impressions),
     ):
-      drawn = jax.random.permutation(source_key, source)[:wanted]
+      mixed = jax.random.permutation(source_key, source)
+      # What is none comes last, so that as many are drawn as there are.
+      drawn = mixed[jnp.argsort(mixed == 0, stable=True)][:wanted]
       parts.append(drawn)
       sizes.append(jnp.sum(drawn > 0))
     parts.append(

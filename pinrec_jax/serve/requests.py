@@ -1,7 +1,7 @@
 """Requests and responses, checked before any work."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,11 @@ from jaxtyping import Int
 from pinrec_jax.data import catalogue, histories, schema
 from pinrec_jax.model import items as items_lib
 from pinrec_jax.serve import retriever as retriever_lib
+
+REQUEST = ("user", "events", "context")
+EVENT = (
+  "item", "actions", "surface", "time", "shown_only", "item_type", "features"
+)  # fmt: skip
 
 
 class Request(NamedTuple):
@@ -36,8 +41,9 @@ def parse(
   An event has an item and, all optional, a list of actions, a surface, a time
   in unix seconds and, for an item the catalogue lacks, its item type and its
   categorical features, as {"features": {"tag": ["3"]}}. One with
-  {"shown_only": true} was not acted on: it is read and left out of the list
-  where the configuration says so. "context" beside "events" is one more event,
+  {"shown_only": true} was not engaged with, whatever action that is no outcome
+  it has, a dislike say: it is read and left out of the list where the
+  configuration says so. "context" beside "events" is one more event,
   the query or item that the request is made with: it is read last, and is no
   reason to leave an item out.
 
@@ -48,6 +54,7 @@ def parse(
   try:
     given = json.loads(line) if isinstance(line, str) else line
     user, told = str(given["user"]), list(given["events"])
+    names = list(given)
     context = [given["context"]] if given.get("context") else []
   except (ValueError, KeyError, TypeError) as error:
     raise ValueError(
@@ -56,6 +63,7 @@ def parse(
     ) from error
   where, config = f"{at}, user {user!r}", retriever.config
   try:
+    _expect(names, REQUEST, "the request")
     every = told + context
     events = _events(every, known, context=len(context))
     place = np.flatnonzero(histories.readable(events, config.data.inputs))
@@ -72,9 +80,8 @@ def parse(
           f"give the latest {longest}, or set --config.decode.truncate=True"
         )
       place = place[size - longest :]
-    told = [every[n] for n in place]
     read = events.where(place)
-    features, unknown = _features(told, read, known, retriever)
+    features, unknown = _features(every, place, read, known, retriever)
   except (ValueError, KeyError, TypeError) as error:
     raise ValueError(f"{where}: {error}") from error
   dated = np.flatnonzero(events.time != schema.UNKNOWN_TIME)
@@ -88,6 +95,16 @@ def parse(
   return Request(user, read, features, unknown, seen)
 
 
+def _expect(names: Iterable[str], known: tuple[str, ...], whose: str) -> None:
+  """Raises ValueError on a name there is not, which would go unread."""
+  for name in names:
+    if name not in known:
+      raise ValueError(
+        f"{whose} has {name!r}, which nothing reads; leave it out, or choose "
+        f"from {', '.join(known)}"
+      )
+
+
 def _events(
   told: list[Any], known: catalogue.Catalogue, context: int
 ) -> schema.Events:
@@ -97,13 +114,17 @@ def _events(
   for n, event in enumerate(told):
     if not isinstance(event, dict) or event.get("item") is None:
       raise ValueError(f"event {n} has no item")
-    for name in event.get("actions") or ():
+    _expect(event, EVENT, f"event {n}")
+    named = event.get("actions") or []
+    if not isinstance(named, list | tuple):
+      raise ValueError(f'event {n} has actions {named!r}; list them, ["click"]')
+    for name in named:
       actions[n, vocabulary.action(name)] = 1
     if event.get("shown_only") not in (None, False, True):
       raise ValueError(
         f"event {n} has shown_only {event['shown_only']!r}; give true or false"
       )
-    if event.get("shown_only") and actions[n].any():
+    if event.get("shown_only") and actions[n, : vocabulary.outcomes].any():
       raise ValueError(
         f"event {n} has actions and is shown_only; leave out one of them"
       )
@@ -137,15 +158,19 @@ def _time(n: int, event: Mapping[str, Any]) -> int:
 
 def _features(
   told: list[Mapping[str, Any]],
+  place: Int[np.ndarray, "l"],
   events: schema.Events,
   known: catalogue.Catalogue,
   retriever: retriever_lib.Retriever,
 ) -> tuple[items_lib.ItemFeatures, list[str]]:
-  """Returns the events' item features, made afresh for unknown items."""
+  """Returns the item features of the events read, at `place` of those told.
+
+  Those of items that are not known are made afresh.
+  """
   features = retriever.features.take(events.item)
   model = retriever.config.model
   lost = np.flatnonzero(events.item == schema.NO_ITEM)
-  unknown = [str(told[n]["item"]) for n in lost]
+  unknown = [str(told[place[n]]["item"]) for n in lost]
   if unknown:
     features.rows[lost] = -1
     if not model.id_dropout:
@@ -153,13 +178,15 @@ def _features(
         unknown, model.hashes, model.rows
       )
     for n in lost:
-      given = told[n].get("features") or {}
+      event = told[place[n]]
+      given = event.get("features") or {}
       if not isinstance(given, dict):
         raise ValueError(
-          f'event {n} has features {given!r}; name them, as in {{"tag": ["3"]}}'
+          f"event {place[n]} has features {given!r}; name them, as in "
+          '{"tag": ["3"]}'
         )
       features.categorical[n] = known.encode(given)
-      kind = told[n].get("item_type")
+      kind = event.get("item_type")
       features.item_type[n] = known.vocabulary.item_type(kind) if kind else 0
   return features, unknown
 

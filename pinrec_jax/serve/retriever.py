@@ -166,7 +166,7 @@ class Retriever:
       feedback=feedback.astype(np.float32),
       surface=np.full(users, self._asked("surface"), np.int32),
       item_type=np.array(self._asked("item_type"), np.int32),
-      age=np.array(decode.age, np.int32),
+      age=np.array(self._age(), np.int32),
     )
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
     query = generate.generate(
@@ -190,6 +190,10 @@ class Retriever:
     """Returns 1 + what decode names, a surface say; 0 where it names none."""
     name = getattr(self.config.decode, part)
     return 1 + getattr(self.vocabulary, part)(name) if name else 0
+
+  def _age(self) -> int:
+    """Returns the age asked for; -1, any, where training knew of none."""
+    return self.config.decode.age if self.vocabulary.test_from else -1
 
   def search(
     self, vectors: Vectors, k: int

@@ -146,6 +146,11 @@ class Checkpoints:
     """Returns the validation of a saved step."""
     return dict(self._manager.metrics(step) or {})
 
+  def remove(self, step: int) -> None:
+    """Takes a saved step away."""
+    self.wait()
+    self._manager.delete(step)
+
   def wait(self) -> None:
     """Returns once everything is on disk."""
     self._manager.wait_until_finished()

@@ -70,6 +70,11 @@ def network(
     # Else it may have learned from what it is measured on.
     "data.days_back": config.data.days_back,
     "data.held_out": config.data.held_out,
+    **{
+      f"data.own.{field}": told
+      for field in ("validation_from", "test_from")
+      if (told := getattr(config.data.own, field))
+    },
     "items": len(known.items.ids),
     "item numbers": known.vocabulary.dense,
     "train.refit": config.train.refit,
@@ -134,9 +139,12 @@ def train(
       """Waits for a step, checks its loss and logs it."""
       values = log.count(metrics)
       if not math.isfinite(values["loss"]):
+        if checkpoints.last == number - 1:
+          # Its very parameters have no loss, whatever the rate to come.
+          checkpoints.remove(number - 1)
         raise RunDivergedError(
           f"the loss is {values['loss']} at step {number}; the last good "
-          f"checkpoint is step {checkpoints.last}; lower train.learning_rate "
+          f"checkpoint is {_step(checkpoints.last)}; lower train.learning_rate "
           f"({train_config.learning_rate}) and run again"
         )
       if number % train_config.log_every == 0:
@@ -182,6 +190,10 @@ def train(
     report["train_tokens_per_s"] = log.tokens / log.seconds
     report["train_seconds"] = log.seconds
   return report
+
+
+def _step(number: int | None) -> str:
+  return "none" if number is None else f"step {number}"
 
 
 def _begin(

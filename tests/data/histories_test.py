@@ -10,12 +10,15 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories, schema, splits
 
 
-def training(events, world, *, inputs="engagements", length=64):
+def training(
+  events, world, *, inputs="engagements", length=64, aim=schema.EVERYTHING
+):
   return histories.training(
     splits.past(world.vocabulary, events, "test"),
     config_lib.Data(inputs=inputs, length=length),
     end=world.vocabulary.test_from,
     outcomes=world.vocabulary.outcomes,
+    aim=aim,
   )
 
 
@@ -175,6 +178,7 @@ def test_a_query_is_read_and_never_predicted(world):
   assert tokens.item.tolist() == [0, *events.item[read]]
   # What is to be predicted is as without the queries, seen from more places.
   assert set(targets.item.tolist()) == set(wanted.item.tolist())
+  assert targets.item[targets.new].tolist() == wanted.item.tolist()
   engaged = np.append(True, events.engaged[read])
   np.testing.assert_array_equal(tokens.item[engaged], before.item)
   assert not targets.shown.any()
@@ -192,6 +196,21 @@ def test_what_was_shown_in_vain_lies_before_the_target(world):
     assert shown == (events.item[between[0]] if between else 0)
     found += bool(between)
   assert found
+
+
+def test_where_one_surface_is_aimed_at_what_was_shown_is_of_it(world):
+  events = world.events[7]
+  surface = np.arange(len(events)) % 2
+  events = dataclasses.replace(events, surface=surface)
+  shown = []
+  for aim in (schema.Aim(), schema.Aim(surface=0), schema.Aim(surface=1)):
+    ((_, targets),) = training(events, world, aim=aim)
+    shown.append(set(targets.shown.tolist()) - {0})
+  for place, found in enumerate(shown[1:]):
+    there = set(events.item[(surface == place) & ~events.engaged].tolist())
+    assert found
+    assert found <= there
+  assert not shown[0] <= shown[1]
 
 
 def test_a_session_ends_with_a_gap_or_an_unknown_time(world):
@@ -273,6 +292,7 @@ def test_a_long_history_is_cut_into_rows_that_miss_no_target(inputs, length):
     first = np.append(vain, 10**6)[np.searchsorted(vain, before)]
     shown = np.where(first < target, first + 1, 0)
     np.testing.assert_array_equal(targets.shown[1:], shown[1:])
+    assert targets.new.tolist() == [True, *(np.diff(target) > 0)]
     found.append(target)
   found = np.concatenate(found)
   assert set(found) == set(engaged)

@@ -39,6 +39,17 @@ def test_the_larger_share_stays():
   np.testing.assert_allclose(got, [[0, 0.4, 0.6, 0]], atol=1e-6)
 
 
+def test_a_threshold_of_one_merges_nothing():
+  query = np.random.default_rng(0).normal(size=(64, 1, 64)).astype(np.float32)
+  query /= np.linalg.norm(query, axis=-1, keepdims=True)
+  query = np.repeat(query, 2, axis=1)
+  assert (np.einsum("bd,bd->b", query[:, 0], query[:, 1]) > 1).any()
+  share = np.full((64, 2), 0.5, np.float32)
+  np.testing.assert_array_equal(
+    compress.compress(query, share, above=1.0), share
+  )
+
+
 def test_what_is_kept_is_never_near_something_kept():
   rng = np.random.default_rng(0)
   query = rng.normal(size=(1, 12, 2)).astype(np.float32)

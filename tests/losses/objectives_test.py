@@ -106,6 +106,31 @@ def _asked(batch, corpus, config, key=0):
 
 
 @pytest.mark.parametrize("objective", config_lib.OBJECTIVES)
+def test_an_engagement_that_several_places_precede_is_met_once(
+  world, objective
+):
+  config = _config(objective=objective)
+  config.data.inputs = "exposures"
+  rows, _ = examples.packed(config, world)
+  batch = next(pipeline.batches(rows, batch=6, seed=0))
+  ahead = meeting.seconds_ahead(batch)
+  bucket = jnp.where(ahead < 0, 0, 1)
+  meets = np.asarray(
+    meeting.acceptable(batch, ahead, bucket, config.loss, buckets=1)
+  )
+  # One user's events have different times in this world.
+  tokens, targets = batch
+  same = (
+    (targets.time[:, :, None] == targets.time[:, None])
+    & (tokens.segment[:, :, None] == tokens.segment[:, None])
+    & (targets.item > 0)[:, :, None]
+  )
+  assert (same.sum(-1) > 1).any()
+  times = np.einsum("bql,blm->bqm", meets.astype(int), same.astype(int))
+  assert times.max() == 1
+
+
+@pytest.mark.parametrize("objective", config_lib.OBJECTIVES)
 def test_what_may_be_met_is_as_defined(batch, objective):
   batch, corpus = batch
   config = _config(objective=objective).loss
@@ -272,11 +297,12 @@ def _reference(model, params, batch, corpus, config, key):
   if config.objective == "multi_token":
     meets = meeting.one_bucket(jax.random.fold_in(condition_key, 1), meets)
   weight = np.asarray(meets.any(-1), float)
-  condition, meets, counts = objectives.asked(
+  condition, chosen, counts = objectives.asked(
     condition_key, batch, bucket, bound.age_bucket(targets.age), meets,
     corpus.outcome_share, config,
   )  # fmt: skip
-  weight = weight * np.asarray(counts, float)
+  if model.config.conditioned:
+    meets, weight = chosen, weight * np.asarray(counts, float)
   mixture = sampling.Mixture(
     corpus.share.shape[0] - 1,
     lambda item: corpus.share[item],
@@ -335,13 +361,16 @@ def _reference(model, params, batch, corpus, config, key):
     {"objective": "session", "relax": "min", "chunk": 24},
     {"objective": "multi_token", "relax": "min", "logq": "classic"},
     {"objective": "multi_token", "relax": "softmin", "block": 4},
+    # An unconditioned model may meet any of several targets.
+    {"objective": "windowed", "relax": "mean", "conditioned": False},
   ],
   ids=lambda loss: "-".join(map(str, loss.values())),
 )
 def test_equals_the_definition_in_float64(world, batch, loss):
   batch, corpus = batch
+  conditioned = loss.pop("conditioned", True)
   config = _config(**loss)
-  config.model.dropout = 0.0
+  config.model.dropout, config.model.conditioned = 0.0, conditioned
   model = pinrec.of_config(config, world.vocabulary)
   params = state_lib.create(
     model, state_lib.optimizer(config.train), config.loss

@@ -55,6 +55,18 @@ def test_expected_counts_are_the_counts_seen_on_average(impressions):
   np.testing.assert_allclose(counts[1:] / draws, expected[1:], rtol=0.15)
 
 
+@pytest.mark.parametrize("key", range(5))
+def test_places_that_hold_none_take_nobody_elses(key):
+  targets, share = np.zeros(64, np.int32), np.full(ITEMS + 1, 1 / ITEMS)
+  targets[7::16] = [3, 5, 8, 3]
+  drawn, _ = _draw(
+    key, targets, share, targets[::-1].tolist(), in_batch=4, impressions=3
+  )
+  item = np.asarray(drawn.item).tolist()
+  assert sorted(item[:4]) == [3, 3, 5, 8]
+  assert set(item[4:]) <= {3, 5, 8}
+
+
 def test_positions_without_a_target_are_not_counted():
   share = np.full(8, 1 / 7)
   drawn, _ = _draw(0, [0, 0, 0, 5, 6], share, in_batch=5)

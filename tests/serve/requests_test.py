@@ -95,12 +95,37 @@ def test_what_is_no_request_is_answered_with_one(line, world, small, untrained):
     ([{"item": "new", "features": ["t0"]}], "event 0 has features .*name them"),
     ([{"item": 105, "shown_only": 2}], "has shown_only 2; give true or false"),
     ([{**KNOWN, "shown_only": True}], "event 0 has actions and is shown_only"),
+    (
+      [{"item": 1, "shown_only": True}, {"item": "new", "features": ["t0"]}],
+      "event 1 has features",
+    ),
+    ([{"item": 105, "actions": "click"}], "event 0 has actions 'click'; list"),
+    (
+      [KNOWN, {"item": 105, "action": ["click"]}],
+      "event 1 has 'action', which nothing reads; .*from item, actions",
+    ),
     ([KNOWN] * 23, "has 23 events, more than the 22 that fit; give the latest"),
   ],
 )  # fmt: skip
 def test_error_names_line_user_and_fault(parse, events, message):
   with pytest.raises(ValueError, match=f"^line 3, user 'u': .*{message}"):
     parse(events)
+
+
+def test_what_nothing_reads_is_no_part_of_a_request(world, small, untrained):
+  told = {"user": "u", "events": [KNOWN], "contex": {"item": 7}}
+  with pytest.raises(ValueError, match="request 0, user 'u': the request has"):
+    requests.parse(told, 0, known=world.catalogue, retriever=untrained(small))
+
+
+def test_a_dislike_may_be_no_engagement(parse, world):
+  (signal,) = world.vocabulary.actions[world.vocabulary.outcomes :][:1]
+  disliked = {"item": 106, "actions": [signal], "shown_only": True}
+  request = parse([KNOWN, disliked])
+  assert world.items.ids[request.events.item].tolist() == [105]
+  assert world.items.ids[request.seen].tolist() == [105]
+  engaged = parse([KNOWN, {"item": 106, "actions": [signal]}])
+  assert world.items.ids[engaged.events.item].tolist() == [105, 106]
 
 
 def test_long_history_is_cut_where_it_is_asked_for(parse, small, world):

@@ -24,6 +24,22 @@ def generated(retriever, world, budget, users=(3, 4, 5)):
   )
 
 
+def test_an_age_is_asked_for_where_training_knew_of_one(
+  world, small, untrained
+):
+  def asked(age, **split):
+    small.decode.age = age
+    retriever = untrained(small)
+    known = dataclasses.replace(world.vocabulary, **split)
+    model = retriever.model.clone(vocabulary=known)
+    retriever = dataclasses.replace(retriever, model=model)
+    return generated(retriever, world, {"save": 1.0}).query
+
+  assert np.abs(asked(0) - asked(-1)).max() > 0.01
+  held_out = {"validation_from": 0, "test_from": 0}
+  np.testing.assert_array_equal(asked(0, **held_out), asked(-1, **held_out))
+
+
 def test_default_budget_is_the_share_of_the_log(small, untrained):
   retriever = untrained(small)
   budget = retriever.budget()

@@ -98,12 +98,19 @@ def test_a_profile_ends_with_its_run(tmp_path):
   profile.before(0)  # and again: nothing is left open
 
 
-def test_a_loss_that_is_no_number_stops_the_run(config, world, tmp_path):
-  config.train.learning_rate, config.train.eval_every = 1e38, 1
+# Warming up, the first step leaves everything as it is; the second does not.
+@pytest.mark.parametrize(("every", "good"), [(1, "step 1"), (4, "none")])
+def test_after_a_loss_that_is_no_number_a_lower_rate_goes_on(
+  config, world, tmp_path, every, good
+):
+  config.train.eval_every = every
+  rate, config.train.learning_rate = config.train.learning_rate, 1e38
   with pytest.raises(
-    loop.RunDivergedError, match=r"at step \d+; the last good checkpoint is"
+    loop.RunDivergedError, match=f"step 3; the last good checkpoint is {good}"
   ):
     loop.train(config, world, tmp_path)
+  config.train.learning_rate = rate
+  loop.train(config, world, tmp_path)
   best = loop.best(config, world.catalogue, tmp_path)
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(best.params))
 
@@ -126,6 +133,21 @@ def test_a_checkpoint_of_another_split_is_refused(
   setattr(config.data, field, 3)
   with pytest.raises(ValueError, match=rf"data\.{field} is [01] there and 3"):
     loop.best(config, world.catalogue, tmp_path)
+
+
+@pytest.mark.parametrize("field", ["validation_from", "test_from"])
+def test_a_checkpoint_of_a_log_split_elsewhere_is_refused(
+  config, world, tmp_path, field
+):
+  loop.train(config, world, tmp_path / "held out")
+  setattr(config.data.own, field, "2022-05-01")
+  with pytest.raises(ValueError, match=rf"own\.{field} is None there and '20"):
+    loop.best(config, world.catalogue, tmp_path / "held out")
+  loop.train(config, world, tmp_path / "split")
+  assert loop.best(config, world.catalogue, tmp_path / "split").step
+  setattr(config.data.own, field, "2022-05-02")
+  with pytest.raises(ValueError, match=rf"{field} is '2022-05-01' there and"):
+    loop.best(config, world.catalogue, tmp_path / "split")
 
 
 def test_no_checkpoint_is_said(config, world, tmp_path):
