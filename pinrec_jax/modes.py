@@ -87,7 +87,7 @@ def evaluate(
   config: config_lib.Config, workdir: pathlib.Path
 ) -> dict[str, Any]:
   """Evaluates the best checkpoint on the test users."""
-  dataset = _load(config)
+  dataset = _load(config, twin=_twin_done(config, workdir))
   retriever, _ = _retriever(config, dataset, workdir)
   return _measure(retriever, dataset, workdir)
 
@@ -100,9 +100,10 @@ def index(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
 def demo(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
   """Trains, indexes and evaluates, and shows what turning the budget does."""
   began = time.monotonic()
-  dataset = _load(config)
+  wanted = config.evals.twin and config.model.conditioned
+  dataset = _load(config, twin=wanted)
   report = _fit(config, dataset, workdir)
-  if config.evals.twin and config.model.conditioned:
+  if wanted:
     _say("training the unconditioned twin, for as long")
     _fit(_twin(config), dataset, workdir / TWIN)
   written, retriever = _write_index(config, dataset, workdir)
@@ -111,11 +112,18 @@ def demo(config: config_lib.Config, workdir: pathlib.Path) -> dict[str, Any]:
   return report
 
 
-def _load(config: config_lib.Config) -> dataset_lib.Dataset:
+def _load(
+  config: config_lib.Config, *, twin: bool = False
+) -> dataset_lib.Dataset:
   """Returns the log, once all that a run will ask of it is known to be there.
 
+  Args:
+    config: what to run.
+    twin: it is compared with the unconditioned twin, at equal vectors.
+
   Raises:
-    ValueError: on an outcome, a surface or a list size the log cannot have.
+    ValueError: on an outcome, a surface or a list size the log cannot have, or
+      more vectors than the twin can take steps.
   """
   dataset = dataset_lib.load(config.data)
   vocabulary, decode = dataset.vocabulary, config.decode
@@ -124,13 +132,8 @@ def _load(config: config_lib.Config) -> dataset_lib.Dataset:
     if decode.budget
     else budget_lib.from_shares(splits.outcome_share(dataset), vocabulary)
   )
-  # As many as the twin takes steps, to be compared at equal vectors.
   vectors = len(budget) * max(len(decode.offsets), 1) * decode.steps
-  if (
-    config.evals.twin
-    and config.model.conditioned
-    and vectors >= config.data.length
-  ):
+  if twin and vectors >= config.data.length:
     raise ValueError(
       f"config.evals.twin is True: the twin would take {vectors} steps, one a "
       f"vector, and data.length is {config.data.length}; use False, or ask for "
@@ -228,9 +231,7 @@ def _measure(
   report = evals_run.evaluate(retriever, cases, items=items)
   report |= evals_run.of_popularity(dataset, cases, config, items=items)
   models = {"": "PinRec-OC" if config.model.conditioned else "PinRec-UC"}
-  # Drawn once a run is done.
-  twin_done = (workdir / TWIN / "training.png").is_file()
-  if twin_done and evals.twin and config.model.conditioned:
+  if _twin_done(config, workdir):
     twin, _ = _retriever(_twin(config), dataset, workdir / TWIN)
     report |= evals_run.evaluate(twin, cases, items=items, prefix="uc_")
     report |= evals_run.unordered(
@@ -262,6 +263,12 @@ def _measure(
   if evals.examples:
     _say(tables.examples(retriever, dataset.catalogue, cases, evals.examples))
   return report
+
+
+def _twin_done(config: config_lib.Config, workdir: pathlib.Path) -> bool:
+  """Whether there is a twin to be compared with."""
+  drawn = workdir / TWIN / "training.png"  # once a run is done
+  return config.evals.twin and config.model.conditioned and drawn.is_file()
 
 
 def _twin(config: config_lib.Config) -> config_lib.Config:
