@@ -184,6 +184,37 @@ def _embedder(
   return lambda item: bound.embed(take(item), train=True)
 
 
+def _queried(
+  bound: pinrec.PinRec,
+  batch: histories.Batch,
+  corpus: Corpus,
+  key: PRNGKeyArray,
+  config: config_lib.Loss,
+) -> Asked:
+  """Returns what is asked for, and weighs 0 where nothing may be met."""
+  ahead = meeting.seconds_ahead(batch)
+  bucket = bound.bucket(ahead)
+  meets = meeting.acceptable(batch, ahead, bucket, config, bound.buckets)
+  if config.objective == "multi_token":
+    meets = meeting.one_bucket(jax.random.fold_in(key, 1), meets)
+  weight = jnp.any(meets, -1).astype(jnp.float32)
+  found = asked(
+    key,
+    batch,
+    bucket,
+    bound.age_bucket(batch.targets.age),
+    meets,
+    corpus.outcome_share,
+    config,
+  )
+  if bound.config.conditioned:
+    return found._replace(weight=weight * found.weight)
+  # Of several targets a model that is told no condition may meet any.
+  if config.objective in config_lib.ONE_TARGET:
+    meets = found.meets
+  return found._replace(meets=meets, weight=weight)
+
+
 def loss(
   model: pinrec.PinRec,
   params: Params,
@@ -209,24 +240,9 @@ def loss(
   condition_key, _, dropout_key = jax.random.split(key, 3)
   tokens, targets = batch
   bound = model.bind({"params": params}, rngs={"dropout": dropout_key})
-  ahead = meeting.seconds_ahead(batch)
-  bucket = bound.bucket(ahead)
-  meets = meeting.acceptable(batch, ahead, bucket, config, bound.buckets)
-  if config.objective == "multi_token":
-    meets = meeting.one_bucket(jax.random.fold_in(condition_key, 1), meets)
-  weight = jnp.any(meets, -1).astype(jnp.float32)
-  condition, chosen, counts = asked(
-    condition_key,
-    batch,
-    bucket,
-    bound.age_bucket(targets.age),
-    meets,
-    corpus.outcome_share,
-    config,
+  condition, meets, weight = _queried(
+    bound, batch, corpus, condition_key, config
   )
-  # Of several targets a model that is told no condition may meet any.
-  if model.config.conditioned or config.objective in config_lib.ONE_TARGET:
-    meets = chosen
   negatives, target_expected = _negatives(batch, corpus, counted, key, config)
 
   number = tokens.item.size + targets.item.size + negatives.item.size
@@ -259,8 +275,6 @@ def loss(
     temperature=temperature,
     config=config,
   )
-  if model.config.conditioned:
-    weight = weight * counts
   count = jnp.maximum(jnp.sum(weight), 1)
   mean = jnp.sum(losses * weight) / count
   some = jnp.sum(weight > 0)
