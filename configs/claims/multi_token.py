@@ -13,10 +13,10 @@ Expect of three seeds:
 
 * unordered_recall@10 of MT, 1 steps of 16, over OC, 16 steps of 1 (the paper's:
   +16.0 %): synthetic −11.6 ± 3.9 % ✗; mini +15.8 ± 7.8 % ○; pure −3.9 ± 7.5 %
-  ✗; ml_1m +4.4 ± 2.7 % ○
+  ✗; ml_1m +14.4 ± 2.9 % ✓
 * diversity of MT, 1 steps of 16, over OC, 16 steps of 1 (the paper's: +21.3 %):
   synthetic −37.5 ± 10.2 % ✗; mini −1.4 ± 7.0 % ✗; pure −16.4 ± 3.9 % ✗; ml_1m
-  −11.1 ± 1.5 % ✗
+  −6.8 ± 0.3 % ✗
 
 docs/claims.md tells why, docs/claims/ every arm.
 """
