@@ -127,18 +127,8 @@ def _load(
   """
   dataset = dataset_lib.load(config.data)
   vocabulary, decode = dataset.vocabulary, config.decode
-  budget = (
+  if decode.budget:
     budget_lib.parse(decode.budget, vocabulary)
-    if decode.budget
-    else budget_lib.from_shares(splits.outcome_share(dataset), vocabulary)
-  )
-  vectors = len(budget) * max(len(decode.offsets), 1) * decode.steps
-  if twin and vectors >= config.data.length:
-    raise ValueError(
-      f"config.evals.twin is True: the twin would take {vectors} steps, one a "
-      f"vector, and data.length is {config.data.length}; use False, or ask for "
-      "fewer by decode.budget, decode.offsets and decode.steps"
-    )
   if decode.surface:
     vocabulary.surface(decode.surface)
   if decode.item_type:
@@ -152,6 +142,8 @@ def _load(
       f"config.evals.cutoffs and decode.candidates ask for {largest} of a "
       f"catalogue of {available} items; ask for fewer"
     )
+  if twin:
+    evals_run.require_steps(config, dataset)
   return dataset
 
 

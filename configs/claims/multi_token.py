@@ -5,6 +5,7 @@
 
 Sixteen vectors in all: sixteen steps of one, eight of two, and so on to one
 step of sixteen, for the next event whenever it comes and fifteen times ahead.
+Pure's figures below are of an objective of before: docs/claims.md tells.
 
 Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 3 on synthetic, 13 on pure and 48 on ml_1m.

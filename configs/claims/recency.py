@@ -4,6 +4,7 @@
     --config=configs/claims/recency.py:mini
 
 Its models are those of multi_token.py.
+Pure's figures below are of an objective of before: docs/claims.md tells.
 
 Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 3 on synthetic, 13 on pure and 48 on ml_1m.

@@ -87,8 +87,8 @@ def training(
   events, length = everything.where(place), config.length
   engaged = np.flatnonzero(events.engaged)
   session = sessions(events, config.session_gap)
-  # The first event shown in vain after each one, where engagements are aimed
-  # at, by its place in everything.
+  # The first event shown in vain after each one, on the surface aimed at, by
+  # its place in everything.
   vainly = ~(everything.engaged | everything.context)
   if aim.surface is not None:
     vainly &= everything.surface == aim.surface

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import histories, schema, splits
+from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.evals import metrics, retrieval
 from pinrec_jax.index import exact
 from pinrec_jax.serve import retriever as retriever_lib
@@ -123,6 +124,25 @@ def unordered(
     quiet=True,
   )
   return _of_neighbours(lists, cases, retriever.vocabulary, prefix)
+
+
+def require_steps(
+  config: config_lib.Config, dataset: dataset_lib.Dataset
+) -> None:
+  """Raises ValueError on more vectors than `unordered` can take steps."""
+  decode, vocabulary = config.decode, dataset.vocabulary
+  budget = (
+    budget_lib.parse(decode.budget, vocabulary)
+    if decode.budget
+    else budget_lib.from_shares(splits.outcome_share(dataset), vocabulary)
+  )
+  vectors = len(budget) * max(len(decode.offsets), 1) * decode.steps
+  if vectors >= config.data.length:
+    raise ValueError(
+      f"config.evals.twin is True: the twin would take {vectors} steps, one a "
+      f"vector, and data.length is {config.data.length}; use False, or ask for "
+      "fewer by decode.budget, decode.offsets and decode.steps"
+    )
 
 
 def _of_neighbours(

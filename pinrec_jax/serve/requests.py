@@ -54,7 +54,6 @@ def parse(
   try:
     given = json.loads(line) if isinstance(line, str) else line
     user, told = str(given["user"]), list(given["events"])
-    names = list(given)
     context = [given["context"]] if given.get("context") else []
   except (ValueError, KeyError, TypeError) as error:
     raise ValueError(
@@ -63,7 +62,7 @@ def parse(
     ) from error
   where, config = f"{at}, user {user!r}", retriever.config
   try:
-    _expect(names, REQUEST, "the request")
+    _expect(given, REQUEST, "the request")
     every = told + context
     events = _events(every, known, context=len(context))
     place = np.flatnonzero(histories.readable(events, config.data.inputs))
