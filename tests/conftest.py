@@ -7,10 +7,13 @@ import os
 import shutil
 import tempfile
 
-# What is compiled here runs for seconds: it is not worth optimizing.
+# What is compiled here runs for seconds: it is not worth optimizing, and the
+# emitters of fusions take twice the time of all the rest.
 os.environ["XLA_FLAGS"] = (
   os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
   " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+  " --xla_cpu_use_fusion_emitters=false"
+  " --xla_cpu_parallel_codegen_split_count=1"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Many tests compile the same programs, some in processes of their own.
