@@ -18,7 +18,7 @@ Expect of three seeds:
 * recall@10 of 768 in-batch, over 64 in-batch (the paper's: +18.3 %): ml_1m
   +14.3 ± 1.8 % ✓
 * recall@10 of 2048 uniform, over 1024 uniform (the paper's: +2.5 %): ml_1m +0.1
-  ± 2.5 % ○
+  ± 2.5 % ≈
 
 docs/claims.md tells why, docs/claims/ every arm.
 """

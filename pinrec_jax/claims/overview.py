@@ -8,6 +8,7 @@ from pinrec_jax import markdown
 MARKS = {
   "reproduced": "✓",
   "direction only": "○",
+  "within the spread": "≈",
   "not reproduced": "✗",
   "undefined": "–",
 }

@@ -10,12 +10,12 @@ import dataclasses
 import json
 import math
 import pathlib
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from pinrec_jax import markdown
 from pinrec_jax.claims import overview
@@ -105,9 +105,10 @@ def summary(
         "recall@10"
       )
     values = [report[name] for report in reports]
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    # Of what was not there to be found both are no number.
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     found[name] = {
-      "mean": statistics.mean(values),
+      "mean": float(np.mean(values)),
       "spread": spread,
       "seeds": values,
     }

@@ -30,9 +30,10 @@ def judge(
 ) -> Verdict:
   """Judges the gain of an arm over another, seed by seed.
 
-  A gain is told from none by a paired t-test at 5 %. It is "reproduced" if it
-  also is at least half of the paper's, "direction only" if it is smaller or
-  not told from none, and "not reproduced" if it is a loss.
+  A gain is told from none by a paired t-test at 5 %; one that is not is "within
+  the spread" of seeds, whichever way it points. One that is told is
+  "reproduced" if it is at least half of the paper's, "direction only" if it is
+  smaller, and "not reproduced" if it is a loss.
 
   Args:
     arm: a figure of each seed.
@@ -40,29 +41,31 @@ def judge(
     paper: the gain it tells; None if it tells no number.
     loss: gain and loss change places.
   """
-  if not all(over):
-    return Verdict(
-      math.nan, math.nan, len(arm), "undefined", "the other arm found nothing"
-    )
+  if missing := _missing(arm, over):
+    return Verdict(math.nan, math.nan, len(arm), "undefined", missing)
   gains = [a / b - 1 for a, b in zip(arm, over, strict=True)]
   n, gain = len(gains), statistics.mean(gains)
   spread = statistics.stdev(gains) if n > 1 else math.nan
   toward = -gain if loss else gain
-  if toward <= 0:
+  if n == 1:
+    label = "direction only" if toward > 0 else "not reproduced"
+    reason = "one seed tells no spread"
+  elif abs(gain) <= _margin(spread, n):
+    label, reason = "within the spread", "not told from no difference"
+  elif toward < 0:
     label, reason = "not reproduced", "it points the other way"
-    if not gain:
-      reason = "no difference"
-    elif n > 1 and abs(gain) <= _margin(spread, n):
-      reason += ", within the spread of seeds"
-  elif n == 1:
-    label, reason = "direction only", "one seed tells no spread"
-  elif toward <= _margin(spread, n):
-    label, reason = "direction only", "within the spread of seeds"
   elif toward < LEAST * (paper or 0.0):
     label, reason = "direction only", "less than half of the paper's"
   else:
     label, reason = "reproduced", ""
   return Verdict(gain, spread, n, label, reason)
+
+
+def _missing(arm: Sequence[float], over: Sequence[float]) -> str:
+  """Returns why there is no gain to tell; empty where there is one."""
+  if any(map(math.isnan, (*arm, *over))):
+    return "nothing of what it counts was there to be found"
+  return "" if all(over) else "the other arm found nothing"
 
 
 def _margin(spread: float, seeds: int) -> float:

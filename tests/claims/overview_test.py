@@ -1,6 +1,13 @@
+import json
+import math
+import pathlib
+import runpy
+
 import pytest
 
-from pinrec_jax.claims import overview
+from pinrec_jax.claims import overview, suite
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def _test(
@@ -65,3 +72,21 @@ def test_outcomes_of_a_row_share_a_line_by_what_ought_to_be(plot):
 def test_a_row_that_was_not_run_has_no_line():
   told = {"log": "one", "rows": {"ids": {"seeds": 0, "claim": "more"}}}
   assert overview.table([told]).count("\n") == 1
+
+
+@pytest.mark.parametrize("log", ["mini", "synthetic", "pure", "ml_1m"])
+def test_arms_that_are_one_model_are_stored_with_one_models_figures(log):
+  """However often it was trained: the spread of seeds parts them, no more."""
+  whole = runpy.run_path(str(ROOT / "configs/claims.py"))["get_config"](log)
+  stored = json.loads((ROOT / "results" / f"claims_{log}.json").read_text())
+  found: dict[tuple, dict] = {}
+  for name, row in whole.rows.items():
+    arms = stored["rows"].get(name, {}).get("arms", {})
+    for arm in set(row.arms) & set(arms):
+      trained = suite.training_key(whole.base, row.arms[arm])
+      asked = suite.key(suite.asked(whole.base, row.arms[arm]))
+      for metric, told in arms[arm].items():
+        other = found.setdefault((trained, asked, metric), told)
+        apart = abs(told["mean"] - other["mean"])
+        spread = math.hypot(told["spread"], other["spread"])
+        assert apart <= 2 * spread, (name, arm, metric)
