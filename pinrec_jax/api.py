@@ -132,6 +132,7 @@ class Retriever:
         configuration does not fit them.
     """
     workdir = pathlib.Path(workdir).expanduser()
+    rules.require_folder(workdir)
     folder = workdir / "index"
     known, step = artifact.read(folder)
     if config is None:

@@ -90,7 +90,8 @@ class Data:
   # Places in a row of a batch, and of a history with what is generated: one is
   # its start's, and each of decode.steps but the last takes one.
   length: int = above(0, 64)
-  # Seconds without an engagement that end a session, where the log tells none.
+  # More seconds than this between two events that are read end a session, where
+  # the log tells none.
   session_gap: int = above(0, 1800)
   workers: int = least(0, 0)  # Grain processes; 0 reads in threads
 
@@ -175,7 +176,7 @@ class Loss:
   condition_drop: float = share(0.2)
   # What outcomes count for: 0, each by how many targets have it; 1, all alike.
   rare_outcomes: float = 0.0
-  # Queries a device scores at once; 0: as many as suit it.
+  # Queries a device scores at once, a row's at least; 0: as many as suit it.
   chunk: int = least(0, 0)
   block: int = above(0, 8192)  # negatives scored at once
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pinrec_jax import compiled, config_json, processes, rules, sharding
+from pinrec_jax import compiled, processes, rules, sharding
 from pinrec_jax import config as config_lib
 from pinrec_jax import doctor as doctor_lib
 from pinrec_jax.data import checks, profile, splits
@@ -17,6 +17,7 @@ from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.evals import plots, tables
 from pinrec_jax.evals import run as evals_run
+from pinrec_jax.index import approximate
 from pinrec_jax.serve import artifact
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.training import loop
@@ -35,9 +36,11 @@ def run(
     workdir: made if need be.
   """
   rules.validate(config)
+  rules.require_folder(workdir)
   if mode != "doctor":  # which says so itself, among the rest
     processes.join(config.train.join_seconds)
     sharding.require(config.train.device)
+    approximate.require(config.index.kind)
     compiled.keep(config.train.compiled)
   report = MODES[mode](config, workdir)
   if _first():
@@ -163,8 +166,6 @@ def _fit(
   workdir: pathlib.Path,
 ) -> dict[str, Any]:
   workdir.mkdir(parents=True, exist_ok=True)
-  if _first():
-    config_json.save(config, workdir / "config.json")
   report = loop.train(config, dataset, workdir)
   if "inherited_step" in report:
     _say(

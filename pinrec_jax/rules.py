@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,15 @@ def validate(config: config_lib.Config) -> None:
     if not holds:
       value = functools.reduce(getattr, path.split("."), config)
       raise ValueError(f"config.{path} is {value!r}; {remedy}")
+
+
+def require_folder(workdir: pathlib.Path) -> None:
+  """Raises ValueError for an address such as gs://bucket/run."""
+  if re.match("[a-z0-9]+:/", str(workdir)):
+    raise ValueError(
+      f"the work folder {str(workdir)!r} is an address; mount the bucket, and "
+      "give the folder it is mounted at"
+    )
 
 
 def _fields(
@@ -41,6 +52,18 @@ def _of_data(config: config_lib.Config) -> _Rules:
     data.name == "own_log" or not data.events + data.items,
     "data.events" if data.events else "data.items",
     'leave data.events and data.items out, or set data.name="own_log"',
+  )
+  own = data.own
+  for field in ("numbers", "vector", "text", "embed", "ignore"):
+    yield (
+      bool(data.items) or not getattr(own, field),
+      f"data.own.{field}",
+      "it is of the items; name their files with data.items",
+    )
+  yield (
+    bool(own.text) or not own.embed,
+    "data.own.embed",
+    "name the column of texts with data.own.text",
   )
   yield (
     data.synthetic.items >= 2 * data.synthetic.topics,
@@ -90,7 +113,7 @@ def _of_model(config: config_lib.Config) -> _Rules:
     "loss.sketch_columns",
     "use a power of two",
   )
-  for field in ("surface", "item_type", "offsets"):
+  for field in ("budget", "surface", "item_type", "offsets"):
     yield (
       model.conditioned or not getattr(decode, field),
       f"decode.{field}",

@@ -1,3 +1,5 @@
+import pathlib
+
 import pytest
 
 from pinrec_jax import config as config_lib
@@ -84,3 +86,33 @@ def test_an_unconditioned_model_cannot_be_told_a_time():
   config.model.conditioned = False
   with pytest.raises(ValueError, match=r"evals\.told_time is True; use False"):
     rules.validate(config)
+
+
+def test_an_unconditioned_model_has_no_budget():
+  config = _with("decode.budget", "click:1")
+  rules.validate(config)
+  config.model.conditioned = False
+  with pytest.raises(ValueError, match=r"decode\.budget is 'click:1'; leave"):
+    rules.validate(config)
+
+
+def test_what_is_said_of_items_needs_items():
+  config = config_lib.Config()
+  config.data.name, config.data.events = "own_log", "events.csv"
+  config.data.own.numbers = "price"
+  with pytest.raises(
+    ValueError, match=r"own\.numbers is 'price'; .*data\.items"
+  ):
+    rules.validate(config)
+  config.data.items = "items.csv"
+  rules.validate(config)
+  config.data.own.embed = "module:function"
+  with pytest.raises(ValueError, match=r"own\.embed .* data\.own\.text"):
+    rules.validate(config)
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/run", "s3://bucket"])
+def test_an_address_is_no_work_folder(address):
+  rules.require_folder(pathlib.Path("runs/here:now"))
+  with pytest.raises(ValueError, match="is an address; mount the bucket"):
+    rules.require_folder(pathlib.Path(address))

@@ -8,13 +8,14 @@ from typing import Any
 
 import jax
 
-from pinrec_jax import compiled, config_json, processes, sharding
+from pinrec_jax import compiled, processes, rules, sharding
 from pinrec_jax import config as config_lib
 from pinrec_jax.claims import report as report_lib
 from pinrec_jax.claims import suite as suite_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import splits
 from pinrec_jax.evals import run as evals_run
+from pinrec_jax.index import approximate
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.training import loop
 from pinrec_jax.types import Number
@@ -36,6 +37,8 @@ def reproduce(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
     ValueError: on a row that cannot be, before anything is run.
   """
   known = suite_lib.trainings(suite)
+  rules.require_folder(workdir)
+  approximate.require(suite.base.index.kind)
   processes.join(suite.base.train.join_seconds)
   sharding.require(suite.base.train.device)
   compiled.keep(suite.base.train.compiled)
@@ -141,7 +144,6 @@ def _run(
     began = time.monotonic()
     told = loop.train(config, dataset, folder)
     told["seconds"] = time.monotonic() - began
-    config_json.save(config, folder / "config.json")
     _save(folder / TRAINED, told)
   trained = loop.best(config, dataset.catalogue, folder)
   for key, asking in asked.items():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 import pathlib
 import zipfile
@@ -30,6 +31,14 @@ class Catalogue:
   def row_of(self) -> dict[str, int]:
     """Maps an item's id, as text, to its row."""
     return {str(key): row for row, key in enumerate(self.items.ids) if row}
+
+  @functools.cached_property
+  def digest(self) -> str:
+    """Names which items these are, and what their categories' codes mean."""
+    ids = [str(key) for key in self.items.ids[1:].tolist()]
+    values = {name: list(map(str, v)) for name, v in self.values.items()}
+    text = json.dumps([ids, values])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
   def encode(self, features: Mapping[str, Any]) -> Int[np.ndarray, "g"]:
     """Returns the codes of an item's categorical features.

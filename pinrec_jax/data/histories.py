@@ -126,14 +126,21 @@ def training(
 def sessions(events: schema.Events, gap: int) -> Int[np.ndarray, "l"]:
   """Returns which session each event is in, counted from 0.
 
-  Where the log does not tell, events more than `gap` seconds apart, and events
+  Events the log tells to be of one session are in one, whatever lies between
+  them. Where it does not tell, events more than `gap` seconds apart, and events
   one of whose times is unknown, are in different ones.
   """
   apart = gaps(events.time[1:], events.time[:-1])
   breaks = (apart < 0) | (apart > gap)
   told = (events.session >= 0)[1:] & (events.session >= 0)[:-1]
   breaks = np.where(told, np.diff(events.session) != 0, breaks)
-  return np.append(0, np.cumsum(breaks))[: len(events)].astype(np.int32)
+  number = np.append(0, np.cumsum(breaks))[: len(events)].astype(np.int32)
+  named = events.session >= 0
+  _, first, which = np.unique(
+    events.session[named], return_index=True, return_inverse=True
+  )
+  number[named] = number[named][first][which]
+  return number
 
 
 def readable(events: schema.Events, inputs: str) -> Bool[np.ndarray, "l"]:

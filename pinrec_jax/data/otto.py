@@ -40,6 +40,7 @@ class Otto(builder.Builder):
         told = pd.DataFrame(events.tolist()).rename(columns=FIELDS)
         user = frame["session"][events.index].to_numpy()
         parts.append(told.assign(user=user))
+    faults.check(self.data.max_bad)
     log = pd.concat(parts, ignore_index=True)
     kinds = {name: log["type"] == name for name in OUTCOMES}
     log = log.assign(

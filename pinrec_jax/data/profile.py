@@ -50,7 +50,7 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> Profile:
     if len(dated):
       spreads["gap"].add(np.diff(dated.time))
       number = histories.sessions(dated, session_gap)
-      spreads["session"].add(np.bincount(number))
+      spreads["session"].add(np.unique(number, return_counts=True)[1])
   report: dict[str, Number] = {
     "users": len(dataset.users),
     "users/engaged": spreads["length"].total,

@@ -54,6 +54,15 @@ def available() -> bool:
   return True
 
 
+def require(kind: str) -> None:
+  """Raises ValueError where index.kind asks for ScaNN and there is none."""
+  if kind == "scann" and not available():
+    raise ValueError(
+      "config.index.kind is 'scann', which cannot be imported here; install "
+      "scann (Linux), or use auto or exact"
+    )
+
+
 class Scann:
   """Approximate search: exhaustive when small, else quantised in leaves.
 

@@ -76,10 +76,23 @@ def load(
   params: Params,
   known: catalogue.Catalogue,
 ) -> retriever_lib.Retriever:
-  """Returns the retriever whose index `save` wrote."""
-  told = _told(folder)
+  """Returns the retriever whose index `save` wrote.
+
+  Where ScaNN is missing the exact index serves, unless it is asked for by name.
+
+  Raises:
+    ValueError: if it is, or the index was written without it.
+  """
+  told, kind = _told(folder), config.index.kind
+  approximate.require(kind)
+  if kind == "scann" and told["kind"] != kind:
+    raise ValueError(
+      f"config.index.kind is 'scann' and the index in {folder} is "
+      f"{told['kind']}; run --mode=index again, or use auto"
+    )
   embedded: Float[np.ndarray, "c d"] = np.load(folder / "vectors.npy")
-  if told["kind"] == "scann" and config.index.kind != "exact":
+  scann = told["kind"] == "scann" and kind != "exact"
+  if scann and approximate.available():
     index = approximate.Scann.load(folder / "scann")
   else:
     index = exact.Exact(embedded)

@@ -1,7 +1,5 @@
-"""Checkpoints: asynchronous, the best and the last kept. Imports Orbax."""
+"""Checkpoints: asynchronous, the best and the last two kept. Imports Orbax."""
 
-import dataclasses
-import json
 import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -11,16 +9,10 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
-from pinrec_jax import config as config_lib
 from pinrec_jax import sharding
+from pinrec_jax.training import fits
 
 METRIC = "recall@10"
-# Of a field that a checkpoint is older than: what it did before it was there.
-USUAL = {
-  f"{section}.{name}": value
-  for section in ("model", "data")
-  for name, value in dataclasses.asdict(config_lib.Config())[section].items()
-}
 
 
 def _score(metrics: Mapping[str, float]) -> float:
@@ -37,7 +29,7 @@ class Checkpoints:
       )
     keep = policies.AnyPreservationPolicy(
       [
-        policies.LatestN(n=1),
+        policies.LatestN(n=2),  # should the last be no good
         policies.BestN(
           get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False
         ),
@@ -117,14 +109,7 @@ class Checkpoints:
     saved = self._manager.restore(
       step, args=ocp.args.Composite(network=ocp.args.JsonRestore())
     )["network"]
-    wanted = json.loads(json.dumps(network))
-    usual = json.loads(json.dumps(USUAL))
-    saved = {key: usual[key] for key in wanted if key in usual} | saved
-    differing = [
-      f"{key} is {saved.get(key)!r} there and {wanted.get(key)!r} here"
-      for key in sorted({*saved, *wanted})
-      if saved.get(key) != wanted.get(key) and key not in ignoring
-    ]
+    differing = fits.differences(saved, network, ignoring)
     if differing:
       raise ValueError(
         f"checkpoint {self._manager.directory}/{step} is of another "

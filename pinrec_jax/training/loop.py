@@ -13,7 +13,7 @@ import optax
 from absl import logging
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import sharding
+from pinrec_jax import config_json, sharding
 from pinrec_jax.data import catalogue, histories, pipeline, splits
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.evals import metrics as metrics_lib
@@ -21,7 +21,7 @@ from pinrec_jax.evals import retrieval
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever as retriever_lib
-from pinrec_jax.training import checkpoint, examples, logs, stops
+from pinrec_jax.training import checkpoint, examples, fits, logs, stops
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 from pinrec_jax.types import Number
@@ -54,39 +54,9 @@ class _Begun(NamedTuple):
   data: grain.DatasetIterator[histories.Batch]
   cases: list[splits.Case]  # of the validation
   checkpoints: checkpoint.Checkpoints
-  fits: dict[str, Any]  # as `network`
+  agreed: dict[str, Any]  # as `fits.network`
   state: state_lib.State
   report: dict[str, Number]
-
-
-def network(
-  config: config_lib.Config, known: catalogue.Catalogue
-) -> dict[str, Any]:
-  """Returns what a checkpoint must agree with to fit the model."""
-  return {
-    "data.name": config.data.name,
-    "data.length": config.data.length,
-    "data.inputs": config.data.inputs,
-    # Else it may have learned from what it is measured on.
-    "data.days_back": config.data.days_back,
-    "data.held_out": config.data.held_out,
-    **{
-      f"data.own.{field}": told
-      for field in ("validation_from", "test_from")
-      if (told := getattr(config.data.own, field))
-    },
-    "items": len(known.items.ids),
-    "item numbers": known.vocabulary.dense,
-    "train.refit": config.train.refit,
-    "loss.counts": config.loss.counts,
-    # Both kinds of Adam have the same moments.
-    **({"train.tables": "adagrad"} if config.train.tables == "adagrad" else {}),
-    **{
-      f"model.{key}": value
-      for key, value in dataclasses.asdict(config.model).items()
-      if key not in ("dropout", "dtype", "keep")  # these fit any state
-    },
-  }
 
 
 def validate(
@@ -127,6 +97,10 @@ def train(
   model, state, report = begun.model, begun.state, begun.report
   checkpoints = begun.checkpoints
   start = int(state.step)
+  told = workdir / "config.json"
+  unfinished = start < train_config.steps or not told.is_file()
+  if unfinished and jax.process_index() == 0:
+    config_json.save(config, told)
 
   with (
     contextlib.closing(checkpoints),
@@ -177,7 +151,7 @@ def train(
           params = sharding.on_host(state.params)
           found = validate(config, model, params, dataset, begun.cases)
           log.write(number, {f"validation/{k}": v for k, v in found.items()})
-        checkpoints.save(number, state, begun.data, found, begun.fits)
+        checkpoints.save(number, state, begun.data, found, begun.agreed)
         log.pause()
       if stopping and not last:
         checkpoints.wait()
@@ -186,6 +160,11 @@ def train(
           "command again to go on"
         )
     checkpoints.wait()
+    if stop_asked(0):
+      raise RunStoppedError(
+        f"stopped once all {train_config.steps} steps were done; run the same "
+        "command again to go on with what comes after"
+      )
   if log.seconds:
     report["train_tokens_per_s"] = log.tokens / log.seconds
     report["train_seconds"] = log.seconds
@@ -217,7 +196,7 @@ def _begin(
   model = pinrec.of_config(config, dataset.vocabulary)
   transform = state_lib.optimizer(train_config)
   corpus = sharding.from_all(mesh, corpus)
-  fits = network(config, dataset.catalogue)
+  agreed = fits.network(config, dataset.catalogue)
   checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
   state = state_lib.initial(
     model, transform, config.loss, mesh, train_config.seed
@@ -228,12 +207,12 @@ def _begin(
   }
   if checkpoints.last is not None:
     logging.info("resuming at step %d", checkpoints.last)
-    state = checkpoints.restore(checkpoints.last, state, mesh, fits, data)
+    state = checkpoints.restore(checkpoints.last, state, mesh, agreed, data)
   elif train_config.start_from:
     state, inherited = _inherit(config, dataset.catalogue, state)
     report |= inherited
   return _Begun(
-    model, transform, corpus, data, cases, checkpoints, fits, state, report
+    model, transform, corpus, data, cases, checkpoints, agreed, state, report
   )
 
 
@@ -286,7 +265,7 @@ def _saved(
     config.loss,
   )
   mesh = sharding.device_mesh(config.train.model_axis, config.train.fsdp_axis)
-  fits = network(config, known)
+  agreed = fits.network(config, known)
   with contextlib.closing(checkpoints):
-    state = checkpoints.restore(step, shapes, mesh, fits, ignoring=ignoring)
+    state = checkpoints.restore(step, shapes, mesh, agreed, ignoring=ignoring)
     return step, state, checkpoints.metrics(step)

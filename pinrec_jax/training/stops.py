@@ -13,7 +13,8 @@ def requests(every: int) -> Iterator[Callable[[int], bool]]:
   """Yields a function telling, per step, whether to save and leave.
 
   One SIGTERM or Ctrl-C asks; a second Ctrl-C interrupts at once. Several
-  processes agree every few steps, so that all stop at the same one.
+  processes agree every few steps, so that all stop at the same one; step 0 is
+  a time to agree, too.
   """
   asked = False
 

@@ -226,9 +226,11 @@ def test_sessions_that_the_log_tells_are_kept(world):
   events = world.events[5].where(slice(2, 10))
   told = np.array([4, 4, -1, -1, 7, 7, 4, 4], np.int32)
   events = dataclasses.replace(events, session=told)
-  # Half a day lies between events, and an untold session is one by the gap.
-  assert histories.sessions(events, 60).tolist() == [0, 0, 1, 2, 3, 3, 4, 4]
-  assert histories.sessions(events, 86_400).tolist() == [0] * 5 + [0, 1, 1]
+  # Half a day lies between events, and an untold session is one by the gap; one
+  # told goes on after another, as on two devices.
+  assert histories.sessions(events, 60).tolist() == [0, 0, 1, 2, 3, 3, 0, 0]
+  told[2:4] = 4
+  assert histories.sessions(events, 60).tolist() == [0] * 4 + [1, 1, 0, 0]
 
 
 def long_history(size):

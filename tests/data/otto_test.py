@@ -45,3 +45,17 @@ def test_the_last_event_is_the_test(otto):
   # A shorter one has none to spare for validation and test.
   assert len(cases) == sum(len(events) > 2 for events in otto.events) == 12
   assert {len(case.targets) for case in cases} == {1}
+
+
+def test_too_many_broken_lines_are_an_error(tmp_path):
+  lines = (FIXTURE / "train.jsonl").read_text().splitlines()
+  (tmp_path / "train.jsonl").write_text("\n".join([*lines[:9], lines[9][:20]]))
+  config = config_lib.Data(
+    name="otto/sessions", source=str(tmp_path), prepared=str(tmp_path / "made")
+  )
+  with pytest.raises(
+    ValueError, match=r"(?s)1 of 10 rows are bad.*train.jsonl:10"
+  ):
+    dataset_lib.load(config)
+  config.max_bad = 0.2
+  assert len(dataset_lib.load(config).users) == 9

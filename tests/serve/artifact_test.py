@@ -71,6 +71,35 @@ def test_scann_index_can_be_searched_exactly(world, small, untrained, tmp_path):
   assert isinstance(load(tmp_path, retriever, config).index, exact.Exact)
 
 
+@pytest.mark.skipif(
+  not approximate.available(), reason="ScaNN has Linux wheels only"
+)
+def test_where_scann_is_missing_its_index_is_searched_exactly(
+  world, small, untrained, tmp_path, monkeypatch
+):
+  small.index.kind = "scann"
+  retriever = untrained(small)
+  artifact.save(retriever, world.catalogue, tmp_path, step=1)
+  monkeypatch.setattr(approximate, "available", lambda: False)
+  config = copy.deepcopy(small)
+  config.index.kind = "auto"
+  assert isinstance(load(tmp_path, retriever, config).index, exact.Exact)
+  with pytest.raises(ValueError, match=r"install scann .* or use auto"):
+    load(tmp_path, retriever)
+
+
+def test_scann_is_not_asked_of_an_index_without(
+  world, small, untrained, tmp_path, monkeypatch
+):
+  small.index.kind = "exact"
+  artifact.save(untrained(small), world.catalogue, tmp_path, step=1)
+  monkeypatch.setattr(approximate, "available", lambda: True)
+  config = copy.deepcopy(small)
+  config.index.kind = "scann"
+  with pytest.raises(ValueError, match="is exact; run --mode=index again"):
+    load(tmp_path, untrained(small), config)
+
+
 def test_missing_index_says_how_to_build_it(tmp_path):
   with pytest.raises(FileNotFoundError, match=f"{tmp_path}; run --mode=index"):
     artifact.read(tmp_path)
