@@ -1,5 +1,6 @@
 """Runs a suite, or goes on with one, and writes what it found."""
 
+import gc
 import json
 import pathlib
 import time
@@ -50,9 +51,20 @@ def reproduce(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
       for own, training in known.items():
         clock.tell(own, training, seed)
         _run(training, seed, _folder(workdir, own, seed), workdir, datasets)
+        _let_go()
     finally:
       found = _write(suite, workdir)
   return found
+
+
+def _let_go() -> None:
+  """Drops compiled programs, which the next model finds in `train.compiled`.
+
+  Each holds memory maps, of which Linux gives a process 65,530: with those of
+  fifty models the next compilation is a segmentation fault.
+  """
+  jax.clear_caches()
+  gc.collect()
 
 
 def _write(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:

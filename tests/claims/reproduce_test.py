@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 
+import jax
 import pytest
 
 from pinrec_jax import config as config_lib
@@ -91,8 +92,12 @@ def test_a_stopped_suite_goes_on_and_runs_nothing_twice(
   assert {row["seeds"] for row in report["rows"].values()} == {1}
   assert "hours left" in capsys.readouterr().out
 
-  monkeypatch.setattr(loop, "train", train)
-  report = reproduce.reproduce(claims, tmp_path / "claims")
+  cleared = []
+  with monkeypatch.context() as patch:
+    patch.setattr(jax, "clear_caches", lambda: cleared.append(1))
+    patch.setattr(loop, "train", train)
+    report = reproduce.reproduce(claims, tmp_path / "claims")
+  assert len(cleared) == 2 * len(suite.trainings(claims))
   assert [seed for seed, _ in trained] == [0, 0, 0, 1]
   first = pathlib.Path(trained[2][1])
   assert json.loads((first / "config.json").read_text())["train"]["steps"] == 4
