@@ -11,8 +11,8 @@ Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 
 Expect of three seeds:
 
-* recall@10 of with, over without (the paper's: +0.4 %): mini −0.9 ± 1.2 % ≈;
-  pure −0.3 ± 0.7 % ≈
+* recall@10 of with, over without (the paper's: +0.4 %): synthetic −0.4 ± 0.6 %
+  ≈; mini −0.9 ± 1.2 % ≈; pure −0.3 ± 0.7 % ≈
 
 docs/claims.md tells why, docs/claims/ every arm.
 """

@@ -12,10 +12,10 @@ Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 
 Expect of three seeds:
 
-* recall@10 of OC, over UC (the paper's: +2.8 %): synthetic −0.9 ± 0.7 % ≈; mini
+* recall@10 of OC, over UC (the paper's: +2.8 %): synthetic −0.1 ± 0.4 % ≈; mini
   −2.2 ± 2.5 % ≈; pure +8.1 ± 1.6 % ✓; ml_1m −1.0 ± 2.5 % ≈
 * unordered_recall@10 of OC, over UC, more steps (the paper's: +2.8 %):
-  synthetic +20.8 ± 1.5 % ✓; mini +21.8 ± 8.0 % ✓; pure +30.1 ± 1.7 % ✓; ml_1m
+  synthetic +20.7 ± 0.1 % ✓; mini +21.8 ± 8.0 % ✓; pure +30.1 ± 1.7 % ✓; ml_1m
   +6.0 ± 2.2 % ✓
 
 docs/claims.md tells why, docs/claims/ every arm.
