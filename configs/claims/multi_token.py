@@ -5,7 +5,6 @@
 
 Sixteen vectors in all: sixteen steps of one, eight of two, and so on to one
 step of sixteen, for the next event whenever it comes and fifteen times ahead.
-Pure's figures below are of an objective of before: docs/claims.md tells.
 
 Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 3 on synthetic, 13 on pure and 48 on ml_1m.
@@ -13,10 +12,10 @@ Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 Expect of three seeds:
 
 * unordered_recall@10 of MT, 1 steps of 16, over OC, 16 steps of 1 (the paper's:
-  +16.0 %): synthetic −11.6 ± 3.9 % ✗; mini +15.8 ± 7.8 % ≈; pure −3.9 ± 7.5 %
+  +16.0 %): synthetic −11.6 ± 3.9 % ✗; mini +15.8 ± 7.8 % ≈; pure −5.3 ± 3.2 %
   ≈; ml_1m +3.1 ± 1.3 % ○
 * diversity of MT, 1 steps of 16, over OC, 16 steps of 1 (the paper's: +21.3 %):
-  synthetic −37.5 ± 10.2 % ✗; mini −1.4 ± 7.0 % ≈; pure −16.4 ± 3.9 % ✗; ml_1m
+  synthetic −37.5 ± 10.2 % ✗; mini −1.4 ± 7.0 % ≈; pure −4.8 ± 3.5 % ≈; ml_1m
   −12.9 ± 0.7 % ✗
 
 docs/claims.md tells why, docs/claims/ every arm.
