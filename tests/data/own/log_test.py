@@ -222,8 +222,8 @@ def test_sessions_may_be_told(own):
   )
   (events,) = dataset_lib.load(own(events, None, session="visit")).events
   assert events.session.tolist() == [0, 0, 1, -1, -1, 0]
-  assert histories.sessions(events, 60).tolist() == [0, 0, 1, 1, 1, 1]
-  assert histories.sessions(events, 0).tolist() == [0, 0, 1, 2, 3, 4]
+  assert histories.sessions(events, 60).tolist() == [0, 0, 1, 1, 1, 0]
+  assert histories.sessions(events, 0).tolist() == [0, 0, 1, 2, 3, 0]
 
 
 def test_without_times_rows_are_in_order(own):
