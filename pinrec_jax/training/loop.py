@@ -97,10 +97,6 @@ def train(
   model, state, report = begun.model, begun.state, begun.report
   checkpoints = begun.checkpoints
   start = int(state.step)
-  told = workdir / "config.json"
-  unfinished = start < train_config.steps or not told.is_file()
-  if unfinished and jax.process_index() == 0:
-    config_json.save(config, told)
 
   with (
     contextlib.closing(checkpoints),
@@ -211,6 +207,10 @@ def _begin(
   elif train_config.start_from:
     state, inherited = _inherit(config, dataset.catalogue, state)
     report |= inherited
+  told = workdir / "config.json"
+  finished = int(state.step) >= train_config.steps and told.is_file()
+  if jax.process_index() == 0 and not finished:
+    config_json.save(config, told)
   return _Begun(
     model, transform, corpus, data, cases, checkpoints, agreed, state, report
   )
