@@ -51,7 +51,6 @@ def reproduce(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
       for own, training in known.items():
         clock.tell(own, training, seed)
         _run(training, seed, _folder(workdir, own, seed), workdir, datasets)
-        _let_go()
     finally:
       found = _write(suite, workdir)
   return found
@@ -164,6 +163,7 @@ def _run(
       asking, trained.model, trained.params, measured
     )
     _save(folder / f"asked-{key}.json", _measured(retriever, measured))
+  _let_go()
 
 
 def _measured(

@@ -36,8 +36,7 @@ class Catalogue:
   def digest(self) -> str:
     """Names which items these are, and what their categories' codes mean."""
     ids = [str(key) for key in self.items.ids[1:].tolist()]
-    values = {name: list(map(str, v)) for name, v in self.values.items()}
-    text = json.dumps([ids, values])
+    text = json.dumps([ids, self.values])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
   def encode(self, features: Mapping[str, Any]) -> Int[np.ndarray, "g"]:

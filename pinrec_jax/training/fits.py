@@ -31,7 +31,7 @@ def network(
   config: config_lib.Config, known: catalogue.Catalogue
 ) -> dict[str, Any]:
   """Returns what a checkpoint must agree with to fit the model."""
-  loss, sketched = config.loss, config.loss.counts == "sketch"
+  loss = config.loss
   return {
     "data.name": config.data.name,
     "data.length": config.data.length,
@@ -49,8 +49,11 @@ def network(
     **_meanings(known),
     "train.refit": config.train.refit,
     "loss.counts": loss.counts,
-    **({"loss.sketch_rows": loss.sketch_rows} if sketched else {}),
-    **({"loss.sketch_columns": loss.sketch_columns} if sketched else {}),
+    **{
+      f"loss.{field}": getattr(loss, field)
+      for field in ("sketch_rows", "sketch_columns")
+      if loss.counts == "sketch"
+    },
     # Both kinds of Adam have the same moments.
     **({"train.tables": "adagrad"} if config.train.tables == "adagrad" else {}),
     **{
@@ -84,12 +87,8 @@ def differences(
     ignoring: what need not agree.
   """
   usual, wanted = (json.loads(json.dumps(told)) for told in (USUAL, wanted))
-  older = set(wanted) - set(saved)
-  saved = {
-    **saved,
-    **{key: usual[key] for key in older & set(usual)},
-    **{key: wanted[key] for key in older if key in SINCE},
-  }
+  before = usual | {key: wanted[key] for key in SINCE if key in wanted}
+  saved = {key: before[key] for key in wanted if key in before} | {**saved}
   return [
     f"{key} is {saved.get(key)!r} there and {wanted.get(key)!r} here"
     for key in sorted({*saved, *wanted})

@@ -97,7 +97,7 @@ def test_a_stopped_suite_goes_on_and_runs_nothing_twice(
     patch.setattr(jax, "clear_caches", lambda: cleared.append(1))
     patch.setattr(loop, "train", train)
     report = reproduce.reproduce(claims, tmp_path / "claims")
-  assert len(cleared) == 2 * len(suite.trainings(claims))
+  assert len(cleared) == 2  # for each model that was left, and no other
   assert [seed for seed, _ in trained] == [0, 0, 0, 1]
   first = pathlib.Path(trained[2][1])
   assert json.loads((first / "config.json").read_text())["train"]["steps"] == 4
