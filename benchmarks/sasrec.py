@@ -23,8 +23,8 @@ import record
 import repeats
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.data import cuts, histories, splits
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import histories, splits
 from pinrec_jax.evals import retrieval
 from pinrec_jax.evals import run as evals_run
 
@@ -59,7 +59,7 @@ def main() -> None:
     files = [str(pathlib.Path(folder, n)) for n in ("in.npz", "out.npz")]
     seen = [
       histories.visible(
-        splits.past(vocabulary, events, "test"), "engagements"
+        cuts.past(vocabulary, events, "test"), "engagements"
       ).item
       for events in dataset.events
     ]

@@ -87,6 +87,9 @@ class Data:
   # Engagements that the test holds of each user, and the validation before it,
   # where a log is split by each user's last.
   held_out: int = above(0, 1)
+  # Share of the items, drawn once, without the events before the test: to
+  # measure what is found of items that training never saw.
+  withheld: float = share(0.0)
   # Places in a row of a batch, and of a history with what is generated: one is
   # its start's, and each of decode.steps but the last takes one.
   length: int = above(0, 64)

@@ -5,8 +5,8 @@ import optax
 import pytest
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.data import cuts, histories, profile, splits
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import histories, profile, splits
 from pinrec_jax.evals import retrieval, run
 from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever
@@ -67,7 +67,7 @@ def test_odd_users_go_the_whole_way(tmp_path, inputs):
   assert len(set(same.time.tolist())) == 1
 
   def trained(user):
-    past = splits.past(dataset.vocabulary, place[user], "validation")
+    past = cuts.past(dataset.vocabulary, place[user], "validation")
     return histories.training(past, config.data, end=0, outcomes=1)
 
   ((tokens, targets),) = trained("same")
@@ -101,7 +101,7 @@ def test_odd_users_go_the_whole_way(tmp_path, inputs):
   assert lists.items.shape == (2, 3)
 
 
-@pytest.mark.parametrize("split", splits.SPLITS)
+@pytest.mark.parametrize("split", cuts.SPLITS)
 def test_a_log_of_which_nobody_can_be_evaluated_is_said(tmp_path, split):
   told = [(1, "click"), (2, "click")]
   config = _config(tmp_path, "engagements", [("a", 60, told), ("b", 9, told)])

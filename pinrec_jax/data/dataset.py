@@ -13,9 +13,8 @@ import tqdm
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import catalogue as catalogue_lib
-from pinrec_jax.data import packed, records, schema
+from pinrec_jax.data import cuts, packed, records, schema
 
-DAY = 86400  # seconds
 BUILDERS = {
   "amazon": "pinrec_jax.data.amazon:Amazon",
   "kuairand": "pinrec_jax.data.kuairand:Kuairand",
@@ -125,59 +124,10 @@ def load(config: config_lib.Data) -> Dataset:
     if not packed.saved(folder):
       packed.save(folder, _read(builder))
   users, events = packed.load(folder)
-  if config.days_back:
-    known, events = _moved_back(known, events, config.days_back)
-  if config.held_out > 1:
-    known = _held_out(known, config.held_out)
+  known, events = cuts.changed(known, events, config)
   if config.vectors:
     known = known.with_vectors(pathlib.Path(config.vectors).expanduser())
   return Dataset(config.name, known, users, events, folder, aim)
-
-
-def _moved_back(
-  known: catalogue_lib.Catalogue, events: Sequence[schema.Events], days: int
-) -> tuple[catalogue_lib.Catalogue, Sequence[schema.Events]]:
-  """Returns the log as if it ended where its test begins, split days earlier.
-
-  Its candidates, and the gaps that offsets may be fitted to, stay those of the
-  whole log.
-
-  Raises:
-    ValueError: if the log is split by each user's last engagement.
-  """
-  vocabulary = known.vocabulary
-  if not vocabulary.test_from:
-    raise ValueError(
-      f"config.data.days_back is {days}, and each user's last engagement is "
-      "the test of this log, not what comes after some day; use 0"
-    )
-  end = vocabulary.test_from
-  earlier = dataclasses.replace(
-    vocabulary,
-    validation_from=vocabulary.validation_from - days * DAY,
-    test_from=end - days * DAY,
-  )
-  kept = [part.where(slice(int((part.time < end).sum()))) for part in events]
-  return dataclasses.replace(known, vocabulary=earlier), kept
-
-
-def _held_out(
-  known: catalogue_lib.Catalogue, number: int
-) -> catalogue_lib.Catalogue:
-  """Returns the catalogue of a log that holds out more of each user.
-
-  The gaps that offsets may be fitted to stay those of the whole log.
-
-  Raises:
-    ValueError: if the log is split by time.
-  """
-  if known.vocabulary.test_from:
-    raise ValueError(
-      f"config.data.held_out is {number}, and this log is split by time, not "
-      "by each user's last engagements; use 1"
-    )
-  held = dataclasses.replace(known.vocabulary, held_out=number)
-  return dataclasses.replace(known, vocabulary=held)
 
 
 def _read(

@@ -1,15 +1,14 @@
-"""The split of a log, by time or by each user's last, and who is evaluated."""
+"""Who is evaluated at a cut, and what was usual before it."""
 
 import dataclasses
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
+from pinrec_jax.data import cuts, schema
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import schema
 
 EXPOSURES = 5  # earlier events a user needs, where the split is by time
-SPLITS = ("validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,37 +18,6 @@ class Case:
   user: str
   past: schema.Events  # everything before the cut, shown-only events too
   targets: schema.Events  # engagements in the period
-
-
-def starts(vocabulary: schema.Vocabulary, split: str) -> int:
-  """Returns the unix second a split starts at; 0 if each user has a place."""
-  return {
-    "validation": vocabulary.validation_from,
-    "test": vocabulary.test_from,
-  }[split]
-
-
-def before(
-  vocabulary: schema.Vocabulary, events: schema.Events, split: str
-) -> int:
-  """Returns how many of a user's events lie before a split.
-
-  Where each user's last engagements are held out, users who have no other have
-  none to spare, and all their events lie before.
-  """
-  if start := starts(vocabulary, split):
-    return int((events.time < start).sum())
-  engaged, held = np.flatnonzero(events.engaged), vocabulary.held_out
-  if len(engaged) <= len(SPLITS) * held:
-    return len(events)
-  return int(engaged[(SPLITS.index(split) - len(SPLITS)) * held])
-
-
-def past(
-  vocabulary: schema.Vocabulary, events: schema.Events, split: str
-) -> schema.Events:
-  """Returns a user's events before a split."""
-  return events.where(slice(before(vocabulary, events, split)))
 
 
 def cases(
@@ -70,9 +38,9 @@ def cases(
   """
   found, least = [], EXPOSURES if dataset.vocabulary.test_from else 1
   for user, events in zip(dataset.users, dataset.events, strict=True):
-    start, end = before(dataset.vocabulary, events, split), len(events)
+    start, end = cuts.before(dataset.vocabulary, events, split), len(events)
     if split == "validation":
-      end = before(dataset.vocabulary, events, "test")
+      end = cuts.before(dataset.vocabulary, events, "test")
     target = start + np.flatnonzero(dataset.aim.met(events)[start:end])
     if target.size and start >= least:
       earlier = events.where(slice(start))
@@ -96,7 +64,7 @@ def recent(
 
   In a log split by time these are the dated ones alone.
   """
-  earlier = past(dataset.vocabulary, events, split)
+  earlier = cuts.past(dataset.vocabulary, events, split)
   usual = dataset.aim.met(earlier)
   if dataset.vocabulary.test_from:
     usual = usual & (earlier.time != schema.UNKNOWN_TIME)
@@ -142,7 +110,7 @@ def _engagements(
   """Returns how often each item was engaged with before a split."""
   counts = np.zeros(len(dataset.items.ids), int)
   for events in dataset.events:
-    earlier = past(dataset.vocabulary, events, split)
+    earlier = cuts.past(dataset.vocabulary, events, split)
     np.add.at(counts, earlier.item[earlier.engaged], 1)
   return counts
 

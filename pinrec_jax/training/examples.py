@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.data import cuts, histories, pipeline, splits
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import histories, pipeline, splits
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import items
 
@@ -20,9 +20,9 @@ def packed(
     piece
     for events in dataset.events
     for piece in histories.training(
-      splits.past(vocabulary, events, split),
+      cuts.past(vocabulary, events, split),
       config.data,
-      end=splits.starts(vocabulary, split),
+      end=cuts.starts(vocabulary, split),
       outcomes=vocabulary.outcomes,
       aim=dataset.aim,
     )

@@ -39,6 +39,7 @@ def network(
     # Else it may have learned from what it is measured on.
     "data.days_back": config.data.days_back,
     "data.held_out": config.data.held_out,
+    "data.withheld": config.data.withheld,
     **{
       f"data.own.{field}": told
       for field in ("validation_from", "test_from")

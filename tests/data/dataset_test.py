@@ -75,35 +75,3 @@ def test_runs_started_together_prepare_a_log_once(config):
   with futures.ThreadPoolExecutor(2) as pool:
     one, other = pool.map(dataset_lib.load, [config, config])
   assert one.users == other.users == ("7", "8", "9")
-
-
-def test_a_split_moved_back_leaves_out_what_comes_after(config):
-  whole = dataset_lib.load(config)
-  config.days_back = 2
-  moved = dataset_lib.load(config)
-  was, now = whole.vocabulary, moved.vocabulary
-  assert now.test_from == was.test_from - 2 * 86400
-  assert now.validation_from == was.validation_from - 2 * 86400
-  assert moved.folder == whole.folder  # it is not prepared anew
-  left_out = 0
-  for before, after in zip(whole.events, moved.events, strict=True):
-    earlier = before.time < was.test_from
-    np.testing.assert_array_equal(after.item, before.item[earlier])
-    np.testing.assert_array_equal(after.time, before.time[earlier])
-    left_out += len(before) - len(after)
-  assert left_out
-
-
-def test_a_split_by_time_holds_out_no_number_of_engagements(config):
-  config.held_out = 4
-  with pytest.raises(ValueError, match="held_out is 4, and this log is split"):
-    dataset_lib.load(config)
-  config.name = "synthetic"
-  config.synthetic.users, config.synthetic.items = 20, 100
-  assert dataset_lib.load(config).vocabulary.held_out == 4
-
-
-def test_a_split_by_place_cannot_be_moved_back(config):
-  config.name, config.days_back = "synthetic", 1
-  with pytest.raises(ValueError, match="days_back is 1, and each user's last"):
-    dataset_lib.load(config)

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import checks, profile, schema, splits
+from pinrec_jax.data import checks, cuts, profile, schema, splits
 from pinrec_jax.data import dataset as dataset_lib
 
 # Reading a million events takes minutes where annotations are checked.
@@ -36,7 +36,7 @@ def counted(dataset):
   """Returns the figures, with the users and targets of each split."""
   figures = profile.of_dataset(dataset, 1800).figures
   figures |= checks.load(dataset.folder).figures
-  for split in splits.SPLITS:
+  for split in cuts.SPLITS:
     cases = splits.cases(dataset, split)
     figures[f"{split}/users"] = len(cases)
     figures[f"{split}/targets"] = sum(len(case.targets) for case in cases)
@@ -57,7 +57,7 @@ def test_amazon_beauty(load):
     "events/engagements": 198_502,
     "events/undated": 198_502,
   }
-  for split in splits.SPLITS:
+  for split in cuts.SPLITS:
     expected |= {f"{split}/users": 22_363, f"{split}/targets": 22_363}
   hold(counted(load("amazon/beauty", "amazon-beauty")), expected)
 
@@ -74,7 +74,7 @@ def test_movielens_1m(load):
     "actions/rating_3_or_less": 424_928,
     "session/count": 34_645,
   }
-  for split in splits.SPLITS:
+  for split in cuts.SPLITS:
     expected |= {f"{split}/users": 6_040, f"{split}/targets": 6_040}
   hold(counted(load("movielens/1m", "ml-1m")), expected)
 

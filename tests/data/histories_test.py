@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import histories, schema, splits
+from pinrec_jax.data import cuts, histories, schema
 
 
 def training(
   events, world, *, inputs="engagements", length=64, aim=schema.EVERYTHING
 ):
   return histories.training(
-    splits.past(world.vocabulary, events, "test"),
+    cuts.past(world.vocabulary, events, "test"),
     config_lib.Data(inputs=inputs, length=length),
     end=world.vocabulary.test_from,
     outcomes=world.vocabulary.outcomes,
@@ -85,7 +85,7 @@ def test_nothing_at_or_after_the_cut_is_trained_on(mini):
     )
     pieces, others = (
       histories.training(
-        splits.past(mini.vocabulary, e, "validation"),
+        cuts.past(mini.vocabulary, e, "validation"),
         config_lib.Data(inputs="exposures", length=32),
         end=until,
         outcomes=7,

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import checks, kuairand, kuairand_csv, splits
+from pinrec_jax.data import checks, cuts, kuairand, kuairand_csv
 from pinrec_jax.data import dataset as dataset_lib
 
 DAY_ONE, DAY_TWO = 1650000000000, 1651334400000
@@ -76,9 +76,9 @@ def test_videos_are_those_of_the_log_with_their_features(source, tmp_path):
 def test_split_is_that_of_pure(source, tmp_path):
   dataset = load(source, "1k", tmp_path)
   names = dataset.vocabulary
-  assert splits.starts(names, "test") == kuairand.TEST_FROM == DAY_TWO // 1000
-  assert splits.starts(names, "validation") == kuairand.VALIDATION_FROM
-  assert splits.before(names, dataset.events[0], "test") == 1
+  assert cuts.starts(names, "test") == kuairand.TEST_FROM == DAY_TWO // 1000
+  assert cuts.starts(names, "validation") == kuairand.VALIDATION_FROM
+  assert cuts.before(names, dataset.events[0], "test") == 1
 
 
 def test_log_is_read_alike_in_small_parts(source, monkeypatch):

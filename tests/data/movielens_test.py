@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.data import cuts
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import splits
 
 MOVIES = """\
 1::Toy Story (1995)::Animation|Children's|Comedy
@@ -66,9 +66,9 @@ def test_last_ratings_are_held_out(config):
   dataset = dataset_lib.load(config)
   events = dict(zip(dataset.users, dataset.events, strict=True))
   names = dataset.vocabulary
-  assert splits.before(names, events["1"], "test") == 3
-  assert splits.before(names, events["1"], "validation") == 2
-  assert splits.before(names, events["2"], "validation") == 1
+  assert cuts.before(names, events["1"], "test") == 3
+  assert cuts.before(names, events["1"], "validation") == 2
+  assert cuts.before(names, events["2"], "validation") == 1
   # Nothing held out tells how times ahead are told apart.
   assert set(names.gaps) == {0}
 

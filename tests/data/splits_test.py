@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pinrec_jax.data import schema, splits
+from pinrec_jax.data import cuts, schema, splits
 
 
 def test_excerpt_has_the_published_test_set(mini):
@@ -56,20 +56,12 @@ def last_ones(world):
   return _by_place(world, 1)
 
 
-def test_an_event_at_the_cut_is_not_before_it(world):
-  events = world.events[5]
-  cut = dataclasses.replace(world.vocabulary, test_from=int(events.time[9]))
-  assert splits.before(cut, events, "test") == 9
-  later = dataclasses.replace(cut, test_from=cut.test_from + 1)
-  assert splits.before(later, events, "test") == 10
-
-
 @pytest.mark.parametrize(("held", "least"), [(1, 30), (2, 20)])
 def test_without_times_the_last_engagements_are_held_out(world, held, least):
   log = _by_place(world, held)
   found = {
     split: {case.user: case for case in splits.cases(log, split)}
-    for split in splits.SPLITS
+    for split in cuts.SPLITS
   }
   assert list(found["test"]) == list(found["validation"])
   for user, events in zip(log.users, log.events, strict=True):
@@ -78,7 +70,7 @@ def test_without_times_the_last_engagements_are_held_out(world, held, least):
       assert len(engaged) <= 2 * held
       continue
     both = engaged[-2 * held : -held], engaged[-held:]
-    for split, places in zip(splits.SPLITS, both, strict=True):
+    for split, places in zip(cuts.SPLITS, both, strict=True):
       case = found[split][user]
       assert case.past.item.tolist() == events.item[: places[0]].tolist()
       assert case.targets.item.tolist() == events.item[places].tolist()
@@ -90,7 +82,7 @@ def test_who_has_too_few_engagements_is_only_trained_on(last_ones, engagements):
   events = last_ones.events[5]
   last = np.flatnonzero(events.engaged)[:engagements]
   events = events.where(slice(int(last[-1]) + 1 if engagements else 0))
-  past = splits.past(last_ones.vocabulary, events, "validation")
+  past = cuts.past(last_ones.vocabulary, events, "validation")
   assert past.engaged.sum() == (1 if engagements == 3 else engagements)
 
 
@@ -147,7 +139,7 @@ def test_cold_items_are_those_nobody_engaged_with_before(world):
 def test_the_head_is_the_fewest_items_of_half_the_engagements(world):
   counts = np.zeros(len(world.items.ids), int)
   for events in world.events:
-    earlier = splits.past(world.vocabulary, events, "test")
+    earlier = cuts.past(world.vocabulary, events, "test")
     for item in earlier.item[earlier.engaged]:
       counts[item] += 1
   groups = splits.known_by(world, "test")

@@ -20,6 +20,7 @@ def _apart(config, known, change, other=None):
   [
     ("data", "days_back", 3, "data.days_back is 0 there and 3 here"),
     ("data", "held_out", 3, "data.held_out is 1 there and 3 here"),
+    ("data", "withheld", 0.1, "data.withheld is 0.0 there and 0.1 here"),
     ("model", "width", 32, "model.width is 16 there and 32 here"),
     ("train", "refit", True, "train.refit is False there and True here"),
     ("loss", "counts", "sketch", "loss.counts is 'exact' there and 'sketch'"),
