@@ -12,8 +12,8 @@ import jax
 from packaging import requirements
 
 import pinrec_jax
+from pinrec_jax import compiled, processes, sharding
 from pinrec_jax import config as config_lib
-from pinrec_jax import processes, sharding
 from pinrec_jax.data import dataset
 from pinrec_jax.index import approximate
 
@@ -29,6 +29,19 @@ class Finding(NamedTuple):
   name: str
   value: Any  # fit for JSON
   remedy: str = ""  # empty: all is well
+
+
+def require(config: config_lib.Config) -> None:
+  """Joins a run's processes, and ends it if what it needs is not there.
+
+  Raises:
+    TimeoutError: naming the processes that did not come.
+    ValueError: on another kind of device than is meant, or no ScaNN.
+  """
+  processes.join(config.train.join_seconds)
+  sharding.require(config.train.device)
+  approximate.require(config.index.kind)
+  compiled.keep(config.train.compiled)
 
 
 def examine(

@@ -9,15 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from pinrec_jax import compiled, processes, rules, sharding
 from pinrec_jax import config as config_lib
 from pinrec_jax import doctor as doctor_lib
+from pinrec_jax import rules
 from pinrec_jax.data import checks, profile, splits
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.evals import plots, tables
 from pinrec_jax.evals import run as evals_run
-from pinrec_jax.index import approximate
 from pinrec_jax.serve import artifact
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.training import loop
@@ -38,10 +37,7 @@ def run(
   rules.validate(config)
   rules.require_folder(workdir)
   if mode != "doctor":  # which says so itself, among the rest
-    processes.join(config.train.join_seconds)
-    sharding.require(config.train.device)
-    approximate.require(config.index.kind)
-    compiled.keep(config.train.compiled)
+    doctor_lib.require(config)
   report = MODES[mode](config, workdir)
   if _first():
     workdir.mkdir(parents=True, exist_ok=True)

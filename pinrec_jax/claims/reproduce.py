@@ -9,14 +9,13 @@ from typing import Any
 
 import jax
 
-from pinrec_jax import compiled, processes, rules, sharding
 from pinrec_jax import config as config_lib
+from pinrec_jax import doctor, rules
 from pinrec_jax.claims import report as report_lib
 from pinrec_jax.claims import suite as suite_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import splits
 from pinrec_jax.evals import run as evals_run
-from pinrec_jax.index import approximate
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.training import loop
 from pinrec_jax.types import Number
@@ -39,10 +38,7 @@ def reproduce(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
   """
   known = suite_lib.trainings(suite)
   rules.require_folder(workdir)
-  approximate.require(suite.base.index.kind)
-  processes.join(suite.base.train.join_seconds)
-  sharding.require(suite.base.train.device)
-  compiled.keep(suite.base.train.compiled)
+  doctor.require(suite.base)
   workdir.mkdir(parents=True, exist_ok=True)
   datasets = _Datasets()
   clock, found = _Clock(suite, workdir, known), {}
