@@ -25,7 +25,11 @@ from pinrec_jax.evals import plots
 from pinrec_jax.types import Number
 
 Figures = Mapping[str, Sequence[Mapping[str, Number]]]  # by arm, one a seed
-SIZES = ("vectors", "parameters")  # told in the table and not drawn
+SIZES = (
+  "vectors",
+  "parameters",
+  "new_candidates",
+)  # told in the table and not drawn
 DRAWN = {
   "line": plots.arms,
   "matrix": plots.gains,

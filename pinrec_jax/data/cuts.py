@@ -63,7 +63,7 @@ def changed(
   if config.held_out > 1:
     known = _held_out(known, config.held_out)
   if config.withheld:
-    left_out = _drawn(len(known.items.ids), config.withheld)
+    left_out = withheld(len(known.items.ids), config.withheld)
     events = [_without(known.vocabulary, part, left_out) for part in events]
   return known, events
 
@@ -109,8 +109,11 @@ def _held_out(
   return dataclasses.replace(known, vocabulary=held)
 
 
-def _drawn(items: int, share: float) -> Bool[np.ndarray, "v"]:
-  """Returns a share of a catalogue, the same in every run."""
+def withheld(items: int, share: float) -> Bool[np.ndarray, "v"]:
+  """Returns which items of a catalogue `data.withheld` leaves out.
+
+  They are the same in every run, and more of them if the share is larger.
+  """
   drawn = np.random.default_rng(0).random(items) < share
   drawn[schema.NO_ITEM] = False
   return drawn

@@ -98,9 +98,42 @@ def evaluate(
   report |= _of_neighbours(lists, cases, vocabulary, prefix)
   report[f"{prefix}vectors_kept"] = lists.kept
   report[f"{prefix}recency"] = lists.recency
+  if config.among_new:
+    report |= _among_new(retriever, cases, items["new"], prefix)
   top = lists.items[:, : config.cutoffs[0]]
   report[f"{prefix}diversity"] = metrics.diversity(lists.items)
   report[f"{prefix}coverage"] = metrics.coverage(top, len(retriever.catalogue))
+  return report
+
+
+def _among_new(
+  retriever: retriever_lib.Retriever,
+  cases: Sequence[splits.Case],
+  new: Bool[np.ndarray, "v"],
+  prefix: str,
+) -> dict[str, Number]:
+  """Returns what an index of the new items alone finds of those engaged with.
+
+  Raises:
+    ValueError: if there are too few of them for a list.
+  """
+  some, report = retriever.among(new), {}
+  concerned = [case for case in cases if new[case.targets.item].any()]
+  if not concerned:
+    raise ValueError(
+      "config.evals.among_new is True and no target is a new item; use False, "
+      "or set data.withheld"
+    )
+  cutoffs = retriever.config.evals.cutoffs
+  lists = retrieval.retrieve(
+    some, concerned, size=max(cutoffs), budget=some.budget(), quiet=True
+  )
+  targets = metrics.targets(concerned)
+  for k in cutoffs:
+    hits = metrics.found(lists.items, targets, k)
+    found = metrics.recall(hits, targets, items=new)
+    report[f"{prefix}recall@{k}/new_alone"] = found
+  report[f"{prefix}new_candidates"] = len(some.catalogue)
   return report
 
 

@@ -21,6 +21,7 @@ class Corpus(NamedTuple):
   share: Float[AnyArray, "v"]  # of an item among the training targets
   shown_share: Float[AnyArray, "v"]  # among the impressions without action
   outcome_share: Float[AnyArray, "o"]  # of an outcome among their actions
+  withheld: Bool[AnyArray, "v"] | None = None  # items that are not there yet
 
 
 class Asked(NamedTuple):
@@ -140,6 +141,7 @@ def _negatives(
     corpus.share.shape[0] - 1,
     own=counted.share if counted else lambda item: corpus.share[item],
     shown=lambda item: corpus.shown_share[item],
+    withheld=corpus.withheld,
   )
   return mixture.draw(
     jax.random.split(key, 3)[1],

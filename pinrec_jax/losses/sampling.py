@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.types import AnyArray
@@ -17,6 +17,8 @@ class Negatives(NamedTuple):
   item: Int[Array, "n"]
   log_expected: Float[Array, "n"]
 
+
+ABSENT = 1e9  # a log expected count that leaves nothing of a negative
 
 # An item's share of a source's draws.
 Share = Callable[[Int[AnyArray, "*n"]], Float[Array, "*n"]]
@@ -32,6 +34,7 @@ class Mixture(NamedTuple):
   items: int  # in the catalogue; rows 1 to `items` of its table
   own: Share  # of the training targets
   shown: Share  # of the events shown and not acted on
+  withheld: Bool[AnyArray, "v"] | None = None  # items that are no negatives
 
   def draw(
     self,
@@ -54,9 +57,8 @@ class Mixture(NamedTuple):
     """
     if config.full:
       everything = jnp.arange(1, self.items + 1)
-      return Negatives(everything, jnp.zeros(self.items)), jnp.zeros(
-        targets.shape
-      )
+      once = self._but_withheld(everything, jnp.zeros(self.items))
+      return Negatives(everything, once), jnp.zeros(targets.shape)
     own_key, uniform_key, shown_key = jax.random.split(key, 3)
     parts, sizes = [], []
     for source_key, source, wanted in (
@@ -80,4 +82,12 @@ class Mixture(NamedTuple):
       return jnp.log(jnp.maximum(expected, 1e-20))
 
     item = jnp.concatenate(parts)
-    return Negatives(item, log_expected(item)), log_expected(targets)
+    expected = self._but_withheld(item, log_expected(item))
+    return Negatives(item, expected), log_expected(targets)
+
+  def _but_withheld(
+    self, item: Int[Array, "n"], log_expected: Float[Array, "n"]
+  ) -> Float[Array, "n"]:
+    if self.withheld is None:
+      return log_expected
+    return jnp.where(jnp.asarray(self.withheld)[item], ABSENT, log_expected)

@@ -3,18 +3,18 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import histories, schema, splits
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.decode import compress, generate
-from pinrec_jax.index import approximate, exact, merge
+from pinrec_jax.index import kinds, merge
 from pinrec_jax.model import items as model_items
 from pinrec_jax.model import pinrec
 from pinrec_jax.types import AnyArray, Params
@@ -23,17 +23,6 @@ AT_ONCE = 8192  # items embedded, for memory
 # What is left out of lists is rounded up to a multiple, so that few sizes are
 # ever compiled.
 LEFT_OUT = 64
-
-
-@runtime_checkable
-class Index(Protocol):
-  """Anything that finds the nearest of the vectors it was built from."""
-
-  def search(
-    self, query: Float[np.ndarray, "q d"], k: int
-  ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-    """Returns rows, nearest first (-1 is none), and inner products."""
-    ...
 
 
 class Vectors(NamedTuple):
@@ -56,16 +45,6 @@ class Candidates(NamedTuple):
   step: Int[np.ndarray, "b c"]
 
 
-def build_index(
-  config: config_lib.Index, vectors: Float[np.ndarray, "v d"]
-) -> Index:
-  """Returns an index over item vectors, unit norm, one row an item."""
-  kind = config.kind
-  if kind == "exact" or (kind == "auto" and not approximate.available()):
-    return exact.Exact(vectors)
-  return approximate.Scann(vectors, config.recall)
-
-
 @dataclasses.dataclass(frozen=True)
 class Retriever:
   """A trained model with its catalogue, ready for requests."""
@@ -76,7 +55,7 @@ class Retriever:
   features: model_items.ItemFeatures  # on the host, one row an item
   catalogue: Int[np.ndarray, "c"]  # item rows that may be recommended
   embedded: Float[np.ndarray, "c d"]  # its vectors, unit norm
-  index: Index  # over them
+  index: kinds.Index  # over them
   outcome_share: Float[np.ndarray, "o"]  # of the training log
 
   @property
@@ -106,6 +85,17 @@ class Retriever:
     decode = dataclasses.replace(self.config.decode, **fields)
     return dataclasses.replace(
       self, config=dataclasses.replace(self.config, decode=decode)
+    )
+
+  def among(self, items: Bool[np.ndarray, "v"]) -> "Retriever":
+    """Returns a retriever that recommends nothing but some of the items."""
+    kept = items[self.catalogue]
+    embedded = self.embedded[kept]
+    return dataclasses.replace(
+      self,
+      catalogue=self.catalogue[kept],
+      embedded=embedded,
+      index=kinds.build(self.config.index, embedded),
     )
 
   def budget(self, text: str | None = None) -> dict[str, float]:
@@ -287,6 +277,6 @@ def of_dataset(
     features,
     catalogue,
     embedded,
-    build_index(config.index, embedded),
+    kinds.build(config.index, embedded),
     splits.outcome_share(dataset),
   )

@@ -1,7 +1,7 @@
 """What a run trains on: packed histories, and what is counted over them."""
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Bool, Float32, Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import cuts, histories, pipeline, splits
@@ -52,9 +52,16 @@ def packed(
     outcome_share=np.maximum(outcomes / max(outcomes.sum(), 1), 1e-6).astype(
       np.float32
     ),
+    withheld=_withheld(config.data, len(dataset.items.ids)),
   )
   rows = pipeline.PackedRows(pieces, config.data.length, config.train.seed)
   return rows, corpus
+
+
+def _withheld(
+  config: config_lib.Data, items: int
+) -> Bool[np.ndarray, "v"] | None:
+  return cuts.withheld(items, config.withheld) if config.withheld else None
 
 
 def _asked(config: config_lib.Config) -> set[str]:

@@ -63,7 +63,7 @@ def _withheld(log, share):
   known, events = cuts.changed(log.catalogue, log.events, config)
   assert known is log.catalogue
   changed = dataclasses.replace(log, events=events)
-  return cuts._drawn(len(log.items.ids), share), changed
+  return cuts.withheld(len(log.items.ids), share), changed
 
 
 @pytest.mark.parametrize("by_time", [True, False])

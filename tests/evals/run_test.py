@@ -49,6 +49,31 @@ def test_report_is_of_what_was_retrieved(small, untrained, cases, retrieve):
   }  # fmt: skip
 
 
+def test_new_items_are_found_among_themselves(
+  small, untrained, cases, retrieve
+):
+  """As by who leaves all others out of the whole ranking, one vector's."""
+  small.evals.among_new, small.evals.cutoffs = True, (2,)
+  small.decode.budget, small.decode.steps = "click:1", 1
+  small.index.drop_seen = "nothing"
+  retriever = untrained(small)
+  new = np.arange(len(retriever.features.item_type)) % 3 > 0
+  report = run.evaluate(retriever, cases, items={"new": new}, quiet=True)
+  assert report["new_candidates"] == new[retriever.catalogue].sum()
+  whole = retrieve(
+    retriever, cases, size=len(retriever.catalogue), budget=retriever.budget()
+  )
+  lists = np.stack([row[new[row]][:2] for row in whole.items])
+  targets = metrics.targets(cases)
+  hits = metrics.found(lists, targets, 2)
+  found = metrics.recall(hits, targets, items=new)
+  assert report["recall@2/new_alone"] == pytest.approx(found)
+  assert 0 < found < 1
+  none = np.zeros_like(new)
+  with pytest.raises(ValueError, match="among_new is True and no target is"):
+    run.evaluate(retriever, cases, items={"new": none}, quiet=True)
+
+
 def _recency(retriever, cases):
   """The mean place of the event nearest to a vector, one by one."""
   late, place_of = [], retriever.place_of

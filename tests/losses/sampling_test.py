@@ -91,3 +91,37 @@ def test_of_a_full_softmax_every_item_is_there_once():
   np.testing.assert_array_equal(drawn.item, np.arange(1, ITEMS + 1))
   np.testing.assert_array_equal(drawn.log_expected, np.zeros(ITEMS))
   np.testing.assert_array_equal(expected, np.zeros(3))
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_items_withheld_are_no_negatives(full):
+  """The loss and its gradient are those of a catalogue without them."""
+  rng = np.random.default_rng(0)
+  share = np.append(0, np.full(ITEMS, 1 / ITEMS)).astype(np.float32)
+  withheld = np.isin(np.arange(ITEMS + 1), [2, 3, 11])
+  loss = config_lib.Loss(full=full, in_batch=6, uniform=60)
+  targets, key = np.array([4, 5, 6, 7, 8, 4]), jax.random.key(0)
+
+  def drawn(withheld):
+    mixture = sampling.Mixture(
+      ITEMS, lambda item: share[item], lambda item: share[item], withheld
+    )
+    return mixture.draw(key, targets, np.zeros(1, int), loss)
+
+  (kept, expected), (every, before) = drawn(withheld), drawn(None)
+  np.testing.assert_array_equal(kept.item, every.item)
+  np.testing.assert_array_equal(expected, before)  # of targets none is
+  assert set(np.flatnonzero(withheld)) <= set(np.asarray(kept.item).tolist())
+  query, vectors = rng.normal(size=4), rng.normal(size=(ITEMS + 1, 4))
+
+  def partition(vectors):
+    logits = vectors[kept.item] @ query - kept.log_expected
+    return jax.nn.logsumexp(logits)
+
+  there = ~withheld[np.asarray(kept.item)]
+  logits = vectors[every.item[there]] @ query - every.log_expected[there]
+  value, gradient = jax.value_and_grad(partition)(vectors)
+  np.testing.assert_allclose(value, np.log(np.exp(logits).sum()), rtol=1e-5)
+  assert not np.asarray(gradient)[withheld].any()
+  met = np.setdiff1d(kept.item, np.flatnonzero(withheld))
+  assert np.asarray(gradient)[met].any(-1).all()
