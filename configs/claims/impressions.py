@@ -4,7 +4,7 @@
     --config=configs/claims/impressions.py:mini
 
 Of 1,024 negatives a quarter were shown and not acted on, or none. What is told
-below was measured before they were filled up: half of that quarter was missing.
+of mini was measured before they were filled up: half of that quarter was missing.
 
 Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 3 on synthetic and 13 on pure.
@@ -12,7 +12,7 @@ Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 Expect of three seeds:
 
 * recall@10 of with, over without (the paper's: +0.4 %): synthetic −0.4 ± 0.6 %
-  ≈; mini −0.9 ± 1.2 % ≈; pure −0.3 ± 0.7 % ≈
+  ≈; mini −0.9 ± 1.2 % ≈; pure −0.1 ± 0.8 % ≈
 
 docs/claims.md tells why, docs/claims/ every arm.
 """
