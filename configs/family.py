@@ -54,6 +54,9 @@ LOGS = {
     "evals.cutoffs": (10, 50, 200),
   },
 }
+# Where a request is for targets of the latest age, a condition that the paper
+# does not have: how to do without.
+AGELESS = {"pure": {"model.ages": (), "decode.age": -1}}
 MODELS = {
   # Pooled history against item vectors, no order (a two-tower model).
   "two_tower": {

@@ -282,7 +282,6 @@ class Evals:
   # Also tell what lists find that know their first target's time, as no real
   # request does, to be held against models that are given it.
   told_time: bool = False
-  among_new: bool = False  # tell what lists of new items alone find of them
   examples: int = least(0, 3)  # users whose history and candidates are printed
 
 

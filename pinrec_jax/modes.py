@@ -134,13 +134,7 @@ def _load(
     vocabulary.item_type(decode.item_type)
   for name in config.evals.sweep:
     vocabulary.outcome(name)
-  largest = max(*config.evals.cutoffs, decode.candidates)
-  available = int(dataset.items.candidate.sum())
-  if largest > available:
-    raise ValueError(
-      f"config.evals.cutoffs and decode.candidates ask for {largest} of a "
-      f"catalogue of {available} items; ask for fewer"
-    )
+  evals_run.require_lists(config, dataset)
   if twin:
     evals_run.require_steps(config, dataset)
   return dataset

@@ -29,24 +29,22 @@ SUITE = pathlib.Path(__file__).parent.parent / "claims.py"
 def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
   """Returns the claim, its arms and its tests."""
   withheld = {"data.withheld": 0.1}
-  hidden = {**withheld, "model.id_dropout": 0.1}
-  ask = {"evals.among_new": True}
   arms = {
-    "no": suite.Arm(withheld, ask),
-    "one id in ten": suite.Arm(hidden, ask),
+    "no": suite.Arm(withheld),
+    "one id in ten": suite.Arm({**withheld, "model.id_dropout": 0.1}),
   }
   return suite.Row(
     "Hiding IDs in training lets content stand for items that training never "
-    "saw. A tenth of the items is withheld from it; new_alone is of lists of "
-    "new items, where chance finds ten in new_candidates.",
+    "saw. A tenth of the items is withheld from it; alone is of lists of "
+    "these, of which chance finds ten in withheld_candidates.",
     arms,
     (
       "recall@10",
-      "recall@100/new_items",
-      "recall@10/new_alone",
-      "new_candidates",
+      "recall@100/withheld_items",
+      "recall@10/alone",
+      "withheld_candidates",
     ),
-    (suite.Test("one id in ten", "no", "recall@10/new_alone"),),
+    (suite.Test("one id in ten", "no", "recall@10/alone"),),
   )
 
 

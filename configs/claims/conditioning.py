@@ -27,15 +27,15 @@ import runpy
 from pinrec_jax.claims import suite
 
 SUITE = pathlib.Path(__file__).parent.parent / "claims.py"
-OC_OVER_UC = pathlib.Path(__file__).with_name("oc_over_uc.py")
+AGELESS = runpy.run_path(str(SUITE.with_name("family.py")))["AGELESS"]
 
 
 def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
   """Returns the claim, its arms and its tests."""
   outcomes = outcomes[:3]  # the others are too rare for recall to be told
   uc = {"model.conditioned": False, "decode.budget": ""}
-  # Outcomes are then all that it knows and UC does not.
-  oc = runpy.run_path(str(OC_OVER_UC))["AGELESS"].get(log, {})
+  # Outcomes are then all that a request names.
+  oc = AGELESS.get(log, {})
   arms = {"UC": suite.Arm(uc)}
   tests = []
   for asked in outcomes:

@@ -23,13 +23,15 @@ Expect of three seeds:
 docs/claims.md tells why, docs/claims/ every arm.
 """
 
+import dataclasses
 import pathlib
 import runpy
 
 from pinrec_jax.claims import suite
 
 SUITE = pathlib.Path(__file__).parent.parent / "claims.py"
-MODELS = runpy.run_path(str(SUITE.with_name("family.py")))["MODELS"]
+FAMILY = runpy.run_path(str(SUITE.with_name("family.py")))
+MODELS, AGELESS = FAMILY["MODELS"], FAMILY["AGELESS"]
 UNCONDITIONED = ("two_tower", "sasrec", "pinnerformer", "hstu", "uc")
 
 
@@ -40,17 +42,23 @@ def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
     for name in UNCONDITIONED
   }
   arms |= {"oc": suite.Arm(), "mt_oc": suite.Arm(MODELS["mt_oc"])}
+  tests = [
+    suite.Test("uc", "pinnerformer", "recall@10", 0.26),
+    suite.Test("uc", "two_tower", "coverage", 0.062),
+    suite.Test("oc", "two_tower", "coverage", 0.173),
+    suite.Test("oc", "sasrec", "recall@10"),
+  ]
+  if log in AGELESS:
+    arms["oc without ages"] = suite.Arm(AGELESS[log])
+    tests += [
+      dataclasses.replace(test, arm="oc without ages") for test in tests[2:]
+    ]
   return suite.Row(
     "PinRec-UC finds more than PinnerFormer (paper: +26 to +36 %), and UC and "
     "OC cover more of the catalogue than a two-tower (+6.2, +17.3 %).",
     arms,
     ("recall@10", "ndcg@10", "coverage", "recall@10/tail_items"),
-    (
-      suite.Test("uc", "pinnerformer", "recall@10", 0.26),
-      suite.Test("uc", "two_tower", "coverage", 0.062),
-      suite.Test("oc", "two_tower", "coverage", 0.173),
-      suite.Test("oc", "sasrec", "recall@10"),
-    ),
+    tuple(tests),
   )
 
 

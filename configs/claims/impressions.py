@@ -4,7 +4,7 @@
     --config=configs/claims/impressions.py:mini
 
 Of 1,024 negatives a quarter were shown and not acted on, or none. What is told
-of mini was measured before they were filled up: half of that quarter was missing.
+of mini was measured before they were filled up: half of them were missing.
 
 Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 3 on synthetic and 13 on pure.

@@ -28,7 +28,7 @@ Figures = Mapping[str, Sequence[Mapping[str, Number]]]  # by arm, one a seed
 SIZES = (
   "vectors",
   "parameters",
-  "new_candidates",
+  "withheld_candidates",
 )  # told in the table and not drawn
 DRAWN = {
   "line": plots.arms,

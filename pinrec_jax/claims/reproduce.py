@@ -146,6 +146,8 @@ def _run(
   if done and not asked:
     return
   dataset = datasets(config.data)
+  for asking in asked.values():
+    evals_run.require_lists(asking, dataset)
   folder.mkdir(parents=True, exist_ok=True)
   if not done:
     began = time.monotonic()

@@ -62,8 +62,8 @@ def changed(
     known, events = _moved_back(known, events, config.days_back)
   if config.held_out > 1:
     known = _held_out(known, config.held_out)
-  if config.withheld:
-    left_out = withheld(len(known.items.ids), config.withheld)
+  left_out = withheld(known, config)
+  if left_out is not None:
     events = [_without(known.vocabulary, part, left_out) for part in events]
   return known, events
 
@@ -109,12 +109,17 @@ def _held_out(
   return dataclasses.replace(known, vocabulary=held)
 
 
-def withheld(items: int, share: float) -> Bool[np.ndarray, "v"]:
-  """Returns which items of a catalogue `data.withheld` leaves out.
+def withheld(
+  known: catalogue_lib.Catalogue, config: config_lib.Data
+) -> Bool[np.ndarray, "v"] | None:
+  """Returns which items `data.withheld` leaves out; None of no share.
 
   They are the same in every run, and more of them if the share is larger.
   """
-  drawn = np.random.default_rng(0).random(items) < share
+  if not config.withheld:
+    return None
+  items = len(known.items.ids)
+  drawn = np.random.default_rng(0).random(items) < config.withheld
   drawn[schema.NO_ITEM] = False
   return drawn
 
@@ -124,6 +129,14 @@ def _without(
   events: schema.Events,
   left_out: Bool[np.ndarray, "v"],
 ) -> schema.Events:
-  """Returns a user's events without those with some items before the test."""
+  """Returns a user's events without those with some items before the test.
+
+  Who then has too few engagements for one to be held out is only trained on,
+  and has none with those items.
+  """
   tested = np.arange(len(events)) >= before(vocabulary, events, "test")
-  return events.where(tested | ~left_out[events.item])
+  known = ~left_out[events.item]
+  kept = events.where(tested | known)
+  if before(vocabulary, kept, "test") > np.count_nonzero(known & ~tested):
+    return events.where(known & ~tested)
+  return kept

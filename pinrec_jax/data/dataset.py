@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import filelock
+import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
+from jaxtyping import Bool
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import catalogue as catalogue_lib
@@ -35,6 +37,9 @@ class Dataset:
   events: Sequence[schema.Events]
   folder: pathlib.Path = pathlib.Path()  # of the prepared form
   aim: schema.Aim = schema.EVERYTHING
+  withheld: Bool[np.ndarray, "v"] | None = (
+    None  # items that training never sees
+  )
 
   @property
   def vocabulary(self) -> schema.Vocabulary:
@@ -127,7 +132,8 @@ def load(config: config_lib.Data) -> Dataset:
   known, events = cuts.changed(known, events, config)
   if config.vectors:
     known = known.with_vectors(pathlib.Path(config.vectors).expanduser())
-  return Dataset(config.name, known, users, events, folder, aim)
+  left_out = cuts.withheld(known, config)
+  return Dataset(config.name, known, users, events, folder, aim, left_out)
 
 
 def _read(

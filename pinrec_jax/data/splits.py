@@ -93,7 +93,8 @@ def known_by(
   """Returns the items by how often they were engaged with before a split.
 
   "head": the fewest that have half of all engagements; "tail": the others that
-  have any; "new": those that have none.
+  have any; "new": those that have none; "withheld", if `data.withheld` says
+  so: those it holds back.
   """
   counts = _engagements(dataset, split)
   ranked = np.argsort(-counts, kind="stable")
@@ -101,7 +102,10 @@ def known_by(
   head = np.zeros(len(counts), bool)
   head[ranked] = 2 * before < counts.sum()
   engaged = counts > 0
-  return {"head": head & engaged, "tail": ~head & engaged, "new": ~engaged}
+  found = {"head": head & engaged, "tail": ~head & engaged, "new": ~engaged}
+  if dataset.withheld is not None:
+    found["withheld"] = dataset.withheld
+  return found
 
 
 def _engagements(

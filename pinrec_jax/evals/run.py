@@ -79,7 +79,8 @@ def evaluate(
   Args:
     retriever: what is measured.
     cases: the users.
-    items: groups of them of which recall is told apart.
+    items: groups of them of which recall is told apart; of those "withheld" it
+      is also told what lists of nothing else find.
     prefix: of the figures' names.
     quiet: shows no progress.
   """
@@ -98,42 +99,36 @@ def evaluate(
   report |= _of_neighbours(lists, cases, vocabulary, prefix)
   report[f"{prefix}vectors_kept"] = lists.kept
   report[f"{prefix}recency"] = lists.recency
-  if config.among_new:
-    report |= _among_new(retriever, cases, items["new"], prefix)
+  if "withheld" in items:
+    report |= _alone(retriever, cases, items["withheld"], prefix)
   top = lists.items[:, : config.cutoffs[0]]
   report[f"{prefix}diversity"] = metrics.diversity(lists.items)
   report[f"{prefix}coverage"] = metrics.coverage(top, len(retriever.catalogue))
   return report
 
 
-def _among_new(
+def _alone(
   retriever: retriever_lib.Retriever,
   cases: Sequence[splits.Case],
-  new: Bool[np.ndarray, "v"],
+  withheld: Bool[np.ndarray, "v"],
   prefix: str,
 ) -> dict[str, Number]:
-  """Returns what an index of the new items alone finds of those engaged with.
-
-  Raises:
-    ValueError: if there are too few of them for a list.
-  """
-  some, report = retriever.among(new), {}
-  concerned = [case for case in cases if new[case.targets.item].any()]
+  """Returns what an index of the withheld items alone finds of the targets."""
+  some, cutoffs = retriever.among(withheld), retriever.config.evals.cutoffs
+  report: dict[str, Number] = {
+    f"{prefix}withheld_candidates": len(some.catalogue)
+  }
+  concerned = [case for case in cases if withheld[case.targets.item].any()]
   if not concerned:
-    raise ValueError(
-      "config.evals.among_new is True and no target is a new item; use False, "
-      "or set data.withheld"
-    )
-  cutoffs = retriever.config.evals.cutoffs
+    return report | {f"{prefix}recall@{k}/alone": np.nan for k in cutoffs}
   lists = retrieval.retrieve(
     some, concerned, size=max(cutoffs), budget=some.budget(), quiet=True
   )
   targets = metrics.targets(concerned)
   for k in cutoffs:
     hits = metrics.found(lists.items, targets, k)
-    found = metrics.recall(hits, targets, items=new)
-    report[f"{prefix}recall@{k}/new_alone"] = found
-  report[f"{prefix}new_candidates"] = len(some.catalogue)
+    found = metrics.recall(hits, targets, items=withheld)
+    report[f"{prefix}recall@{k}/alone"] = found
   return report
 
 
@@ -157,6 +152,28 @@ def unordered(
     quiet=True,
   )
   return _of_neighbours(lists, cases, retriever.vocabulary, prefix)
+
+
+def require_lists(
+  config: config_lib.Config, dataset: dataset_lib.Dataset
+) -> None:
+  """Raises ValueError on lists longer than what they are made of."""
+  candidate, cutoffs = dataset.items.candidate, config.evals.cutoffs
+  longest = max(*cutoffs, config.decode.candidates)
+  if longest > candidate.sum():
+    raise ValueError(
+      f"config.evals.cutoffs and decode.candidates ask for {longest} of a "
+      f"catalogue of {candidate.sum()} items; ask for fewer"
+    )
+  if dataset.withheld is None:
+    return
+  held_back = (candidate & dataset.withheld).sum()
+  if max(cutoffs) > held_back:
+    raise ValueError(
+      f"config.data.withheld is {config.data.withheld} and holds back "
+      f"{held_back} items that may be recommended; withhold more, or ask for "
+      f"lists of fewer than {max(cutoffs)} by evals.cutoffs"
+    )
 
 
 def require_steps(

@@ -272,7 +272,7 @@ def loss(
     softmax.Scored(
       vector=embedded(negatives.item),
       item=negatives.item,
-      log_expected=negatives.log_expected * (config.logq != "none"),
+      log_expected=negatives.log_expected,
     ),
     temperature=temperature,
     config=config,

@@ -52,8 +52,9 @@ class Mixture(NamedTuple):
       config: how many negatives of each source.
 
     Returns:
-      the negatives, and the log expected count of every target among them. Of
-      a full softmax they are all items, each expected once.
+      the negatives, uncorrected if the configuration says so, and the log
+      expected count of every target among them. Of a full softmax they are all
+      items, each expected once.
     """
     if config.full:
       everything = jnp.arange(1, self.items + 1)
@@ -82,8 +83,9 @@ class Mixture(NamedTuple):
       return jnp.log(jnp.maximum(expected, 1e-20))
 
     item = jnp.concatenate(parts)
-    expected = self._but_withheld(item, log_expected(item))
-    return Negatives(item, expected), log_expected(targets)
+    correction = log_expected(item) * (config.logq != "none")
+    negatives = Negatives(item, self._but_withheld(item, correction))
+    return negatives, log_expected(targets)
 
   def _but_withheld(
     self, item: Int[Array, "n"], log_expected: Float[Array, "n"]

@@ -1,7 +1,7 @@
 """What a run trains on: packed histories, and what is counted over them."""
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Float32, Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import cuts, histories, pipeline, splits
@@ -27,6 +27,11 @@ def packed(
       aim=dataset.aim,
     )
   ]
+  if not pieces and not config.data.surface + config.data.outcomes:
+    raise ValueError(
+      f"{config.data.name} has no engagement before its {split}; begin that "
+      "later (data.days_back, data.own.validation_from)"
+    )
   if not pieces:
     raise ValueError(
       f"{config.data.name} has no engagement to train on at "
@@ -34,7 +39,15 @@ def packed(
       f"{config.data.outcomes!r}; choose others"
     )
   targets = np.concatenate([piece.targets.item for piece in pieces])
-  outcomes = np.sum([piece.targets.outcomes.sum(0) for piece in pieces], 0)
+  # What is not aimed at has outcomes too, and no item.
+  predicted = [piece.targets.item > 0 for piece in pieces]
+  outcomes = np.sum(
+    [
+      piece.targets.outcomes[own].sum(0)
+      for piece, own in zip(pieces, predicted, strict=True)
+    ],
+    0,
+  )
   for name, count in zip(vocabulary.outcome_names, outcomes, strict=True):
     if not count and name in _asked(config):
       raise ValueError(
@@ -52,16 +65,10 @@ def packed(
     outcome_share=np.maximum(outcomes / max(outcomes.sum(), 1), 1e-6).astype(
       np.float32
     ),
-    withheld=_withheld(config.data, len(dataset.items.ids)),
+    withheld=dataset.withheld,
   )
   rows = pipeline.PackedRows(pieces, config.data.length, config.train.seed)
   return rows, corpus
-
-
-def _withheld(
-  config: config_lib.Data, items: int
-) -> Bool[np.ndarray, "v"] | None:
-  return cuts.withheld(items, config.withheld) if config.withheld else None
 
 
 def _asked(config: config_lib.Config) -> set[str]:

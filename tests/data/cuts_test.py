@@ -63,7 +63,9 @@ def _withheld(log, share):
   known, events = cuts.changed(log.catalogue, log.events, config)
   assert known is log.catalogue
   changed = dataclasses.replace(log, events=events)
-  return cuts.withheld(len(log.items.ids), share), changed
+  drawn = cuts.withheld(log.catalogue, config)
+  assert drawn is not None
+  return drawn, changed
 
 
 @pytest.mark.parametrize("by_time", [True, False])
@@ -94,6 +96,29 @@ def test_items_withheld_are_met_in_the_test_alone(world, by_time):
     met += int(drawn[after.item].sum())
   assert met
   assert splits.cold(changed, "test")[drawn].all()
+
+
+@pytest.mark.parametrize("held", [1, 2])
+def test_who_is_left_with_too_few_is_not_tested_on_what_is_withheld(
+  world, held
+):
+  """Else the last engagement would be trained on, withheld or not."""
+  names = dataclasses.replace(
+    world.vocabulary, validation_from=0, test_from=0, held_out=held
+  )
+  known = dataclasses.replace(world.catalogue, vocabulary=names)
+  short = []
+  for events in world.events:
+    engaged = np.flatnonzero(events.engaged)[: 2 * held + 1]
+    short.append(events.where(engaged))
+  log = dataclasses.replace(world, catalogue=known, events=short)
+  drawn, changed = _withheld(log, 0.4)
+  shorter = 0
+  for events in changed.events:
+    past = cuts.past(names, events, "test")
+    assert not drawn[past.item].any()
+    shorter += len(past) == len(events) < 2 * held + 1
+  assert shorter
 
 
 def test_as_many_items_are_withheld_as_are_wanted(world):

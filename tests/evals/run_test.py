@@ -49,17 +49,17 @@ def test_report_is_of_what_was_retrieved(small, untrained, cases, retrieve):
   }  # fmt: skip
 
 
-def test_new_items_are_found_among_themselves(
+def test_withheld_items_are_found_among_themselves(
   small, untrained, cases, retrieve
 ):
   """As by who leaves all others out of the whole ranking, one vector's."""
-  small.evals.among_new, small.evals.cutoffs = True, (2,)
+  small.evals.cutoffs = (2,)
   small.decode.budget, small.decode.steps = "click:1", 1
   small.index.drop_seen = "nothing"
   retriever = untrained(small)
   new = np.arange(len(retriever.features.item_type)) % 3 > 0
-  report = run.evaluate(retriever, cases, items={"new": new}, quiet=True)
-  assert report["new_candidates"] == new[retriever.catalogue].sum()
+  report = run.evaluate(retriever, cases, items={"withheld": new}, quiet=True)
+  assert report["withheld_candidates"] == new[retriever.catalogue].sum()
   whole = retrieve(
     retriever, cases, size=len(retriever.catalogue), budget=retriever.budget()
   )
@@ -67,11 +67,24 @@ def test_new_items_are_found_among_themselves(
   targets = metrics.targets(cases)
   hits = metrics.found(lists, targets, 2)
   found = metrics.recall(hits, targets, items=new)
-  assert report["recall@2/new_alone"] == pytest.approx(found)
+  assert report["recall@2/alone"] == pytest.approx(found)
   assert 0 < found < 1
-  none = np.zeros_like(new)
-  with pytest.raises(ValueError, match="among_new is True and no target is"):
-    run.evaluate(retriever, cases, items={"new": none}, quiet=True)
+  few = [case for case in cases if not new[case.targets.item].any()]
+  report = run.evaluate(retriever, few, items={"withheld": new}, quiet=True)
+  assert np.isnan(report["recall@2/alone"])
+
+
+def test_lists_longer_than_what_they_are_made_of_are_refused(small, world):
+  run.require_lists(small, world)
+  some = np.arange(len(world.items.ids)) < 5
+  small.data.withheld = 0.1
+  with pytest.raises(
+    ValueError, match=r"back 4 items .* fewer than 6 by evals"
+  ):
+    run.require_lists(small, dataclasses.replace(world, withheld=some))
+  small.evals.cutoffs = (999,)
+  with pytest.raises(ValueError, match="999 of a catalogue of 27 items"):
+    run.require_lists(small, world)
 
 
 def _recency(retriever, cases):

@@ -93,13 +93,14 @@ def test_of_a_full_softmax_every_item_is_there_once():
   np.testing.assert_array_equal(expected, np.zeros(3))
 
 
+@pytest.mark.parametrize("logq", ["corrected", "none"])
 @pytest.mark.parametrize("full", [True, False])
-def test_items_withheld_are_no_negatives(full):
+def test_items_withheld_are_no_negatives(full, logq):
   """The loss and its gradient are those of a catalogue without them."""
   rng = np.random.default_rng(0)
   share = np.append(0, np.full(ITEMS, 1 / ITEMS)).astype(np.float32)
   withheld = np.isin(np.arange(ITEMS + 1), [2, 3, 11])
-  loss = config_lib.Loss(full=full, in_batch=6, uniform=60)
+  loss = config_lib.Loss(full=full, in_batch=6, uniform=60, logq=logq)
   targets, key = np.array([4, 5, 6, 7, 8, 4]), jax.random.key(0)
 
   def drawn(withheld):
