@@ -54,7 +54,7 @@ def read_config(path: str, argument: str | None = None) -> Config:
 def find_config(path: str) -> pathlib.Path:
   """Returns a configuration file, or the package's own of the same name."""
   here = pathlib.Path(path).expanduser()
-  own = CONFIGS / here.name, CONFIGS / here.parent.name / here.name
+  own = CONFIGS / here.parent.name / here.name, CONFIGS / here.name
   for file in (here, *own):
     if file.is_file():
       return file

@@ -142,7 +142,10 @@ def _load(
 
 def _first() -> bool:
   """Whether this process is the one that writes and prints."""
-  return jax.process_index() == 0
+  try:
+    return jax.process_index() == 0
+  except RuntimeError:  # no device, of which the doctor tells
+    return True
 
 
 def _say(text: str) -> None:

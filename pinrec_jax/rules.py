@@ -104,7 +104,7 @@ def _of_model(config: config_lib.Config) -> _Rules:
     "use a number above 0 and up to 1",
   )
   yield (
-    loss.in_batch + loss.uniform + loss.impressions > 0,
+    loss.full or loss.in_batch + loss.uniform + loss.impressions > 0,
     "loss.uniform",
     "draw at least one negative, here or by loss.in_batch",
   )

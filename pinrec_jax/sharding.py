@@ -27,7 +27,13 @@ STACK = r"backbone/blocks/"  # arrays of all layers, each device holds each
 
 def require(kind: str) -> None:
   """Raises ValueError unless the devices are of a kind; "any" are."""
-  found = jax.default_backend()
+  try:
+    found = jax.default_backend()
+  except RuntimeError as error:
+    raise ValueError(
+      f"JAX finds no device ({error}); install its driver, or set "
+      "JAX_PLATFORMS=cpu"
+    ) from error
   if kind not in ("any", found):
     extras = {"gpu": "cuda12 or cuda13", "tpu": "tpu"}
     remedy = f"install pinrec-jax[{extras.get(kind)}] and its driver, or "
@@ -63,9 +69,32 @@ def device_mesh(
   )
 
 
+def row_share(mesh: Mesh) -> tuple[int, int]:
+  """Returns which share of a batch's rows this process holds, and of how many.
+
+  Processes that lie along the model axis hold the same rows.
+
+  Raises:
+    ValueError: if processes share some of their rows and not others.
+  """
+  held: dict[int, set[int]] = {}
+  for row, devices in enumerate(mesh.devices.reshape(-1, mesh.shape[MODEL])):
+    for device in devices:
+      held.setdefault(device.process_index, set()).add(row)
+  shares = sorted({tuple(sorted(rows)) for rows in held.values()})
+  if sum(map(len, shares)) > len(set().union(*held.values())):
+    own = mesh.devices.size // len(held)
+    raise ValueError(
+      f"train.model_axis {mesh.shape[MODEL]} parts the {own} devices of a "
+      f"process from each other; use a divisor of {own}, or a multiple"
+    )
+  own = tuple(sorted(held[jax.process_index()]))
+  return shares.index(own), len(shares)
+
+
 def check_batch(mesh: Mesh, batch: int, parts: int) -> None:
   """Raises ValueError unless the parts of a batch divide over the devices."""
-  ways = int(np.lcm(_size(mesh, BATCH), jax.process_count()))
+  ways = int(np.lcm(_size(mesh, BATCH), row_share(mesh)[1]))
   if batch % (ways * parts):
     raise ValueError(
       f"train.batch {batch} does not divide over {ways} devices, in "

@@ -164,6 +164,11 @@ def test_configurations_are_read_from_here_or_from_the_package(
   (tmp_path / "rows").mkdir()
   (tmp_path / "mine.py").rename(tmp_path / "rows" / "own.py")
   assert pinrec_jax.read_config("configs/rows/own.py").data.name == "one"
+  mine = (tmp_path / "rows" / "own.py").read_text()
+  (tmp_path / "own.py").write_text(mine.replace("one", "another"))
+  assert pinrec_jax.read_config("configs/rows/own.py").data.name == "one"
+  assert pinrec_jax.read_config("configs/own.py").data.name == "another"
+  (tmp_path / "own.py").unlink()
   (tmp_path / "rows" / "own.py").rename(tmp_path / "mine.py")
   with pytest.raises(FileNotFoundError, match=r"other.py.*choose from mine.py"):
     pinrec_jax.read_config("configs/other.py")

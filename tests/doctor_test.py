@@ -96,3 +96,18 @@ def test_the_mode_prints_all_and_then_fails(tmp_path, capsys):
   assert "!!  device kind" in capsys.readouterr().out
   with pytest.raises(ValueError, match=r"train.device is 'tpu'"):
     modes.run("train", config, tmp_path)
+
+
+def test_where_there_is_no_device_all_is_told_all_the_same(
+  tmp_path, monkeypatch, capsys
+):
+  def none(*_):
+    raise RuntimeError("Unable to initialize backend 'tpu'")
+
+  for name in ("devices", "process_index", "default_backend"):
+    monkeypatch.setattr(jax, name, none)
+  with pytest.raises(ValueError, match="devices: Unable to initialize"):
+    modes.run("doctor", config_lib.Config(), tmp_path)
+  told = capsys.readouterr().out
+  assert "!!  devices" in told
+  assert "ok  workdir" in told

@@ -142,13 +142,18 @@ def given(world, brief, tmp_path):
 
 
 @pytest.mark.parametrize(
-  "several", [2, pytest.param(4, marks=pytest.mark.slow)]
+  ("several", "model_axis"),
+  [(2, 2), (2, 8), pytest.param(4, 2, marks=pytest.mark.slow)],
 )
-def test_several_processes_train_as_one(given, logged, tmp_path, several):
+def test_several_processes_train_as_one(
+  given, logged, tmp_path, several, model_axis
+):
+  """Also where a model is parted over them, who then read the same rows."""
   losses = {}
   for processes in (1, several):
     folder = tmp_path / str(processes)
-    assert _train(given(), folder, processes).startswith("best ")
+    path = given(model_axis=model_axis)
+    assert _train(path, folder, processes).startswith("best ")
     losses[processes] = logged(folder)
   assert len(losses[1]) == 4
   assert losses[several] == pytest.approx(losses[1], abs=1e-5)

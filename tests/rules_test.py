@@ -70,6 +70,8 @@ def test_no_negatives_at_all_is_an_error():
   config.loss.uniform = 0
   with pytest.raises(ValueError, match="at least one negative"):
     rules.validate(config)
+  config.loss.full = True  # draws none
+  rules.validate(config)
 
 
 def test_a_state_that_answers_is_as_wide_as_an_item():

@@ -1,3 +1,6 @@
+import types
+from unittest import mock
+
 import jax
 import numpy as np
 import pytest
@@ -112,6 +115,49 @@ def test_what_does_not_divide_is_named():
     sharding.check_batch(mesh, 96, 8)
   sharding.check_batch(mesh, 96, 1)
   sharding.check_batch(mesh, 96, 4)
+
+
+def _mesh_of(processes, model):
+  """A mesh's devices by their process, in rows of the model axis."""
+  devices = [types.SimpleNamespace(process_index=n) for n in processes]
+  return mock.Mock(
+    spec=jax.sharding.Mesh,
+    devices=np.array(devices).reshape(-1, 1, model),
+    shape={"model": model},
+  )
+
+
+@pytest.mark.parametrize(
+  ("processes", "model", "shares"),
+  [
+    ([0, 0, 1, 1], 1, [(0, 2), (1, 2)]),
+    ([0, 0, 1, 1], 2, [(0, 2), (1, 2)]),
+    ([0, 0, 1, 1], 4, [(0, 1), (0, 1)]),
+    ([0, 1, 2, 3], 2, [(0, 2), (0, 2), (1, 2), (1, 2)]),
+    ([1, 1, 0, 0], 2, [(1, 2), (0, 2)]),
+  ],
+)
+def test_processes_along_the_model_axis_hold_the_same_rows(
+  monkeypatch, processes, model, shares
+):
+  for process, share in enumerate(shares):
+    monkeypatch.setattr(jax, "process_index", lambda n=process: n)
+    assert sharding.row_share(_mesh_of(processes, model)) == share
+
+
+def test_a_model_axis_that_parts_a_process_is_named():
+  mesh = _mesh_of([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2], 3)
+  with pytest.raises(ValueError, match=r"model_axis 3 .* a divisor of 4, or"):
+    sharding.row_share(mesh)
+
+
+def test_no_device_at_all_is_an_error_with_a_remedy(monkeypatch):
+  def none():
+    raise RuntimeError("Unable to initialize backend 'tpu'")
+
+  monkeypatch.setattr(jax, "default_backend", none)
+  with pytest.raises(ValueError, match=r"no device .*'tpu'.* JAX_PLATFORMS"):
+    sharding.require("any")
 
 
 def test_a_table_that_does_not_divide_is_named(world):

@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from pinrec_jax.data import builder, checks, records, sources
 
 OUTCOMES = ("clicks", "carts", "orders")
+SPLIT = 1 << 20  # events that are prepared in one piece, or so
 FIELDS = {"aid": "item", "ts": "time", "type": "type"}
 
 
@@ -48,7 +49,7 @@ class Otto(builder.Builder):
     ).drop(columns="type")
     items = pd.DataFrame({"item": log["item"].unique(), "item_type": "product"})
     return builder.Raw(
-      [[log]],
+      [[part] for part in records.parts(log, SPLIT)],
       items,
       items["item"].to_numpy(),
       {

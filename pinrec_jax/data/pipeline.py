@@ -75,14 +75,14 @@ class PackedRows:
 
 
 class _OwnRows(grain.MapDataset):
-  """The rows of every global batch that belong to one process."""
+  """The rows of every global batch that a process holds."""
 
   def __init__(
-    self, parent: grain.MapDataset, batch: int, process: int, processes: int
+    self, parent: grain.MapDataset, batch: int, share: int, shares: int
   ) -> None:
     super().__init__(parent)
-    self._batch, self._own = batch, batch // processes
-    self._first = process * self._own
+    self._batch, self._own = batch, batch // shares
+    self._first = share * self._own
 
   def __len__(self) -> int:
     return len(self._parent) // self._batch * self._own
@@ -97,26 +97,26 @@ def batches(
   *,
   batch: int,
   seed: int,
-  process: int = 0,
-  processes: int = 1,
+  share: int = 0,
+  shares: int = 1,
   workers: int = 0,
 ) -> grain.DatasetIterator[histories.Batch]:
   """Returns this process's share of an endless stream of batches.
 
-  Together the processes see the same rows in the same order, however many
-  they are. The iterator's `get_state` and `set_state` resume it exactly.
+  Together the shares are the same rows in the same order, however many they
+  are. The iterator's `get_state` and `set_state` resume it exactly.
 
   Args:
     rows: what to shuffle; every epoch shows each row once.
     batch: rows of the global batch.
     seed: of the shuffle.
-    process: this process's index.
-    processes: how many share the batch; divides `batch`.
+    share: this process's, as `sharding.row_share` says.
+    shares: how many there are; divides `batch`.
     workers: Grain worker processes; 0 reads in threads.
   """
   data = grain.MapDataset.source(rows).seed(seed).shuffle().repeat()
-  own = _OwnRows(data, batch, process, processes)
-  stream = own.batch(batch // processes).to_iter_dataset(
+  own = _OwnRows(data, batch, share, shares)
+  stream = own.batch(batch // shares).to_iter_dataset(
     grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
   )
   if workers:

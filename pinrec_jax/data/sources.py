@@ -1,12 +1,13 @@
 """Tables of any common format, in chunks, each row with its place."""
 
 import contextlib
+import functools
 import glob
 import io
 import itertools
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,6 +137,29 @@ def _separated(path: pathlib.Path, separator: str) -> Iterator[Chunk]:
 
 def _opened(path: pathlib.Path) -> contextlib.AbstractContextManager[Any]:
   return pa.input_stream(str(path), compression="detect")
+
+
+def with_keys(
+  path: pathlib.Path, chunk: Chunk, wanted: Collection[str]
+) -> Chunk:
+  """Returns a chunk with the columns that other rows of its file have.
+
+  An object need not have the keys of every other: where it lacks one, its
+  value is missing.
+  """
+  absent = [name for name in wanted if name not in chunk.frame]
+  if not absent or _format(path) in (".parquet", ".csv", ".tsv"):
+    return chunk
+  keys = _keys(path, path.stat().st_mtime_ns)
+  there = [name for name in absent if name in keys]
+  columns = [*chunk.frame, *there]
+  return chunk._replace(frame=chunk.frame.reindex(columns=columns))
+
+
+@functools.lru_cache(maxsize=1)
+def _keys(path: pathlib.Path, written: int) -> frozenset[str]:
+  """Returns all keys of a file's objects, as it was written last."""
+  return frozenset().union(*(chunk.frame.columns for chunk in chunks(path)))
 
 
 def _lines(path: pathlib.Path) -> Iterator[Chunk]:

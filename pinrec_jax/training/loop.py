@@ -181,12 +181,13 @@ def _begin(
   train_config = config.train
   rows, corpus = examples.packed(config, dataset)
   cases = splits.cases(dataset, "validation", limit=train_config.eval_users)
+  share, shares = sharding.row_share(mesh)
   data = pipeline.batches(
     rows,
     batch=train_config.batch,
     seed=train_config.seed,
-    process=jax.process_index(),
-    processes=jax.process_count(),
+    share=share,
+    shares=shares,
     workers=config.data.workers,
   )
   model = pinrec.of_config(config, dataset.vocabulary)

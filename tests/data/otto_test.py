@@ -7,6 +7,7 @@ import pytest
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import checks, splits
 from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import otto as otto_lib
 
 FIXTURE = pathlib.Path(__file__).parent / "otto"
 
@@ -38,6 +39,18 @@ def test_sessions_are_read_as_written(otto):
     assert (events.actions.sum(-1) == 1).all()
   faults = checks.load(otto.folder)
   assert (faults.rows, faults.rejected) == (20, 0)
+
+
+def test_a_large_log_is_prepared_in_pieces(otto, tmp_path, monkeypatch):
+  monkeypatch.setattr(otto_lib, "SPLIT", 200)
+  config = config_lib.Data(
+    name="otto/sessions", source=str(FIXTURE), prepared=str(tmp_path)
+  )
+  pieces = dataset_lib.load(config)
+  assert len(list(pieces.folder.glob("*users_*record*"))) > 1
+  assert pieces.users == otto.users
+  for one, other in zip(pieces.events, otto.events, strict=True):
+    np.testing.assert_array_equal(one.item, other.item)
 
 
 def test_the_last_event_is_the_test(otto):

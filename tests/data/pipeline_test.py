@@ -119,7 +119,7 @@ def test_every_epoch_shows_each_row_once_in_an_order_of_its_own(rows):
 def test_processes_share_the_rows_of_one(rows, processes):
   whole = take(rows, 20)
   shares = [
-    take(rows, 20, process=process, processes=processes)
+    take(rows, 20, share=process, shares=processes)
     for process in range(processes)
   ]
   for batch, *parts in zip(whole, *shares, strict=True):

@@ -27,8 +27,10 @@ def test_only_targets_aimed_at_are_counted(world, small):
     np.add.at(counts, events.item[chosen], 1)
   np.testing.assert_allclose(corpus.share, counts / counts.sum(), rtol=1e-6)
   seen = 0
+  outcomes = np.zeros(3)
   for n in range(len(rows)):
     tokens, targets = rows[n]
+    outcomes += targets.outcomes[targets.item > 0].sum(0)
     wanted = targets.item > 0
     assert (targets.surface[wanted] == surface).all()
     assert not targets.outcomes[:, 0].any()
@@ -36,6 +38,17 @@ def test_only_targets_aimed_at_are_counted(world, small):
     # The history is whole.
     assert (tokens.segment > 0).sum() > wanted.sum()
   assert seen == counts.sum()
+  shares = np.maximum(outcomes / outcomes.sum(), 1e-6)
+  np.testing.assert_allclose(corpus.outcome_share, shares, rtol=1e-6)
+
+
+def test_a_log_that_begins_after_its_split_is_said(world, small):
+  late = dataclasses.replace(world.vocabulary, validation_from=1)
+  known = dataclasses.replace(world.catalogue, vocabulary=late)
+  events = [e.where(e.time > 0) for e in world.events]
+  world = dataclasses.replace(world, catalogue=known, events=events)
+  with pytest.raises(ValueError, match="no engagement before its validation"):
+    examples.packed(small, world)
 
 
 def test_a_surface_without_engagements_is_said(world, small):

@@ -60,6 +60,12 @@ def starts(own: config_lib.Own) -> dict[str, int]:
   """
   if not own.test_from and not own.validation_from:
     return {}
+  if not own.time:
+    raise ValueError(
+      "config.data.own.time is empty, so that no event has a time, and "
+      f"own.test_from is {own.test_from!r}; leave it and own.validation_from "
+      "out, or name the column of times"
+    )
   found = {}
   for field in ("validation_from", "test_from"):
     told = getattr(own, field)

@@ -36,6 +36,17 @@ def named(frame: Frame, file: str, own: config_lib.Own, field: str) -> str:
   )
 
 
+def needed(own: config_lib.Own) -> set[str]:
+  """Returns the names of the columns that a file must have."""
+  usual = config_lib.Own()
+  optional = {
+    getattr(own, field)
+    for field in ("surface", "session")
+    if getattr(own, field) != getattr(usual, field)
+  }
+  return {own.user, own.item, own.time, own.action, *optional} - {""}
+
+
 def text(column: Column) -> Column:
   """Returns values as text without outer spaces; missing ones are ""."""
   kinds = pd.api.types
@@ -48,7 +59,8 @@ def text(column: Column) -> Column:
     return pd.Series(array.to_pandas(), index=column.index)
   missing = column.isna()
   found = column.astype(object).where(~missing, "").astype(str).str.strip()
-  return found.astype(object)
+  # Of the same type as above: pieces of one column are written together.
+  return pd.Series(pa.array(found, pa.string()).to_pandas(), index=column.index)
 
 
 def seconds(column: Column) -> Float[np.ndarray, "_"]:

@@ -14,6 +14,9 @@ from pinrec_jax.data.own import columns
 DAY = 86400
 TRUE, FALSE = ("1", "true", "yes", "1.0"), ("", "0", "false", "no", "0.0")
 KEY = ["user", "item", "time", "surface"]  # equal: the same event
+ANSWER = 1800  # seconds from an impression to what comes of it, at most
+# Columns of a log beside its actions.
+TAKEN = (*KEY, "session", "file", "row", "engaged", "context", "item_type")
 
 
 def names(own: config_lib.Own) -> tuple[list[str], list[str]]:
@@ -27,6 +30,11 @@ def names(own: config_lib.Own) -> tuple[list[str], list[str]]:
     raise ValueError(
       f"config.data.own.actions is {own.actions!r} and signals "
       f"{own.signals!r}; name each action once, those to aim at in actions"
+    )
+  if taken := {*aimed, *signals} & {*TAKEN}:
+    raise ValueError(
+      f"config.data.own.actions and signals name {min(taken)!r}, which every "
+      "log has a column of; call the action something else"
     )
   return aimed, aimed + signals
 
@@ -42,8 +50,10 @@ def read(
     own: what its columns mean.
     now: unix seconds; what is later than a day from then is in the future.
   """
+  wanted = columns.needed(own) | {*([] if own.action else names(own)[1])}
   for chunk in sources.chunks(path):
     faults = checks.Faults()
+    chunk = sources.with_keys(path, chunk, wanted)
     sieve = checks.Sieve(chunk, faults)
     if not len(chunk.frame):  # perhaps without columns
       yield pd.DataFrame({"user": []}), faults
@@ -70,6 +80,13 @@ def whole(
   rows = rows.sort_values(["file", "row"], kind="stable", ignore_index=True)
   log = _once(rows, actions, files, faults)
   log["engaged"] = log[aimed].any(axis=1)
+  answered = _answered(log, actions)
+  if answered.any():
+    faults.note(
+      "impressions made one with the engagement they led to",
+      int(answered.sum()),
+    )
+    log = log[~answered].reset_index(drop=True)
   # One of no name is numbered -1.
   session = log["session"].astype(object).replace("", None)
   log["session"] = pd.factorize(session)[0]
@@ -122,6 +139,24 @@ def _acted(sieve: checks.Sieve, own: config_lib.Own) -> dict[str, Any]:
     sieve.reject(unclear, "action neither true nor false", name)
     found[name] = value.isin(TRUE)
   return found
+
+
+def _answered(log: columns.Frame, actions: list[str]) -> columns.Column:
+  """Returns which rows only show what an engagement at once answers.
+
+  It is of the same user, item and surface. Such a row would tell what is to be
+  predicted, and is not shown in vain.
+  """
+  shown = ~log[actions].any(axis=1) & log["time"].notna()
+  if not shown.any():
+    return shown
+  where = ["user", "item", "surface"]
+  ordered = log[shown | log["engaged"]].sort_values(KEY, kind="stable")
+  acted = ordered["time"].where(ordered["engaged"])
+  acted = acted.groupby([ordered[name] for name in where]).bfill()
+  return shown & (acted - ordered["time"] <= ANSWER).reindex(
+    log.index, fill_value=False
+  )
 
 
 def _once(

@@ -12,6 +12,8 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import catalogue, checks, schema, sources
 from pinrec_jax.data.own import columns
 
+PLACE = "\0place"  # no table has a column of this name
+
 
 def read(config: config_lib.Data, faults: checks.Faults) -> columns.Frame:
   """Returns the item table, as for `catalogue.encode`; ids are text.
@@ -29,8 +31,8 @@ def read(config: config_lib.Data, faults: checks.Faults) -> columns.Frame:
   checks.some_good(faults, config.items, "items")
   table: columns.Frame = pd.concat(parts, ignore_index=True)
   again = table["item"].duplicated()
-  faults.add("item listed before", int(again.sum()), table.loc[again, "place"])
-  table = table[~again].reset_index(drop=True).drop(columns="place")
+  faults.add("item listed before", int(again.sum()), table.loc[again, PLACE])
+  table = table[~again].reset_index(drop=True).drop(columns=PLACE)
   return _features(table, own, faults)
 
 
@@ -48,7 +50,13 @@ def _good(sieve: checks.Sieve, own: config_lib.Own) -> columns.Frame:
   ids = columns.text(frame[column])
   sieve.reject(ids == "", "no item", column)
   kind = columns.named(frame, file, own, "item_type")
-  found: dict[str, Any] = {"place": sieve.places(), "item": ids}
+  for name in {"item", "item_type"} & {*frame} - {column, kind}:
+    if name not in schema.names(own.ignore):
+      raise ValueError(
+        f"{file} has a column {name!r}, which config.data.own.{name} does not "
+        "name; rename it, or name it in own.ignore"
+      )
+  found: dict[str, Any] = {PLACE: sieve.places(), "item": ids}
   found["item_type"] = "item"
   if kind:
     found["item_type"] = columns.text(frame[kind]).replace("", "item")
@@ -95,13 +103,19 @@ def _features(
   for name in (name for name in table if name not in left):
     values = table[name].map(lambda told: _categories(told, own.separator))
     sizes = values.map(len)
+    # A dot parts a feature from its slot.
+    feature = str(name).replace(".", "_")
+    if f"{feature}." == catalogue.NUMBER or f"{feature}.0" in found:
+      raise ValueError(
+        f"the items' column {name!r} would be told as {feature!r}, as another "
+        "is, or as numbers are; rename it, or name it in config.data.own.ignore"
+      )
     faults.note(
       f"items of whose {name} the first {own.slots} are kept",
       int((sizes > own.slots).sum()),
     )
     for slot in range(min(int(sizes.max()), own.slots)):
-      # A dot parts a feature from its slot.
-      found[f"{str(name).replace('.', '_')}.{slot}"] = values.str.get(slot)
+      found[f"{feature}.{slot}"] = values.str.get(slot)
   return pd.DataFrame(found)
 
 

@@ -22,7 +22,7 @@ class OwnLog(builder.Builder):
   of the log, and what is counted of it, is ever in memory.
   """
 
-  VERSION = tfds.core.Version("1.1.0")
+  VERSION = tfds.core.Version("1.2.0")
   ORIGIN = "a log of your own"
   ABOUT = {"description": "A log of your own."}
 

@@ -17,7 +17,7 @@ from pinrec_jax.data.own import columns
 hash_array: Any = pandas.util.hash_array
 BYTES = 1 << 24  # of a log's files for each part
 MOST = 512  # parts; each is an open file
-GROUP = 1 << 26  # bytes of parts that are prepared in one piece
+GROUP = 1 << 25  # bytes of parts that are prepared in one piece
 
 
 def how_many(files: Iterable[pathlib.Path]) -> int:

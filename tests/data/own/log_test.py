@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import checks, histories, schema
+from pinrec_jax.data import checks, histories, schema, sources
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data.own import parts
 
@@ -315,6 +315,8 @@ def test_a_split_by_time(own):
     ({"text": "story"}, r"own\.text names 'story'"),
     ({"test_from": "2023-11-14"}, "validation_from is ''; give a time such as"),
     ({"test_from": "x", "validation_from": "1"}, "test_from is 'x'; give"),
+    ({"test_from": "2", "validation_from": "1", "time": ""}, "time is empty"),
+    ({"actions": "click,item"}, "name 'item', which every log has a column"),
     (
       {"test_from": "2023-11-14", "validation_from": "2023-11-15"},
       "not before test_from",
@@ -345,3 +347,105 @@ def test_more_values_than_slots_are_noted(own):
   assert dataset.vocabulary.features == (schema.Feature("tag", 2, 1),)
   notes = checks.load(dataset.folder).notes
   assert notes["items of whose tag the first 1 are kept"] == 2
+
+
+def _events(**columns):
+  """Clicks of two users, with columns of any types."""
+  rows = {"user": ["a", "b"], "item": [7, 8], "time": [1_700_000_000] * 2}
+  return pd.DataFrame(rows | {"action": "click"} | columns)
+
+
+@pytest.mark.parametrize(
+  "files",
+  [
+    {"1.parquet": {"session": [1, 2]}, "2.parquet": {"session": [1, None]}},
+    {"1.csv": {"surface": "home"}, "2.jsonl": {"surface": "home"}},
+    {"1.jsonl": {"surface": "home"}, "2.jsonl": {}},
+    {"1.parquet": {"item": [7, 8]}, "2.parquet": {"item": ["x", "8"]}},
+  ],
+)
+def test_files_may_type_a_column_each_in_its_own_way(own, tmp_path, files):
+  folder = tmp_path / "log"
+  folder.mkdir()
+  for name, columns in files.items():
+    ending = name.partition(".")[2]
+    write = {
+      "parquet": lambda frame, path: frame.to_parquet(path),
+      "csv": lambda frame, path: frame.to_csv(path, index=False),
+      "jsonl": lambda frame, path: frame.to_json(
+        path, orient="records", lines=True
+      ),
+    }[ending]
+    frame = _events(**columns)
+    frame["time"] += int(name[0])
+    write(frame, folder / name)
+  config = own(items=None)
+  config.events = str(folder)
+  dataset = dataset_lib.load(config)
+  assert dataset.users == ("a", "b")
+  assert [len(events) for events in dataset.events] == [2, 2]
+
+
+def test_an_object_may_lack_what_others_have(own, monkeypatch):
+  rows = [
+    {"user": "a", "item": n, "time": 1_700_000_000 + n, "click": True}
+    for n in range(5)
+  ]
+  rows[1]["save"] = True
+  rows[2]["place"] = "home"
+  text = "\n".join(map(json.dumps, rows))
+  monkeypatch.setattr(sources, "ROWS", 2)
+  config = own(text, None, ".jsonl", action="", surface="place", signals="")
+  (events,) = dataset_lib.load(config).events
+  assert events.actions.tolist() == [[1, 0], [1, 1], [1, 0], [1, 0], [1, 0]]
+  assert events.surface.tolist() == [0, 0, 1, 0, 0]
+  config.own.actions = "click,share"
+  with pytest.raises(ValueError, match="none named 'share' but user, item"):
+    dataset_lib.load(config)
+
+
+def test_an_impression_is_one_with_what_it_led_to(own):
+  """Else the last event before a target would show the target itself."""
+  at = 1_700_000_000
+  events = "user,item,time,action,surface\n" + "".join(
+    f"{user},{item},{at + seconds},{action},{surface}\n"
+    for user, item, seconds, action, surface in [
+      ("a", 7, 0, "impression", "home"),
+      ("a", 8, 1, "impression", "home"),
+      ("a", 7, 5, "click", "home"),
+      ("a", 8, 6, "hide", "home"),
+      ("a", 9, 10, "impression", "home"),
+      ("a", 9, 20, "click", "search"),  # elsewhere
+      ("a", 6, 30, "impression", "home"),
+      ("a", 6, 30 + 1801, "click", "home"),  # too late
+      ("b", 9, 8, "click", "home"),  # another's
+    ]
+  )
+  dataset = dataset_lib.load(own(events, None))
+  one, _ = dataset.events
+  assert dataset.items.ids[one.item].tolist() == [8, 7, 8, 9, 9, 6, 6]
+  notes = checks.load(dataset.folder).notes
+  assert notes == {"impressions made one with the engagement they led to": 1}
+
+
+@pytest.mark.parametrize(
+  ("items", "fields", "message"),
+  [
+    ({"a.b": "x", "a_b": "y"}, {}, "'a_b' would be told as 'a_b'"),
+    ({"dense": "red"}, {}, "'dense' would be told as 'dense'"),
+    ({"item_type": "ad", "kind": "x"}, {"item_type": "kind"}, "'item_type', "),
+  ],
+)
+def test_columns_of_items_are_not_mistaken(own, items, fields, message):
+  config = own(items=[{"item": 7} | items], **fields)
+  with pytest.raises(ValueError, match=message):
+    dataset_lib.load(config)
+  config.own.ignore = ",".join(items)
+  if fields:
+    config.own.ignore = "item_type"
+  dataset_lib.load(config)
+
+
+def test_a_category_may_have_any_name(own):
+  names = dataset_lib.load(own(items=[{"item": 7, "place": "x"}])).vocabulary
+  assert names.features == (schema.Feature("place", 2, 1),)
