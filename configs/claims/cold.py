@@ -12,8 +12,7 @@ Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 
 Expect of three seeds:
 
-* recall@100/new_items of one id in ten, over no (the paper's: a gain): mini –;
-  pure –
+* recall@100/new_items of one id in ten, over no (the paper's: a gain): mini –
 
 docs/claims.md tells why, docs/claims/ every arm.
 """

@@ -6,8 +6,8 @@
 Two-tower, SASRec, PinnerFormer, HSTU, PinRec-UC, -OC and -{MT,OC}: fields of
 configs/family.py, with the same sizes, negatives and number of updates.
 
-Seven models a seed, on one core of a shared x86-64 machine in 9 minutes on
-mini, 9 on synthetic, 46 on pure and 168 on ml_1m.
+Seven models a seed, eight on pure, on one core of a shared x86-64 machine in 9
+minutes on mini, 9 on synthetic, 52 on pure and 168 on ml_1m.
 
 Expect of three seeds:
 

@@ -7,8 +7,8 @@ Targets are of KuaiRand's busiest surface, tab_1, histories of all. The second
 stage is of a hundred updates. What is told below of impressions was measured
 before they were of that surface alone, and against the first test's model.
 
-Four models a seed, on one core of a shared x86-64 machine in 5 minutes on mini
-and 26 on pure.
+Four models a seed, five on pure, on one core of a shared x86-64 machine in 5
+minutes on mini and 32 on pure.
 
 Expect of three seeds:
 

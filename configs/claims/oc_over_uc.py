@@ -7,8 +7,8 @@ UC is the same network, trained as long, without conditions. OC is asked for
 every outcome in its share of the training log. At equal vectors, UC takes as
 many steps as OC has outcomes.
 
-Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
-3 on synthetic, 13 on pure and 48 on ml_1m.
+Two models a seed, three on pure, on one core of a shared x86-64 machine in 3
+minutes on mini, 3 on synthetic, 20 on pure and 48 on ml_1m.
 
 Expect of three seeds:
 
