@@ -15,7 +15,7 @@ from pinrec_jax import rules
 from pinrec_jax.data import checks, profile, splits
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.decode import budget as budget_lib
-from pinrec_jax.evals import plots, tables
+from pinrec_jax.evals import plots, require, tables
 from pinrec_jax.evals import run as evals_run
 from pinrec_jax.serve import artifact
 from pinrec_jax.serve import retriever as retriever_lib
@@ -134,9 +134,9 @@ def _load(
     vocabulary.item_type(decode.item_type)
   for name in config.evals.sweep:
     vocabulary.outcome(name)
-  evals_run.require_lists(config, dataset)
+  require.lists(config, dataset)
   if twin:
-    evals_run.require_steps(config, dataset)
+    require.steps(config, dataset)
   return dataset
 
 

@@ -15,6 +15,7 @@ from pinrec_jax.claims import report as report_lib
 from pinrec_jax.claims import suite as suite_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import splits
+from pinrec_jax.evals import require
 from pinrec_jax.evals import run as evals_run
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.training import loop
@@ -147,7 +148,7 @@ def _run(
     return
   dataset = datasets(config.data)
   for asking in asked.values():
-    evals_run.require_lists(asking, dataset)
+    require.lists(asking, dataset)
   folder.mkdir(parents=True, exist_ok=True)
   if not done:
     began = time.monotonic()

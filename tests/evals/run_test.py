@@ -74,19 +74,6 @@ def test_withheld_items_are_found_among_themselves(
   assert np.isnan(report["recall@2/alone"])
 
 
-def test_lists_longer_than_what_they_are_made_of_are_refused(small, world):
-  run.require_lists(small, world)
-  some = np.arange(len(world.items.ids)) < 5
-  small.data.withheld = 0.1
-  with pytest.raises(
-    ValueError, match=r"back 4 items .* fewer than 6 by evals"
-  ):
-    run.require_lists(small, dataclasses.replace(world, withheld=some))
-  small.evals.cutoffs = (999,)
-  with pytest.raises(ValueError, match="999 of a catalogue of 27 items"):
-    run.require_lists(small, world)
-
-
 def _recency(retriever, cases):
   """The mean place of the event nearest to a vector, one by one."""
   late, place_of = [], retriever.place_of
