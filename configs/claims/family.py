@@ -19,6 +19,10 @@ Expect of three seeds:
   ≈; mini −23.4 ± 25.0 % ≈; pure −41.9 ± 3.8 % ✗
 * recall@10 of oc, over sasrec (the paper's: a gain): synthetic +0.4 ± 0.4 % ≈;
   mini +8.3 ± 6.6 % ≈; pure +5.1 ± 0.6 % ✓
+* coverage of oc without ages, over two_tower (the paper's: +17.3 %): pure −29.6
+  ± 3.6 % ✗
+* recall@10 of oc without ages, over sasrec (the paper's: a gain): pure +1.5 ±
+  0.5 % ✓
 
 docs/claims.md tells why, docs/claims/ every arm.
 """
