@@ -12,7 +12,8 @@ Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 
 Expect of three seeds:
 
-* recall@100/new_items of one id in ten, over no (the paper's: a gain): mini –
+* recall@10/alone of one id in ten, over no (the paper's: a gain): mini +165 ±
+  88.9 % ≈
 
 docs/claims.md tells why, docs/claims/ every arm.
 """
