@@ -134,7 +134,7 @@ def _load(
     vocabulary.item_type(decode.item_type)
   for name in config.evals.sweep:
     vocabulary.outcome(name)
-  require.lists(config, dataset)
+  require.lists(config, dataset, candidates=decode.candidates)
   if twin:
     require.steps(config, dataset)
   return dataset

@@ -6,10 +6,21 @@ from pinrec_jax.data import splits
 from pinrec_jax.decode import budget as budget_lib
 
 
-def lists(config: config_lib.Config, dataset: dataset_lib.Dataset) -> None:
-  """Raises ValueError on lists longer than what they are made of."""
+def lists(
+  config: config_lib.Config,
+  dataset: dataset_lib.Dataset,
+  *,
+  candidates: int = 0,
+) -> None:
+  """Raises ValueError on lists longer than what they are made of.
+
+  Args:
+    config: of the evaluation.
+    dataset: the log.
+    candidates: of the answer to a request; 0 if none is to be made.
+  """
   candidate, cutoffs = dataset.items.candidate, config.evals.cutoffs
-  longest = max(*cutoffs, config.decode.candidates)
+  longest = max(*cutoffs, candidates)
   if longest > candidate.sum():
     raise ValueError(
       f"config.evals.cutoffs and decode.candidates ask for {longest} of a "
