@@ -40,14 +40,8 @@ def packed(
     )
   targets = np.concatenate([piece.targets.item for piece in pieces])
   # What is not aimed at has outcomes too, and no item.
-  predicted = [piece.targets.item > 0 for piece in pieces]
-  outcomes = np.sum(
-    [
-      piece.targets.outcomes[own].sum(0)
-      for piece, own in zip(pieces, predicted, strict=True)
-    ],
-    0,
-  )
+  acted = np.concatenate([piece.targets.outcomes for piece in pieces])
+  outcomes = acted[targets > 0].sum(0)
   for name, count in zip(vocabulary.outcome_names, outcomes, strict=True):
     if not count and name in _asked(config):
       raise ValueError(
