@@ -37,9 +37,8 @@ class Dataset:
   events: Sequence[schema.Events]
   folder: pathlib.Path = pathlib.Path()  # of the prepared form
   aim: schema.Aim = schema.EVERYTHING
-  withheld: Bool[np.ndarray, "v"] | None = (
-    None  # items that training never sees
-  )
+  # Items that training never sees, if some are to be.
+  withheld: Bool[np.ndarray, "v"] | None = None
 
   @property
   def vocabulary(self) -> schema.Vocabulary:
