@@ -68,6 +68,22 @@ def test_claims_hold_together_on_every_log(log):
     module.get_config(f"{log}/lift")
 
 
+@pytest.mark.parametrize("log", _module("claims").LOGS)
+def test_claims_compare_models_of_equal_training(log):
+  module = _module("claims")
+  every = module.get_config(log)
+  for name, row in every.rows.items():
+    trained = {
+      (train.steps, train.batch, train.learning_rate, train.refit)
+      for arm in row.arms.values()
+      if arm.after is None
+      for train in [suite.asked(every.base, arm).train]
+    }
+    assert len(trained) == 1, name
+    if (log, name) in module.SHORTER:
+      assert trained == {(3000, 8, 2e-3, True)}
+
+
 def test_claims_compare_models_at_equal_vectors(mini):
   claims = _module("claims")
   assert mini.vocabulary.outcome_names == claims.OUTCOMES["mini"]

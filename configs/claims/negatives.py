@@ -3,8 +3,7 @@
   bash launch/local.sh --mode=reproduce --workdir=runs/claims \
     --config=configs/claims/negatives.py:mini
 
-Negatives are drawn, where the other rows of pure and ml_1m take all items. What
-is told of ml_1m is of five epochs, by the command in docs/claims.md.
+Negatives are drawn, where most other rows of pure and ml_1m take all items.
 
 Six models a seed, on one core of a shared x86-64 machine in 8 minutes on mini,
 8 on synthetic, 39 on pure and 144 on ml_1m.
