@@ -6,7 +6,7 @@
 Negatives are drawn, where most other rows of pure and ml_1m take all items.
 
 Six models a seed, on one core of a shared x86-64 machine in 8 minutes on mini,
-8 on synthetic, 39 on pure and 144 on ml_1m.
+8 on synthetic, 39 on pure and 30 on ml_1m.
 
 Expect of three seeds:
 
