@@ -14,8 +14,8 @@ configs/claims.py:LOG/ROW. Models that rows share are trained once; a run may be
 stopped and goes on where it was.
 
 On one core of a shared x86-64 machine a model takes 1 to 2 minutes on mini and
-synthetic, 4 to 8 on pure, and on ml_1m 15 to 35, or 5 to 10 in the rows that
-SHORTER names (23 the deepest).
+synthetic, 4 to 8 on pure, and on ml_1m 15 to 35, or 5 to 10 in the rows
+that SHORTER names (13 the deepest).
 
 No row shows a model the action or the time of its target.
 """

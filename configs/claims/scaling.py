@@ -6,7 +6,7 @@
 The transformer's; the items' tables stay as they are.
 
 Four models a seed, on one core of a shared x86-64 machine in 5 minutes on mini,
-5 on synthetic, 26 on pure and 40 on ml_1m.
+5 on synthetic, 26 on pure and 30 on ml_1m.
 
 Expect of three seeds:
 
