@@ -105,7 +105,7 @@ def _check(words):
   elif script in ("launch/local.sh", "pinrec_jax.main"):
     _parse(w for w in words if w != "--dry-run")
   else:
-    files = [w for w in words if w.endswith((".py", ".json"))]
+    files = [w for w in words if w.endswith((".py", ".json", ".md"))]
     assert all((ROOT / name).is_file() for name in files)
 
 

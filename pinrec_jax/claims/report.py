@@ -1,9 +1,10 @@
 """What a suite found, in words, in numbers and as plots.
 
-  python -m pinrec_jax.claims.report results/claims_*.json docs/claims
+  python -m pinrec_jax.claims.report results/claims_*.json docs/claims README.md
 
-draws the tables and the plots of stored reports anew, and README.md, where all
-of them stand side by side.
+draws the tables and the plots of stored reports anew, a README.md in that
+folder, where all of them stand side by side, and this table between the two
+MARKS of every page named after the folder.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ from pinrec_jax.evals import plots
 from pinrec_jax.types import Number
 
 Figures = Mapping[str, Sequence[Mapping[str, Number]]]  # by arm, one a seed
+MARKS = "<!-- claims -->", "<!-- end of claims -->"
 SIZES = (
   "vectors",
   "parameters",
@@ -163,19 +165,40 @@ def _sentence(found: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str]) -> None:
   """Draws stored reports anew; ends with a message where one is none."""
-  if len(arguments) < 2:
+  pages = [pathlib.Path(name) for name in arguments if name.endswith(".md")]
+  others = [name for name in arguments if not name.endswith(".md")]
+  if len(others) < 2:
     sys.exit("error: give one report.json or more, and the folder to draw in")
-  *reports, folder = map(pathlib.Path, arguments)
+  *reports, folder = map(pathlib.Path, others)
   told = [_stored(report) for report in reports]
+  around = [_around(page) for page in pages]
   folder.mkdir(parents=True, exist_ok=True)
   for report, one in zip(reports, told, strict=True):
     show(one, folder / f"{report.stem}.md")
-  text = ["# Claims", "", overview.table(told), "", overview.LEGEND, ""]
-  text += [
+  table = f"{overview.table(told)}\n\n{overview.LEGEND}"
+  links = [
     f"* [{one['log']}]({report.stem}.md)"
     for report, one in zip(reports, told, strict=True)
   ]
-  (folder / "README.md").write_text("\n".join(text) + "\n")
+  text = "\n".join(["# Claims", "", table, "", *links])
+  (folder / "README.md").write_text(text + "\n")
+  for page, (before, after) in zip(pages, around, strict=True):
+    page.write_text(f"{before}\n\n{table}\n\n{after}")
+
+
+def _around(page: pathlib.Path) -> tuple[str, str]:
+  """Returns a page up to where the table begins, and from where it ends."""
+  begin, end = MARKS
+  try:
+    before, _, rest = page.read_text().partition(begin)
+  except OSError as error:
+    sys.exit(f"error: {page} cannot be read ({error}); name a page there is")
+  if end not in rest:
+    sys.exit(
+      f"error: {page} has no lines {begin} and, below it, {end}; write them "
+      "where the table belongs"
+    )
+  return before + begin, rest[rest.index(end) :]
 
 
 def _stored(report: pathlib.Path) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import jax
 import pytest
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.claims import overview, reproduce, suite
 from pinrec_jax.claims import report as report_lib
-from pinrec_jax.claims import reproduce, suite
 from pinrec_jax.training import loop
 
 UC = {"model.conditioned": False, "decode.budget": ""}
@@ -165,4 +165,44 @@ def test_a_report_that_is_none_is_named(tmp_path, text):
     path.write_text(text)
   with pytest.raises(SystemExit, match="is no stored report"):
     report_lib.main([str(path), str(tmp_path / "drawn")])
+  assert not (tmp_path / "drawn").exists()
+
+
+TOLD = '{"log": "made-up", "rows": {}}'
+
+
+def test_the_table_is_drawn_between_the_marks_of_a_page(tmp_path):
+  stored, page = tmp_path / "stored.json", tmp_path / "page.md"
+  stored.write_text(TOLD)
+  begin, end = report_lib.MARKS
+  page.write_text(f"before\n{begin}\nof old\n{end}\nafter\n")
+  drawn = [str(stored), str(tmp_path / "drawn"), str(page)]
+  report_lib.main(drawn)
+  once = page.read_text()
+  assert once.startswith(f"before\n{begin}\n\n| row | what |")
+  assert once.endswith(f"\n\n{end}\nafter\n")
+  assert "of old" not in once
+  assert overview.LEGEND in once
+  report_lib.main(drawn)
+  assert page.read_text() == once
+
+
+@pytest.mark.parametrize(
+  ("text", "remedy"),
+  [
+    (None, "name a page there is"),
+    ("no marks", "has no lines"),
+    (report_lib.MARKS[0], "has no lines"),
+    ("\n".join(reversed(report_lib.MARKS)), "has no lines"),
+  ],
+)
+def test_a_page_without_marks_is_named_before_any_drawing(
+  tmp_path, text, remedy
+):
+  stored, page = tmp_path / "stored.json", tmp_path / "page.md"
+  stored.write_text(TOLD)
+  if text is not None:
+    page.write_text(text)
+  with pytest.raises(SystemExit, match=f"page.md.* {remedy}"):
+    report_lib.main([str(stored), str(tmp_path / "drawn"), str(page)])
   assert not (tmp_path / "drawn").exists()
