@@ -12,10 +12,10 @@ Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 Expect of three seeds:
 
 * recall@10 of the outcome asked for, over UC (the paper's: +1.4 %): synthetic
-  +12.7 to +18.1 %, 2 of 2 ✓; mini −8.0 to +0.4 %, 0 of 3 ✓; pure +5.4 to +14.3
+  +12.7 to +18.1 %, 2 of 2 ✓; mini −4.2 to +1.6 %, 0 of 3 ✓; pure +5.4 to +14.3
   %, 3 of 3 ✓; ml_1m +1.7 to +7.0 %, 1 of 3 ✓
 * ... and of each other outcome (the paper's: a loss): synthetic −77.3 to −46.4
-  %, 2 of 2 ✓; mini −34.6 to +1.4 %, 2 of 6 ✓; pure −30.1 to +6.5 %, 2 of 6 ✓;
+  %, 2 of 2 ✓; mini −41.0 to +1.1 %, 3 of 6 ✓; pure −30.1 to +6.5 %, 2 of 6 ✓;
   ml_1m −28.4 to −1.6 %, 5 of 6 ✓
 
 docs/claims.md tells why, docs/claims/ every arm.

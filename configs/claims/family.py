@@ -12,13 +12,13 @@ minutes on mini, 9 on synthetic, 52 on pure and 35 on ml_1m.
 Expect of three seeds:
 
 * recall@10 of uc, over pinnerformer (the paper's: +26.0 %): synthetic +285 ±
-  5.6 % ✓; mini +0.3 ± 1.1 % ≈; pure −0.2 ± 0.5 % ≈; ml_1m +151 ± 9.1 % ✓
+  5.6 % ✓; mini +0.7 ± 2.8 % ≈; pure −0.2 ± 0.5 % ≈; ml_1m +151 ± 9.1 % ✓
 * coverage of uc, over two_tower (the paper's: +6.2 %): synthetic +748 ± 686 %
-  ≈; mini −22.6 ± 13.3 % ≈; pure −20.7 ± 1.9 % ✗; ml_1m +27.4 ± 4.1 % ✓
+  ≈; mini −30.0 ± 11.8 % ✗; pure −20.7 ± 1.9 % ✗; ml_1m +27.4 ± 4.1 % ✓
 * coverage of oc, over two_tower (the paper's: +17.3 %): synthetic +741 ± 684 %
-  ≈; mini −23.4 ± 25.0 % ≈; pure −41.9 ± 3.8 % ✗; ml_1m +29.1 ± 2.6 % ✓
+  ≈; mini −23.1 ± 12.1 % ≈; pure −41.9 ± 3.8 % ✗; ml_1m +29.1 ± 2.6 % ✓
 * recall@10 of oc, over sasrec (the paper's: a gain): synthetic +0.4 ± 0.4 % ≈;
-  mini +8.3 ± 6.6 % ≈; pure +5.1 ± 0.6 % ✓; ml_1m +7.1 ± 1.5 % ✓
+  mini +8.0 ± 7.6 % ≈; pure +5.1 ± 0.6 % ✓; ml_1m +7.1 ± 1.5 % ✓
 * coverage of oc without ages, over two_tower (the paper's: +17.3 %): pure −29.6
   ± 3.6 % ✗
 * recall@10 of oc without ages, over sasrec (the paper's: a gain): pure +1.5 ±

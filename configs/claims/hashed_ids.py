@@ -10,7 +10,7 @@ Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 
 Expect of three seeds:
 
-* recall@10 of with, over without (the paper's: +14.0 %): mini +8.1 ± 3.2 % ✓;
+* recall@10 of with, over without (the paper's: +14.0 %): mini +5.7 ± 4.1 % ≈;
   pure +3.5 ± 0.7 % ○; ml_1m +194 ± 8.0 % ✓
 
 docs/claims.md tells why, docs/claims/ every arm.

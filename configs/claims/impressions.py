@@ -12,7 +12,7 @@ Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 Expect of three seeds:
 
 * recall@10 of with, over without (the paper's: +0.4 %): synthetic −0.4 ± 0.6 %
-  ≈; mini −0.9 ± 1.2 % ≈; pure −0.1 ± 0.8 % ≈
+  ≈; mini −0.6 ± 1.3 % ≈; pure −0.1 ± 0.8 % ≈
 
 docs/claims.md tells why, docs/claims/ every arm.
 """

@@ -13,9 +13,9 @@ minutes on mini, 3 on synthetic, 20 on pure and 48 on ml_1m.
 Expect of three seeds:
 
 * recall@10 of OC, over UC (the paper's: +2.8 %): synthetic −0.1 ± 0.4 % ≈; mini
-  −2.2 ± 2.5 % ≈; pure +7.5 ± 0.8 % ✓; ml_1m −1.0 ± 2.5 % ≈
+  −4.3 ± 3.1 % ≈; pure +7.5 ± 0.8 % ✓; ml_1m −1.0 ± 2.5 % ≈
 * unordered_recall@10 of OC, over UC, more steps (the paper's: +2.8 %):
-  synthetic +20.7 ± 0.1 % ✓; mini +21.8 ± 8.0 % ✓; pure +29.0 ± 1.5 % ✓; ml_1m
+  synthetic +20.7 ± 0.1 % ✓; mini +25.1 ± 7.1 % ✓; pure +29.0 ± 1.5 % ✓; ml_1m
   +6.0 ± 2.2 % ✓
 * recall@10 of OC without ages, over UC (the paper's: +2.8 %): pure +5.3 ± 0.8 %
   ✓

@@ -11,7 +11,7 @@ Four models a seed, on one core of a shared x86-64 machine in 5 minutes on mini,
 Expect of three seeds:
 
 * recall@10 of width 128, 2 layers, over width 32, 1 layers (the paper's: +2.2
-  %): synthetic +0.5 ± 0.8 % ≈; mini −2.7 ± 2.5 % ≈; pure +1.4 ± 1.4 % ≈; ml_1m
+  %): synthetic +0.5 ± 0.8 % ≈; mini −1.4 ± 2.7 % ≈; pure +1.4 ± 1.4 % ≈; ml_1m
   +27.3 ± 3.2 % ✓
 
 docs/claims.md tells why, docs/claims/ every arm.

@@ -11,7 +11,7 @@ on synthetic, 6 on pure and 24 on ml_1m.
 Expect of three seeds:
 
 * unordered_recall@10 of 16 steps, over 1 steps (the paper's: +71.4 %):
-  synthetic +14.5 ± 3.5 % ○; mini +39.9 ± 6.7 % ✓; pure +35.1 ± 4.1 % ○; ml_1m
+  synthetic +14.5 ± 3.5 % ○; mini +39.7 ± 4.8 % ✓; pure +35.1 ± 4.1 % ○; ml_1m
   +27.6 ± 1.4 % ○
 
 docs/claims.md tells why, docs/claims/ every arm.
