@@ -165,13 +165,13 @@ def _sentence(found: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str]) -> None:
   """Draws stored reports anew; ends with a message where one is none."""
-  pages = [pathlib.Path(name) for name in arguments if name.endswith(".md")]
+  named = [pathlib.Path(name) for name in arguments if name.endswith(".md")]
   others = [name for name in arguments if not name.endswith(".md")]
   if len(others) < 2:
     sys.exit("error: give one report.json or more, and the folder to draw in")
   *reports, folder = map(pathlib.Path, others)
   told = [_stored(report) for report in reports]
-  around = [_around(page) for page in pages]
+  pages = {page: _around(page) for page in named}
   folder.mkdir(parents=True, exist_ok=True)
   for report, one in zip(reports, told, strict=True):
     show(one, folder / f"{report.stem}.md")
@@ -182,7 +182,7 @@ def main(arguments: Sequence[str]) -> None:
   ]
   text = "\n".join(["# Claims", "", table, "", *links])
   (folder / "README.md").write_text(text + "\n")
-  for page, (before, after) in zip(pages, around, strict=True):
+  for page, (before, after) in pages.items():
     page.write_text(f"{before}\n\n{table}\n\n{after}")
 
 
