@@ -31,11 +31,11 @@ def get_config() -> config_lib.Config:
   config.model.actions = False
   config.loss.impressions = 256
   config.train.start_from = "runs/demo"
-  config.train.learning_rate = 5e-4
-  config.train.warmup = 10
-  config.train.steps = 100
+  config.train.learning_rate = 1e-4
+  config.train.warmup = 3
+  config.train.steps = 25
   config.train.batch = 32
-  config.train.eval_every = 50
+  config.train.eval_every = 25
   config.train.refit = True
   config.decode.age = -1
   config.decode.surface = "tab_1"

@@ -4,7 +4,9 @@
     --config=configs/claims/finetune.py:mini
 
 Targets are of KuaiRand's busiest surface, tab_1, histories of all. The second
-stage is of a hundred updates.
+stage is of a hundred updates, on mini of twenty-five small ones, after which
+validation recall falls again; trained on tab_1 alone, it falls there after a
+hundred.
 
 Four models a seed, five on pure, on one core of a shared x86-64 machine in 5
 minutes on mini and 32 on pure.
@@ -12,9 +14,9 @@ minutes on mini and 32 on pure.
 Expect of three seeds:
 
 * recall@10 of all, then that one, over all surfaces (the paper's: +2.0 %): mini
-  −8.7 ± 1.6 % ✗; pure +0.6 ± 1.0 % ≈
+  −1.0 ± 0.9 % ≈; pure +0.6 ± 1.0 % ≈
 * recall@10 of with impressions, over drawn negatives (the paper's: +0.4 %):
-  mini −1.0 ± 1.2 % ≈; pure +0.0 ± 0.6 % ≈
+  mini +0.7 ± 0.3 % ≈; pure +0.0 ± 0.6 % ≈
 
 docs/claims.md tells why, docs/claims/ every arm.
 """
@@ -25,14 +27,19 @@ import runpy
 from pinrec_jax.claims import suite
 
 SUITE = pathlib.Path(__file__).parent.parent / "claims.py"
+# Of a model of tab_1 alone, and of a second stage: what few targets allow,
+# before validation recall falls.
+ALONE = {"mini": {"train.steps": 100, "train.warmup": 12}}
+FURTHER = {"train.steps": 100, "train.warmup": 10, "train.learning_rate": 5e-4}
+SHORTER = {
+  "mini": {"train.steps": 25, "train.warmup": 3, "train.learning_rate": 1e-4}
+}
 
 
 def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
   """Returns the claim, its arms and its tests."""
   here = {"data.surface": "tab_1", "decode.surface": "tab_1"}
-  further = {
-    **here, "train.steps": 100, "train.warmup": 10, "train.learning_rate": 5e-4
-  }  # fmt: skip
+  further = {**here, **SHORTER.get(log, FURTHER)}
   drawn = {**further, "loss.full": False}
   shown = {**drawn, "loss.impressions": 256, "loss.in_batch": 512}
   return suite.Row(
@@ -41,7 +48,7 @@ def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
     "more (about +0.4 %). Targets are those of tab_1, histories all.",
     {
       "all surfaces": suite.Arm(ask=here),
-      "that one": suite.Arm(here),
+      "that one": suite.Arm({**here, **ALONE.get(log, {})}),
       "all, then that one": suite.Arm(further, after=suite.Arm()),
       "drawn negatives": suite.Arm(drawn, after=suite.Arm()),
       "with impressions": suite.Arm(shown, after=suite.Arm()),
