@@ -13,10 +13,10 @@ Expect of three seeds:
 
 * unordered_recall@10 of MT, 1 steps of 16, over OC, 16 steps of 1 (the paper's:
   +16.0 %): synthetic −11.6 ± 3.9 % ✗; mini +12.3 ± 4.9 % ✓; pure −6.3 ± 3.6 %
-  ≈; ml_1m +3.1 ± 1.3 % ○
+  ≈; ml_1m +3.9 ± 1.6 % ≈
 * diversity of MT, 1 steps of 16, over OC, 16 steps of 1 (the paper's: +21.3 %):
   synthetic −37.5 ± 10.2 % ✗; mini +1.6 ± 10.4 % ≈; pure −4.5 ± 3.5 % ≈; ml_1m
-  −12.9 ± 0.7 % ✗
+  −13.0 ± 0.7 % ✗
 
 docs/claims.md tells why, docs/claims/ every arm.
 """

@@ -11,7 +11,8 @@ Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
 Expect of three seeds:
 
 * recency of MT, 1 steps of 16, over OC, 16 steps of 1 (the paper's: a loss):
-  synthetic +11.0 ± 1.6 % ✗; mini +11.2 ± 5.1 % ≈; pure +10.7 ± 2.9 % ✗
+  synthetic +11.0 ± 1.6 % ✗; mini +11.2 ± 5.1 % ≈; pure +10.7 ± 2.9 % ✗; ml_1m
+  −4.5 ± 1.8 % ≈
 * recency of MT, farthest ahead, over MT, nearest ahead (the paper's: a loss):
   synthetic −8.5 ± 1.4 % ✓; mini +1.9 ± 0.6 % ✗; pure +0.0 ± 0.5 % ≈; ml_1m
   −41.8 ± 1.2 % ✓

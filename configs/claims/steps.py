@@ -12,7 +12,7 @@ Expect of three seeds:
 
 * unordered_recall@10 of 16 steps, over 1 steps (the paper's: +71.4 %):
   synthetic +14.5 ± 3.5 % ○; mini +39.7 ± 4.8 % ✓; pure +35.1 ± 4.1 % ○; ml_1m
-  +27.6 ± 1.4 % ○
+  +27.2 ± 0.5 % ○
 
 docs/claims.md tells why, docs/claims/ every arm.
 """
