@@ -54,11 +54,18 @@ class Size:
     """Returns the default model and loss at this size."""
     config = config_lib.Config()
     model, train = config.model, config.train
-    model.width, model.heads, model.layers = self.width, self.heads, self.layers
-    model.dtype, model.stacked = self.dtype, stacked
-    model.rows = 1 << (self.items - 1).bit_length()
-    config.data.length = self.length
-    train.batch, train.tables = self.rows * jax.device_count(), "adagrad"
+    model.hidden_dim, model.num_heads, model.num_layers = (
+      self.width,
+      self.heads,
+      self.layers,
+    )
+    model.dtype, model.scan_layers = self.dtype, stacked
+    model.table_size = 1 << (self.items - 1).bit_length()
+    config.data.sequence_length = self.length
+    train.batch_size, train.table_optimizer = (
+      self.rows * jax.device_count(),
+      "adagrad",
+    )
     return config
 
 
@@ -93,7 +100,7 @@ def main() -> None:
       "memory_bytes": memory.temp_size_in_bytes + memory.argument_size_in_bytes,
       "parameters": dense(step.state.params),
       **floors(of_step(config, step.state.params), peak, jax.device_count()),
-      "each": config.train.batch * size.length,  # tokens
+      "each": config.train.batch_size * size.length,  # tokens
     }
     cases[name] = step.take
   params = held(step)
@@ -166,10 +173,12 @@ def of_step(config: config_lib.Config, params: Params) -> tuple[float, float]:
   negatives. Backwards is twice forwards; what is computed again is not counted.
   """
   model, loss = config.model, config.loss
-  tokens = config.train.batch * config.data.length
-  read = (config.data.length + 1) / 2
-  attention = 2 * model.layers * model.width * read
-  scored = (loss.in_batch + loss.uniform + 1) * model.dim
+  tokens = config.train.batch_size * config.data.sequence_length
+  read = (config.data.sequence_length + 1) / 2
+  attention = 2 * model.num_layers * model.hidden_dim * read
+  scored = (
+    loss.in_batch_negatives + loss.uniform_negatives + 1
+  ) * model.embedding_dim
   products = tokens * (dense(params) + attention + scored)
   return 3 * 2 * products, STEPPED * 4 * dense(params)
 
@@ -183,8 +192,8 @@ def of_answer(
   the keys and values of all; then every step but the first goes through all
   kernels, keys and values.
   """
-  model, length = config.model, config.data.length - steps + 1
-  width, layers, more = model.width, model.layers, steps - 1
+  model, length = config.model, config.data.sequence_length - steps + 1
+  width, layers, more = model.hidden_dim, model.num_layers, steps - 1
   reading = dense(params["backbone"]) + dense(params["projection"])
   alone = 10 * width**2  # of the last block, all but its keys and values
   products = length * (reading - alone) + alone + more * reading

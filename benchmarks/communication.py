@@ -111,7 +111,7 @@ def compiled() -> list[dict[str, Any]]:
 
 def gradient(step: growth.Step, sizes: growth.Sizes) -> int:
   """Returns the bytes of a step's gradient: of a table, what is updated."""
-  numbers = state_lib.parameters(step.state)
+  numbers = state_lib.num_parameters(step.state)
   if sizes.tables == "adagrad":
     read = 2 * sizes.batch * sizes.length + sizes.negatives
     numbers += growth.WIDTH * (read - sizes.rows)

@@ -27,9 +27,9 @@ import work  # of peers
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import markdown
-from pinrec_jax.data import histories
+from pinrec_jax.data import schema
 from pinrec_jax.decode import generate
-from pinrec_jax.model import head, items, pinrec
+from pinrec_jax.model import head, item_embedder, pinrec
 
 VECTORS = 16  # of a request, in all
 SPLITS = ((16, 1), (8, 2), (4, 4), (2, 8), (1, 16))  # steps, vectors a step
@@ -54,25 +54,30 @@ def main() -> None:
   record.write(options.output, sys.argv[1:], batches=found)
 
 
-def made_up() -> tuple[pinrec.PinRec, dict, items.ItemFeatures]:
+def made_up() -> tuple[pinrec.PinRec, dict, item_embedder.ItemFeatures]:
   """Returns the default model at its first values, and MovieLens' items."""
-  known = pinrec_training.catalogue(work.ITEMS, ("click", "save"))
+  known = pinrec_training.catalog(work.ITEMS, ("click", "save"))
   config = config_lib.Config()
-  config.data.length = work.LENGTH + VECTORS
+  config.data.sequence_length = work.LENGTH + VECTORS
   model = pinrec.of_config(config, known.vocabulary)
-  table = items.features(known.items, config.model.hashes, config.model.rows)
+  table = item_embedder.features(
+    known.items, config.model.num_hashes, config.model.table_size
+  )
   tokens = _tokens(1)
   params = jax.jit(model.init)(jax.random.key(0), table, tokens)["params"]
   return model, params, table
 
 
-def _tokens(batch: int) -> histories.Tokens:
+def _tokens(batch: int) -> schema.Tokens:
   tokens = pinrec_training.batch(work.histories(batch)).tokens
   return tokens._replace(actions=np.repeat(tokens.actions, 2, -1))
 
 
 def asked(
-  model: pinrec.PinRec, params: dict, table: items.ItemFeatures, batch: int
+  model: pinrec.PinRec,
+  params: dict,
+  table: item_embedder.ItemFeatures,
+  batch: int,
 ) -> dict[str, Callable[[], Any]]:
   """Returns what there is to do, by name; each waits for its vectors."""
   tokens = _tokens(batch)
@@ -110,7 +115,7 @@ def uncached(
   model: pinrec.PinRec,
   params: dict,
   vectors: jax.Array,
-  tokens: histories.Tokens,
+  tokens: schema.Tokens,
   *,
   steps: int,
 ) -> jax.Array:

@@ -1,4 +1,4 @@
-"""An evaluation over the whole catalogue beside RecTools', by turns.
+"""An evaluation over the whole catalog beside RecTools', by turns.
 
   bash launch/peers.sh
   python benchmarks/evaluation.py --output=results/evaluation.json

@@ -32,10 +32,10 @@ from matplotlib.figure import Figure
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import markdown, sharding
-from pinrec_jax.data import histories
+from pinrec_jax.data import schema
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples
+from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -101,7 +101,7 @@ class Step:
   """A training step of some sizes, and what it is called with."""
 
   state: state_lib.State
-  batch: histories.Batch
+  batch: schema.Batch
   corpus: objectives.Corpus
   arguments: dict[str, Any]
 
@@ -111,22 +111,25 @@ class Step:
   ) -> "Step":
     """Returns a step on full, made-up histories of so many items."""
     random = np.random.default_rng(0)
-    shape = config.train.batch, config.data.length + 2  # two are held out
+    shape = (
+      config.train.batch_size,
+      config.data.sequence_length + 2,
+    )  # two are held out
     dataset = pinrec_evaluation.log(
       random.integers(1, items + 1, shape, np.int32), items
     )
-    rows, corpus = examples.packed(config, dataset)
-    each = [rows[place] for place in range(config.train.batch)]
+    rows, corpus = training_data.packed(config, dataset)
+    each = [rows[place] for place in range(config.train.batch_size)]
     batch = jax.tree.map(lambda *columns: np.stack(columns), *each)
     model = pinrec.of_config(config, dataset.vocabulary)
-    transform = state_lib.optimizer(config.train)
+    transform = optimizer.build(config.train)
     return cls(
-      state_lib.initial(model, transform, config.loss, mesh, 0),
+      state_lib.initial(model, transform, mesh, 0),
       sharding.from_rows(mesh, batch),
       sharding.from_all(mesh, corpus),
       {
         "model": model, "transform": transform, "config": config.loss,
-        "seed": 0, "rows_only": config.train.tables != "adam",
+        "seed": 0, "rows_only": config.train.table_optimizer != "adam",
       },
     )  # fmt: skip
 
@@ -172,8 +175,14 @@ def main() -> None:
 def configured(sizes: Sizes) -> config_lib.Config:
   """Returns a small SASRec's configuration."""
   config = pinrec_training.configured(work.Unit(WIDTH, HEADS, sizes.negatives))
-  config.data.length, config.train.batch = sizes.length, sizes.batch
-  config.model.rows, config.train.tables = sizes.rows, sizes.tables
+  config.data.sequence_length, config.train.batch_size = (
+    sizes.length,
+    sizes.batch,
+  )
+  config.model.table_size, config.train.table_optimizer = (
+    sizes.rows,
+    sizes.tables,
+  )
   return config
 
 

@@ -55,7 +55,7 @@ def main() -> None:
   record.write(
     options.output,
     sys.argv[1:],
-    items=len(retriever.serving.catalogue),
+    items=len(retriever.serving.catalog),
     steps=config.decode.steps,
     candidates=config.decode.candidates,
     rates=found,
@@ -81,7 +81,7 @@ def histories(retriever: pinrec_jax.Retriever) -> list[Request]:
   made = []
   for user in range(HISTORIES):
     length = lengths[user % LENGTHS]
-    rows = random.choice(serving.catalogue, length, replace=False)
+    rows = random.choice(serving.catalog, length, replace=False)
     events = [
       {"item": item, "actions": [action]}
       for item in known.items.ids[rows].tolist()

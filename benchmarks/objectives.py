@@ -23,7 +23,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset, pipeline
 from pinrec_jax.losses import softmax
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples
+from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -43,13 +43,13 @@ def steps(rounds: int, batch: int) -> dict[str, dict[str, float]]:
   """Returns the seconds of a step of every objective, at the default sizes."""
   config = config_lib.Config()
   with tempfile.TemporaryDirectory() as folder:
-    config.data.prepared = folder
+    config.data.prepared_dir = folder
     log = dataset.load(config.data)
-  rows, corpus = examples.packed(config, log)
+  rows, corpus = training_data.packed(config, log)
   corpus = jax.tree.map(jnp.asarray, corpus)
   data = next(pipeline.batches(rows, batch=batch, seed=0))
   model = pinrec.of_config(config, log.vocabulary)
-  transform = state_lib.optimizer(config.train)
+  transform = optimizer.build(config.train)
   states, seconds = {}, {}
   for turn in range(rounds + 1):
     for name in config_lib.OBJECTIVES:

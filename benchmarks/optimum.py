@@ -19,7 +19,7 @@ from jaxtyping import Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import splits, synthetic
+from pinrec_jax.data import evaluation_cases, synthetic
 from pinrec_jax.evals import metrics, retrieval
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.training import loop
@@ -45,11 +45,11 @@ def measure(workdir: pathlib.Path) -> dict[str, float]:
   """Returns recall of model, optimum and popularity, by what is asked for."""
   config = runpy.run_path(CONFIG)["get_config"]()
   dataset = dataset_lib.load(config.data)
-  trained = loop.best(config, dataset.catalogue, workdir)
+  trained = loop.best(config, dataset.catalog, workdir)
   retriever = retriever_lib.of_dataset(
     config, trained.model, trained.params, dataset
   )
-  cases = splits.cases(dataset, "test")
+  cases = evaluation_cases.cases(dataset, "test")
   popular = retrieval.popularity(
     dataset, cases, split="test", size=K, drop_seen="nothing"
   )
@@ -74,7 +74,7 @@ def measure(workdir: pathlib.Path) -> dict[str, float]:
 
 def optimum(
   dataset: dataset_lib.Dataset,
-  cases: Sequence[splits.Case],
+  cases: Sequence[evaluation_cases.Case],
   made: config_lib.Synthetic,
   asked: int | None,
 ) -> Int[np.ndarray, "b k"]:
@@ -82,7 +82,7 @@ def optimum(
   world = synthetic.world(made)
   ids = dataset.items.ids
   last = [case.past.item[case.past.engaged][-1] for case in cases]
-  row_of = dataset.catalogue.row_of
+  row_of = dataset.catalog.row_of
   best = []  # of each topic
   for topic in range(made.topics):
     ranked = np.argsort(-world.chances(topic, asked), kind="stable")[:K]

@@ -24,9 +24,9 @@ from ml_collections import config_flags
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import histories, pipeline
+from pinrec_jax.data import pipeline, schema
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples
+from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -98,19 +98,19 @@ def tokens(
   """Returns the tokens a second of the pipeline and of the training step."""
   log = dataset_lib.load(config.data)
   began = time.perf_counter()
-  rows, corpus = examples.packed(config, log)
+  rows, corpus = training_data.packed(config, log)
   packing = time.perf_counter() - began
   stream = pipeline.batches(
-    rows, batch=config.train.batch, seed=0, workers=config.data.workers
+    rows, batch=config.train.batch_size, seed=0, workers=config.data.num_workers
   )
   corpus = jax.tree.map(jnp.asarray, corpus)
   model = pinrec.of_config(config, log.vocabulary)
-  transform = state_lib.optimizer(config.train)
-  state = state_lib.create(model, transform, config.loss)
+  transform = optimizer.build(config.train)
+  state = state_lib.create(model, transform)
   held = list(itertools.islice(stream, steps))
 
   def step(
-    state: state_lib.State, batch: histories.Batch
+    state: state_lib.State, batch: schema.Batch
   ) -> tuple[state_lib.State, step_lib.Metrics]:
     return step_lib.train_step(
       state, batch, corpus,
@@ -145,7 +145,7 @@ def tokens(
   return found
 
 
-def _held(batch: histories.Batch) -> int:
+def _held(batch: schema.Batch) -> int:
   return int((batch.tokens.segment > 0).sum())
 
 

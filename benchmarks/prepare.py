@@ -26,7 +26,7 @@ import tqdm
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import synthetic
 
-CONFIG = "configs/own_log.py"
+CONFIG = "configs/custom_log.py"
 FILES = 8  # into which a log's time is divided
 PER_USER = 200  # events
 
@@ -84,9 +84,9 @@ def main() -> None:
     command = [sys.executable, "-m", "pinrec_jax.main", f"--config={CONFIG}"]
     command += ["--mode=prepare", f"--workdir={folder / 'run'}"]
     command += [f"--config.data.events={folder / 'log'}"]
-    command += ["--config.data.own.actions=click,save"]
-    command += ["--config.data.own.action="]
-    command += [f"--config.data.prepared={folder / 'prepared'}", *rest]
+    command += ["--config.data.custom.actions=click,save"]
+    command += ["--config.data.custom.action="]
+    command += [f"--config.data.prepared_dir={folder / 'prepared'}", *rest]
     start = time.perf_counter()
     peaks = watched(command)
     seconds = time.perf_counter() - start

@@ -23,8 +23,8 @@ import record
 import repeats
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import cuts, histories, splits
-from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import dataset as dataset_lib, statistics
+from pinrec_jax.data import evaluation_cases, histories, splits
 from pinrec_jax.evals import retrieval
 from pinrec_jax.evals import run as evals_run
 
@@ -37,7 +37,7 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--config", required=True)
   parser.add_argument("--source", default="")
-  parser.add_argument("--prepared", default=config_lib.Data().prepared)
+  parser.add_argument("--prepared", default=config_lib.Data().prepared_dir)
   parser.add_argument("--seeds", type=int, default=3)
   parser.add_argument("--epochs", type=int, default=8)
   parser.add_argument("--python", default=str(VENV / "bin" / "python"))
@@ -45,9 +45,9 @@ def main() -> None:
   options = parser.parse_args()
   config = runpy.run_path(options.config)["get_config"]()
   config.data.source = options.source
-  config.data.prepared = options.prepared
+  config.data.prepared_dir = options.prepared
   dataset = dataset_lib.load(config.data)
-  cases = splits.cases(dataset, "test")
+  cases = evaluation_cases.cases(dataset, "test")
   size, vocabulary = max(config.evals.cutoffs), dataset.vocabulary
   # So long that leaving out what a user was shown still fills a list.
   longest = size + max(len(case.past) for case in cases)
@@ -59,7 +59,7 @@ def main() -> None:
     files = [str(pathlib.Path(folder, n)) for n in ("in.npz", "out.npz")]
     seen = [
       histories.visible(
-        cuts.past(vocabulary, events, "test"), "engagements"
+        splits.past(vocabulary, events, "test"), "engagements"
       ).item
       for events in dataset.events
     ]
@@ -90,7 +90,7 @@ def main() -> None:
           vocabulary,
           config.evals.cutoffs,
           prefix,
-          items=splits.known_by(dataset, "test"),
+          items=statistics.item_groups(dataset, "test"),
         )
       report["seconds"] = float(found["seconds"])
       print(

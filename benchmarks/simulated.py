@@ -31,7 +31,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import markdown
 from pinrec_jax.claims import suite
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import splits, synthetic
+from pinrec_jax.data import evaluation_cases, synthetic
 from pinrec_jax.evals import retrieval
 from pinrec_jax.serve import retriever as retriever_lib
 from pinrec_jax.training import loop
@@ -39,7 +39,7 @@ from pinrec_jax.training import loop
 CONFIG, K = "configs/synthetic.py", 10
 TWO_TOWER = {
   "model.backbone": "pooled",
-  "model.layers": 1,
+  "model.num_layers": 1,
   "model.conditioned": False,
   "decode.budget": "",
 }
@@ -66,7 +66,7 @@ def main() -> None:
   ]
   config = runpy.run_path(CONFIG)["get_config"]()
   dataset = dataset_lib.load(config.data)
-  cases = splits.cases(dataset, "test")
+  cases = evaluation_cases.cases(dataset, "test")
   acted = [
     {
       name: actions(dataset, cases, config.data.synthetic, shown)
@@ -108,7 +108,7 @@ def compared(
 
 def lists(
   dataset: dataset_lib.Dataset,
-  cases: list[splits.Case],
+  cases: list[evaluation_cases.Case],
   conditioned: pathlib.Path,
   towers: pathlib.Path,
 ) -> dict[str, Int[np.ndarray, "b k"]]:
@@ -125,7 +125,7 @@ def lists(
     config: config_lib.Config,
     budgets: dict[str, dict[str, float]],
   ) -> dict[str, Int[np.ndarray, "b k"]]:
-    trained = loop.best(config, dataset.catalogue, folder)
+    trained = loop.best(config, dataset.catalog, folder)
     retriever = retriever_lib.of_dataset(
       config, trained.model, trained.params, dataset
     )
@@ -147,7 +147,7 @@ def lists(
 
 def actions(
   dataset: dataset_lib.Dataset,
-  cases: list[splits.Case],
+  cases: list[evaluation_cases.Case],
   made: config_lib.Synthetic,
   shown: Int[np.ndarray, "b k"],
 ) -> tuple[Acted, Acted]:

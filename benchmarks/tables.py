@@ -26,7 +26,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import markdown
 from pinrec_jax.data import dataset, pipeline
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples
+from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -45,7 +45,7 @@ def main() -> None:
   options = parser.parse_args()
   config = config_lib.Config()
   with tempfile.TemporaryDirectory() as folder:
-    config.data.prepared = folder
+    config.data.prepared_dir = folder
     log = dataset.load(config.data)
   found = {}
   head = [
@@ -65,13 +65,13 @@ def measured(
   options: argparse.Namespace,
 ) -> dict[str, dict[str, float]]:
   """Returns the cost of a step for every number of rows."""
-  config.train.tables = kind
-  transform = state_lib.optimizer(config.train)
+  config.train.table_optimizer = kind
+  transform = optimizer.build(config.train)
   parts, seconds = {}, {}
   for size in options.rows:
     model = dataclasses.replace(config.model, rows=size)
     own = dataclasses.replace(config, model=model)
-    rows, corpus = examples.packed(own, log)
+    rows, corpus = training_data.packed(own, log)
     data = next(pipeline.batches(rows, batch=options.batch, seed=0))
     network = pinrec.of_config(own, log.vocabulary)
     arguments = {
@@ -79,7 +79,7 @@ def measured(
       "seed": 0, "rows_only": kind != "adam",
     }  # fmt: skip
     corpus = jax.tree.map(jnp.asarray, corpus)
-    state = state_lib.create(network, transform, own.loss)
+    state = state_lib.create(network, transform)
     lowered = step_lib.train_step.lower(state, data, corpus, **arguments)
     memory: Any = lowered.compile().memory_analysis()
     parts[size] = [state, data, corpus, arguments, memory.temp_size_in_bytes]
@@ -97,7 +97,7 @@ def measured(
     ratio = statistics.median(
       a / b for a, b in zip(values, smallest, strict=True)
     )
-    tables = 4 * size * config.model.dim
+    tables = 4 * size * config.model.embedding_dim
     beside = parts[size][-1] / tables
     found[str(size)] = {
       "seconds": statistics.median(values),

@@ -19,26 +19,26 @@ def get_config() -> config_lib.Config:
   """Returns the configuration of Amazon Beauty."""
   config = config_lib.Config()
   config.data.name = "amazon/beauty"
-  config.data.length = 50
+  config.data.sequence_length = 50
   # There is one outcome, and neither time nor surface.
   config.model.conditioned = False
   config.model.actions = False
   config.model.context = False
-  config.model.ages = ()
+  config.model.age_edges = ()
   config.decode.age = -1
-  config.model.layers = 1
-  config.model.heads = 1
+  config.model.num_layers = 1
+  config.model.num_heads = 1
   config.model.positions = "end"
-  config.model.rows = 32768
+  config.model.table_size = 32768
   # What is bought next lies near what was bought last. A layer between items
   # and states has that to learn from histories of nine reviews: at best .090 of
   # validation's recall@10, and .104 without it; with a full softmax too .114 at
   # a dropout of .5, and .118 at .3.
   config.model.head = "state"
   config.model.dropout = 0.3
-  config.loss.full = True
+  config.loss.full_softmax = True
   config.train.steps = 10_000
-  config.train.batch = 16
+  config.train.batch_size = 16
   config.train.learning_rate = 1e-3
   config.train.eval_every = 1000
   config.train.log_every = 100

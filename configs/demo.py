@@ -18,14 +18,14 @@ def get_config() -> config_lib.Config:
   # against .034 recall@10); asking for the latest day's choices costs (.038).
   config.model.context = False
   # So small a log is learned by heart otherwise.
-  config.model.scaled = False
+  config.model.scale_embeddings = False
   config.model.actions = False
   config.decode.age = -1
   config.train.steps = 400
-  config.train.batch = 32
+  config.train.batch_size = 32
   config.train.eval_every = 100
   # The validation day prefers this budget too, but test recall of earlier runs
   # had been seen when it was settled.
-  config.train.refit = True
+  config.train.train_on_validation = True
   config.decode.budget = "long_view:0.8,is_click:0.2"
   return config

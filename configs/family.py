@@ -17,51 +17,51 @@ LOGS = {
   # As in configs/demo.py: here, when and where mislead.
   "mini": {
     "data.name": "kuairand/mini",
-    "model.scaled": False,
+    "model.scale_embeddings": False,
     "model.context": False,
     "model.actions": False,
     "decode.age": -1,
     "decode.budget": "long_view:0.8,is_click:0.2",
     "train.steps": 400,
-    "train.batch": 32,
+    "train.batch_size": 32,
     "train.eval_every": 100,
-    "train.refit": True,
+    "train.train_on_validation": True,
   },
   "pure": {
     "data.name": "kuairand/pure",
-    "model.dim": 128,
+    "model.embedding_dim": 128,
     "model.context": False,
     "model.actions": False,
     "decode.budget": "long_view:0.8,is_click:0.2",
     "train.steps": 2000,
-    "train.batch": 32,
+    "train.batch_size": 32,
     "train.eval_every": 500,
-    "train.refit": True,
+    "train.train_on_validation": True,
   },
   # Any rating is wanted, so no outcome is asked for. Times enter as a history
   # shows them; the target's is never given.
   "ml_1m": {
     "data.name": "movielens/1m",
-    "data.length": 200,
-    "model.ages": (),
+    "data.sequence_length": 200,
+    "model.age_edges": (),
     "decode.age": -1,
     "decode.budget": "unspecified:1",
     # Validation recall@10 of sasrec: .252; .216 in as many rows, 16 at once.
     "train.steps": 3000,
-    "train.batch": 8,
+    "train.batch_size": 8,
     "train.eval_every": 1000,
-    "train.refit": True,
+    "train.train_on_validation": True,
     "evals.cutoffs": (10, 50, 200),
   },
 }
 # Where a request is for targets of the latest age, a condition that the paper
 # does not have: how to do without.
-AGELESS = {"pure": {"model.ages": (), "decode.age": -1}}
+AGELESS = {"pure": {"model.age_edges": (), "decode.age": -1}}
 MODELS = {
   # Pooled history against item vectors, no order (a two-tower model).
   "two_tower": {
     "model.backbone": "pooled",
-    "model.layers": 1,
+    "model.num_layers": 1,
     "model.conditioned": False,
   },
   # Items and their order alone, counted from the end as in its left-padded
@@ -91,7 +91,7 @@ MODELS = {
   "session_oc": {"loss.objective": "session"},
   "mt_oc": {
     "loss.objective": "multi_token",
-    "model.offsets": (),
+    "model.offset_edges": (),
     "decode.offsets": (-1, 3600, DAY),
   },
 }

@@ -16,7 +16,7 @@ about .338 and ndcg@10 of .198; results/ml_1m.json has the rest.
 and reports, as told_time_recall@10 and so on, what is found when the target's
 own is asked for: no real request knows it, the models held against it do.
 Expect .353 of it, and .336 of recall@10 (results/ml_1m_told.json).
-With --config.model.layers=4 --config.model.width=128, an hour and a half or
+With --config.model.num_layers=4 --config.model.hidden_dim=128, an hour and a half or
 more, expect .38 of it and .36 (results/ml_1m_told_wide.json).
 """
 
@@ -29,15 +29,15 @@ def get_config(kind: str = "") -> config_lib.Config:
     raise ValueError(f"{kind!r} is unknown; choose told_time, or none")
   config = config_lib.Config()
   config.data.name = "movielens/1m"
-  config.data.length = 200
+  config.data.sequence_length = 200
   config.model.backbone = "hstu"
   # Any rating is the target, so no outcome is asked for.
   config.model.conditioned = False
-  config.model.ages = ()
+  config.model.age_edges = ()
   config.decode.age = -1
-  config.loss.full = True
+  config.loss.full_softmax = True
   config.train.steps = 15_000
-  config.train.batch = 16
+  config.train.batch_size = 16
   config.train.learning_rate = 1e-3
   config.train.eval_every = 1500
   config.train.log_every = 100
@@ -45,7 +45,7 @@ def get_config(kind: str = "") -> config_lib.Config:
   config.evals.cutoffs = (10, 50, 200)
   config.evals.twin, config.evals.sweep = False, ()
   if kind:
-    config.model.conditioned = config.evals.told_time = True
+    config.model.conditioned = config.evals.oracle_time = True
     config.decode.budget = "unspecified:1"
-    config.model.offsets = (1, 10, 20, 30, 60, 120, 600, 3600, 86400)
+    config.model.offset_edges = (1, 10, 20, 30, 60, 120, 600, 3600, 86400)
   return config

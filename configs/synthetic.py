@@ -20,12 +20,12 @@ def get_config() -> config_lib.Config:
   config.data.name = "synthetic"
   config.data.synthetic.users = 4000
   # The same item may come again, and does.
-  config.index.drop_seen = "nothing"
-  config.model.ages = ()
+  config.index.filter_seen = "nothing"
+  config.model.age_edges = ()
   config.decode.age = -1
   config.decode.budget = "click:0.5,save:0.5"
   config.train.steps = 600
-  config.train.batch = 32
+  config.train.batch_size = 32
   config.train.eval_every = 200
   config.evals.twin = False
   config.evals.sweep = ("click", "save")

@@ -33,7 +33,7 @@ by its full name:
 
 ```bash
 bash launch/local.sh --config=configs/demo.py --config.train.steps=100 \\
-  --config.train.refit=False --config.model.offsets=60,3600 \\
+  --config.train.train_on_validation=False --config.model.offset_edges=60,3600 \\
   --config.evals.sweep="('is_click', 'is_like')" --config.decode.offsets="()"
 ```
 

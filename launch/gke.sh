@@ -3,7 +3,7 @@
 #
 # Runs pinrec_jax.main on a GKE cluster with a JobSet of 2025 or later:
 #   IMAGE=... CLAIM=runs TOPOLOGY=4x4 launch/gke.sh tpu \
-#     --config=configs/own_log.py --workdir=/mnt/share/own
+#     --config=configs/custom_log.py --workdir=/mnt/share/own
 #
 # Fills in launch/gke/tpu.yaml or launch/gke/gpu.yaml and applies it; --dry-run
 # prints it instead. One process a host. All hosts read and write the work

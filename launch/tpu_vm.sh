@@ -4,7 +4,7 @@
 # Runs pinrec_jax.main on a Cloud TPU slice, one process a host, for example
 #   export TYPE=v6e-16 SHARE=10.0.0.2:/runs
 #   launch/tpu_vm.sh create
-#   launch/tpu_vm.sh run --config=configs/own_log.py --workdir=/mnt/share/own
+#   launch/tpu_vm.sh run --config=configs/custom_log.py --workdir=/mnt/share/own
 #   launch/tpu_vm.sh logs
 #   launch/tpu_vm.sh delete
 #

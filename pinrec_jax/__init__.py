@@ -1,50 +1,58 @@
 """Outcome-conditioned, multi-token generative retrieval in JAX (PinRec).
 
 A causal transformer reads a user's history and generates unit-norm item
-embeddings, one per wanted outcome and step; a budget splits the candidates
-over the outcomes and an index finds the items (arXiv 2504.10507).
+embeddings, one per outcome and step. A budget splits the candidates over the
+outcomes, and an index finds the items (arXiv 2504.10507).
+
+  import pathlib
+  import pinrec_jax
+
+  config = pinrec_jax.read_config("configs/demo.py")
+  workdir = pathlib.Path("runs/demo")
+  pinrec_jax.train(config, workdir)
+  pinrec_jax.build_index(config, workdir)
+  retriever = pinrec_jax.Retriever.load(workdir)
+  request = {"user": "me", "events": [{"item": 4214}]}
+  for answer in retriever.retrieve([request], budget={"is_click": 1.0}):
+    print(answer["candidates"])
+
+Everything that is not named in `__all__` may change between versions.
 
 The package is built in floors; an import points only downwards:
 
-  9 main · 8 api · 7 modes, claims · 6 training · 5 evals · 4 serve, doctor ·
-  3 losses, decode, index · 2 model · 1 data ·
-  0 config, rules, sharding, grouped, compiled, this file
+  7 main, cli · 6 workflows, doctor · 5 training · 4 evals · 3 inference ·
+  2 losses, decode, index · 1 model ·
+  0 data, config, sharding, processes, files and this file
 
-Notation, the paper's symbol on the left:
+Notation (the paper's symbol, the name in the code, the meaning):
 
-  H(u, t)    history       a user's events, oldest first
-  i, a, s, t item, actions, surface, time of an event (time in unix seconds)
-  h_{u,t}    state         what the backbone says at a history position
-  c_1..c_k   condition     outcome, surface, type and so on it should have
-  e_delta    offset        a learned vector for a bucket of time ahead
-  O(h, c)    head          state and condition to a query
-  i^         query         a predicted unit vector in the item space
+  H(u, t)    history       events of a user, oldest first
+  i, a, s, t item, actions, surface, time (unix seconds) of an event
+  h_{u,t}    state         output of the backbone at a history position
+  c_1..c_k   condition     outcome, surface, item type and so on that are wanted
+  e_delta    offset        learned vector of a bucket of time ahead
+  O(h, c)    head          from a state and a condition to a query
+  i^         query         predicted unit-norm vector in the item space
   lambda     1 / temperature
-  Q(i)       log_expected  log of how often an item is among the negatives
+  Q(i)       log_expected  log of how often an item is expected as a negative
   B          budget        share of the candidates for each outcome
 
 Axis letters in every shape annotation:
 
-  b batch · l history position · s cache slot, or items seen · d width of the
-  item space · w width of the backbone · h heads · k head width, or neighbours ·
-  f features in · g slots of categorical features · n items scored (positives
-  and negatives) · m time offsets · o outcomes · t decode steps · q queries of
-  one request · v rows of a table · c candidates · a actions · x hash tables ·
-  p periods
+  b batch · l history position · s cache slot, or seen item · d item vector ·
+  w backbone · h heads · k head width, or neighbours · f input features ·
+  g slots of categorical features · n scored items · m time offsets ·
+  o outcomes · t decode steps · q queries · v rows of a table · c candidates ·
+  a actions · x hash tables · p periods · u unknown items · r rows of a chunk
 """
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # the type checker's view of what __getattr__ fetches
-  from pinrec_jax.api import (
-    Config,
-    Retriever,
-    build_index,
-    evaluate,
-    prepare,
-    read_config,
-    train,
-  )
+if TYPE_CHECKING:  # The type checker's view of what __getattr__ imports.
+  from pinrec_jax.config import Config
+  from pinrec_jax.config_files import read_config
+  from pinrec_jax.inference.engine import Retriever
+  from pinrec_jax.workflows import build_index, evaluate, prepare, train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -57,11 +65,18 @@ __all__ = [
   "train",
 ]
 
+_HOME = {
+  "Config": "config",
+  "Retriever": "inference.engine",
+  "read_config": "config_files",
+}
+
 
 def __getattr__(name: str) -> Any:
-  """Fetches the public interface when it is first used: JAX is slow to load."""
+  """Imports a public name when it is first used; JAX takes long to import."""
   if name not in __all__:
     raise AttributeError(f"module 'pinrec_jax' has no attribute {name!r}")
-  from pinrec_jax import api
+  import importlib
 
-  return getattr(api, name)
+  module = importlib.import_module(f"pinrec_jax.{_HOME.get(name, 'workflows')}")
+  return getattr(module, name)

@@ -1,5 +1,6 @@
 """What a run would stand on: versions, devices, data, and what is missing."""
 
+import dataclasses
 import importlib.metadata
 import os
 import pathlib
@@ -12,64 +13,85 @@ import jax
 from packaging import requirements
 
 import pinrec_jax
-from pinrec_jax import compiled, processes, sharding
 from pinrec_jax import config as config_lib
+from pinrec_jax import processes, sharding
 from pinrec_jax.data import dataset
-from pinrec_jax.index import approximate
+from pinrec_jax.index import scann_index
 
 PACKAGE = "pinrec-jax"
-# Each brings devices of its kind to JAX; without its driver JAX uses the CPU.
+# Each gives JAX a kind of device. Without its driver, JAX uses the CPU.
 PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin", "libtpu")
-FREE = 5  # GB that a run's checkpoints and a prepared log may well need
+FREE = 5  # GB that checkpoints and a prepared log may need.
 
 
 class Finding(NamedTuple):
-  """One line of what was found."""
+  """One line of a diagnosis.
+
+  Attributes:
+    name: of what was examined.
+    value: what was found.
+    remedy: what to do about it; empty if all is well.
+  """
 
   name: str
-  value: Any  # fit for JSON
-  remedy: str = ""  # empty: all is well
+  value: Any
+  remedy: str = ""
 
 
-def require(config: config_lib.Config) -> None:
-  """Joins a run's processes, and ends it if what it needs is not there.
+@dataclasses.dataclass(frozen=True)
+class Diagnosis:
+  """All that was found."""
 
-  Raises:
-    TimeoutError: naming the processes that did not come.
-    ValueError: on another kind of device than is meant, or no ScaNN.
-  """
-  processes.join(config.train.join_seconds)
-  sharding.require(config.train.device)
-  approximate.require(config.index.kind)
-  compiled.keep(config.train.compiled)
+  findings: list[Finding]
+
+  def figures(self) -> dict[str, Any]:
+    """Returns what was found, for report.json."""
+    return {name: value for name, value, _ in self.findings}
+
+  def require(self) -> None:
+    """Raises ValueError naming all that is wrong."""
+    wrong = [f"{f.name}: {f.remedy}" for f in self.findings if f.remedy]
+    if wrong:
+      raise ValueError("\n  ".join([f"{len(wrong)} to fix", *wrong]))
 
 
 def examine(
-  config: config_lib.Config, workdir: pathlib.Path
-) -> Iterator[Finding]:
-  """Yields what there is and, with a remedy each, what is wrong."""
-  yield Finding("python", platform.python_version())
-  yield Finding("platform", platform.platform())
-  yield from _packages()
-  yield from _devices(config.train)
-  kind = config.index.kind
-  scann = kind != "exact" and approximate.available()
-  remedy = "pip install scann (Linux), or set --config.index.kind=exact"
+  config: config_lib.Config | None, workdir: pathlib.Path
+) -> Diagnosis:
+  """Returns what there is and, with a remedy each, what is wrong.
+
+  Args:
+    config: what would be run; None examines the machine alone.
+    workdir: where it would be run.
+  """
+  settings = config or config_lib.Config()
+  kind = settings.index.kind
+  scann = kind != "exact" and scann_index.available()
   missing = kind == "scann" and not scann
-  yield Finding("index", "scann" if scann else "exact", remedy * missing)
-  yield from _places(config.data, workdir)
+  remedy = "pip install scann (Linux), or set --config.index.kind=exact"
+  return Diagnosis(
+    [
+      Finding("python", platform.python_version()),
+      Finding("platform", platform.platform()),
+      *_packages(),
+      *_devices(settings.train),
+      Finding("index", "scann" if scann else "exact", remedy * missing),
+      *(_log(settings.data) if config else ()),
+      *_places(settings.data, workdir),
+    ]
+  )
 
 
 def _packages() -> Iterator[Finding]:
   yield Finding(PACKAGE, pinrec_jax.__version__)
   try:
     needs = importlib.metadata.requires(PACKAGE) or ()
-  except importlib.metadata.PackageNotFoundError:  # run from its source
+  except importlib.metadata.PackageNotFoundError:  # Run from its source.
     yield Finding("requirements", "unknown: the package is not installed")
     return
   for text in needs:
     needed = requirements.Requirement(text)
-    # Extras are not needed.
+    # Packages of extras are optional.
     if needed.marker and not needed.marker.evaluate({"extra": ""}):
       continue
     found = _installed(needed.name)
@@ -81,7 +103,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _installed(name: str) -> str | None:
-  """Returns a package's version, if it is there."""
+  """Returns the version of an installed package."""
   try:
     return importlib.metadata.version(name)
   except importlib.metadata.PackageNotFoundError:
@@ -93,51 +115,52 @@ def _devices(train: config_lib.Train) -> Iterator[Finding]:
     if name in os.environ:
       yield Finding(name, os.environ[name])
   try:
-    processes.join(train.join_seconds)
-    devices = jax.devices()
-  except (OSError, RuntimeError, ValueError) as error:
-    yield Finding("devices", None, f"{error}; mend the setting it names")
+    processes.join()
+    sharding.require_device()
+  except (OSError, ValueError) as error:
+    yield Finding("devices", None, str(error))
     return
-  kind = jax.default_backend()
+  devices, kind = jax.devices(), jax.default_backend()
   yield Finding("processes", jax.process_count())
   yield Finding("devices", f"{len(devices)} x {devices[0].device_kind}")
-  try:
-    sharding.require(train.device)
-    remedy = ""
-  except ValueError as error:
-    remedy = str(error)
-  yield Finding("device kind", kind, remedy)
+  yield Finding("device kind", kind)
   for name in PLUGINS:
     version = _installed(name)
     if version is None:
       continue
     remedy = (
-      f"{name} is installed and JAX sees no device of its; see whether its "
-      "driver is there (nvidia-smi, or ls /dev/accel*), or set "
-      "JAX_PLATFORMS=cpu to mean the CPU"
+      f"{name} is installed and JAX sees no device of its kind; check its "
+      "driver (nvidia-smi, or ls /dev/accel*), or set JAX_PLATFORMS=cpu to use "
+      "the CPU"
     )
     meant = os.environ.get("JAX_PLATFORMS") == "cpu"
     yield Finding(name, version, remedy * (kind == "cpu" and not meant))
   try:
     mesh = sharding.device_mesh(train.model_axis, train.fsdp_axis)
-    sharding.check_batch(mesh, train.batch, train.accumulate)
+    sharding.check_batch(mesh, train.batch_size, train.grad_accumulation)
   except ValueError as error:
     yield Finding("mesh", None, str(error))
   else:
     yield Finding("mesh", dict(mesh.shape))
 
 
-def _places(data: config_lib.Data, workdir: pathlib.Path) -> Iterator[Finding]:
+def _log(data: config_lib.Data) -> Iterator[Finding]:
   name = data.name.partition("/")[0]
   known = f"set data.name to one of {', '.join(dataset.BUILDERS)}"
   yield Finding("log", data.name, known * (name not in dataset.BUILDERS))
-  for field in ("source", "events", "items", "vectors"):
+  for field in ("source", "events", "items", "item_vectors"):
     path = getattr(data, field)
-    if path and not any(c in path for c in "*?["):  # a pattern names no file
+    if path and not any(c in path for c in "*?["):  # A pattern names no file.
       there = pathlib.Path(path).expanduser().exists()
-      remedy = f"there is nothing there; mend data.{field}"
+      remedy = f"nothing is there; correct data.{field}"
       yield Finding(f"data.{field}", path, remedy * (not there))
-  for field, path in (("data.prepared", data.prepared), ("workdir", workdir)):
+
+
+def _places(data: config_lib.Data, workdir: pathlib.Path) -> Iterator[Finding]:
+  for field, path in (
+    ("data.prepared_dir", data.prepared_dir),
+    ("workdir", workdir),
+  ):
     folder = pathlib.Path(path).expanduser().absolute()
     while not folder.exists():
       folder = folder.parent

@@ -19,10 +19,11 @@ ENVIRONMENT = (
 )
 ALL_HERE = b"all are here\n"
 RETRY = 0.2  # seconds between attempts to reach process 0
+JOIN_SECONDS = 600  # Until all processes must have come.
 LINGER = 3  # seconds for which process 0 outlives the others
 
 
-def join(seconds: int) -> None:
+def join(seconds: int = JOIN_SECONDS) -> None:
   """Joins the run that the environment names, if it names one, once.
 
   JAX_COORDINATOR_ADDRESS is HOST:PORT of process 0; JAX_NUM_PROCESSES and
@@ -121,7 +122,7 @@ def _roll_call(
     answer = _report(host.strip("[]"), int(port), process, deadline)
   if answer != ALL_HERE:
     raise TimeoutError(
-      f"{answer.decode().strip()} within train.join_seconds ({seconds}); "
+      f"{answer.decode().strip()} within {seconds} seconds; "
       "see its own log, then start all of them again"
     )
 

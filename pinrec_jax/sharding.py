@@ -3,6 +3,7 @@
 The only file that names a mesh axis.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -25,21 +26,20 @@ RULES = (
 STACK = r"backbone/blocks/"  # arrays of all layers, each device holds each
 
 
-def require(kind: str) -> None:
-  """Raises ValueError unless the devices are of a kind; "any" are."""
+def require_device() -> None:
+  """Raises ValueError if JAX finds no device, or if 64-bit mode is on."""
   try:
-    found = jax.default_backend()
-  except RuntimeError as error:
+    jax.devices()
+  except (RuntimeError, AssertionError) as error:
+    platforms = os.environ.get("JAX_PLATFORMS", "")
     raise ValueError(
-      f"JAX finds no device ({error}); install its driver, or set "
+      f"JAX finds no device (JAX_PLATFORMS is {platforms!r}; {error}); install "
+      "the driver and the extra of your device (cuda12, cuda13 or tpu), or set "
       "JAX_PLATFORMS=cpu"
     ) from error
-  if kind not in ("any", found):
-    extras = {"gpu": "cuda12 or cuda13", "tpu": "tpu"}
-    remedy = f"install pinrec-jax[{extras.get(kind)}] and its driver, or "
+  if jax.config.values["jax_enable_x64"]:
     raise ValueError(
-      f"train.device is {kind!r} and the devices here are {found!r}; "
-      f"{remedy * (kind in extras)}run with --config.train.device=any"
+      "JAX_ENABLE_X64 is set; the model is trained in 32 bits: unset it"
     )
 
 
@@ -97,8 +97,8 @@ def check_batch(mesh: Mesh, batch: int, parts: int) -> None:
   ways = int(np.lcm(_size(mesh, BATCH), row_share(mesh)[1]))
   if batch % (ways * parts):
     raise ValueError(
-      f"train.batch {batch} does not divide over {ways} devices, in "
-      f"train.accumulate {parts} parts; use a multiple of {ways * parts}"
+      f"train.batch_size {batch} does not divide over {ways} devices, in "
+      f"train.grad_accumulation {parts} parts; use a multiple of {ways * parts}"
     )
 
 

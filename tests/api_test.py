@@ -16,16 +16,20 @@ def _tiny(folder):
   """A made-up world and a model that trains in seconds."""
   config = pinrec_jax.Config()
   config.data.name = "synthetic"
-  config.data.prepared = str(folder / "prepared")
-  config.data.length = 16
+  config.data.prepared_dir = str(folder / "prepared")
+  config.data.sequence_length = 16
   config.data.synthetic.users = 60
   config.data.synthetic.items = 40
   config.data.synthetic.topics = 4
   config.data.synthetic.events = 20
-  config.model.width = config.model.dim = 16
-  config.model.layers, config.model.rows = 1, 64
-  config.loss.in_batch, config.loss.uniform = 32, 8
-  config.train.steps, config.train.warmup, config.train.batch = 4, 1, 8
+  config.model.hidden_dim = config.model.embedding_dim = 16
+  config.model.num_layers, config.model.table_size = 1, 64
+  config.loss.in_batch_negatives, config.loss.uniform_negatives = 32, 8
+  config.train.steps, config.train.warmup_steps, config.train.batch_size = (
+    4,
+    1,
+    8,
+  )
   config.train.eval_every = 4
   config.decode.candidates = 5
   config.evals.cutoffs, config.evals.sweep = (3, 6), ("click", "save")
@@ -78,7 +82,7 @@ def test_once_warm_nothing_is_compiled(run, caplog):
   """For batches and histories of any size that was asked for, and no other."""
   _, workdir = run
   retriever = pinrec_jax.Retriever.load(workdir)
-  known = retriever.known.items.ids[retriever.serving.catalogue].tolist()
+  known = retriever.known.items.ids[retriever.serving.catalog].tolist()
 
   def compiled_for(users, events):
     caplog.clear()

@@ -105,7 +105,7 @@ def test_operations_are_those_the_compiler_counts():
   """It counts what is no product of matrices, too."""
   size = accelerator.Size(64, 2, 3, 64, 4, 500, "float32", 64)
   config = size.config(stacked=False)
-  config.train.batch, config.loss.in_batch = 8, 64
+  config.train.batch_size, config.loss.in_batch_negatives = 8, 64
   one = sharding.device_mesh(devices=jax.devices()[:1])
   step = growth.Step.of(config, size.items, one)
 

@@ -55,7 +55,7 @@ def test_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     if "image/png" in output.get("data", {})
   ]
   assert len(pictures) >= 2
-  if path.stem == "own_log":
+  if path.stem == "custom_log":
     figures = dict(re.findall(r"(\w+@\d+) +([\d.]+)", "".join(printed)))
     assert float(figures["recall@1"]) > 0.4
     assert float(figures["popularity_recall@1"]) < 0.1

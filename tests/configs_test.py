@@ -11,7 +11,7 @@ from pinrec_jax import rules
 from pinrec_jax.claims import suite
 from pinrec_jax.data import pipeline
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples
+from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -45,8 +45,8 @@ def test_movielens_may_be_told_its_targets_time():
   module = _module("ml_1m")
   told = module.get_config("told_time")
   rules.validate(told)
-  assert told.evals.told_time
-  assert not module.get_config().evals.told_time
+  assert told.evals.oracle_time
+  assert not module.get_config().evals.oracle_time
   with pytest.raises(ValueError, match="'oracle' is unknown; choose told_time"):
     module.get_config("oracle")
 
@@ -81,7 +81,12 @@ def test_claims_compare_models_of_equal_training(log):
     beside = SHOWN_BESIDE.get((log, name))
     assert beside not in {a for t in row.tests for a in (t.arm, t.over)}
     trained = {
-      (train.steps, train.batch, train.learning_rate, train.refit)
+      (
+        train.steps,
+        train.batch_size,
+        train.learning_rate,
+        train.train_on_validation,
+      )
       for own, arm in row.arms.items()
       if arm.after is None and own != beside
       for train in [suite.asked(every.base, arm).train]
@@ -118,16 +123,20 @@ def test_every_member_of_the_family_learns(world, name):
   config = _module("family").get_config(name)
   config.decode.budget = ""
   # This log is too short for its gaps to be fitted.
-  config.model.offsets = config.model.offsets or (43_201, 100_000)
-  config.data.length, config.train.warmup = 12, 1
-  config.model.width = config.model.dim = 16
-  config.model.rows, config.loss.in_batch, config.loss.uniform = 64, 32, 16
-  rows, corpus = examples.packed(config, world)
+  config.model.offset_edges = config.model.offset_edges or (43_201, 100_000)
+  config.data.sequence_length, config.train.warmup_steps = 12, 1
+  config.model.hidden_dim = config.model.embedding_dim = 16
+  (
+    config.model.table_size,
+    config.loss.in_batch_negatives,
+    config.loss.uniform_negatives,
+  ) = 64, 32, 16
+  rows, corpus = training_data.packed(config, world)
   corpus = jax.tree.map(jax.numpy.asarray, corpus)
   batch = next(pipeline.batches(rows, batch=16, seed=0))
   model = pinrec.of_config(config, world.vocabulary)
-  transform = state_lib.optimizer(config.train)
-  state = state_lib.create(model, transform, config.loss)
+  transform = optimizer.build(config.train)
+  state = state_lib.create(model, transform)
   losses = []
   for _ in range(16):
     state, metrics = step_lib.train_step(

@@ -63,7 +63,7 @@ def mini(tmp_path_factory):
   from pinrec_jax.data import dataset
 
   folder = tmp_path_factory.mktemp("prepared")
-  return dataset.load(config.Data(prepared=str(folder)))
+  return dataset.load(config.Data(prepared_dir=str(folder)))
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +74,7 @@ def world():
   can be learned. Items 127 to 129 are only in undated events and are no
   candidates. User u00 never engaged, u01 has one event, u02 two undated ones.
   """
-  from pinrec_jax.data import catalogue, dataset, schema
+  from pinrec_jax.data import catalog, dataset, schema
 
   rng = np.random.default_rng(0)
   items = pd.DataFrame(
@@ -87,7 +87,7 @@ def world():
       "dense.length": np.linspace(-1, 1, 30, dtype=np.float32),
     }
   )
-  known = catalogue.encode(
+  known = catalog.encode(
     items,
     np.arange(100, 127),
     actions=("click", "save", "like", "hide"),
@@ -138,13 +138,18 @@ def small():
   from pinrec_jax import config
 
   return config.Config(
-    data=config.Data(name="world", length=24),
+    data=config.Data(name="world", sequence_length=24),
     model=config.Model(
-      width=16, layers=1, heads=2, dim=16, rows=64, offsets=(60, 86400)
+      hidden_dim=16,
+      num_layers=1,
+      num_heads=2,
+      embedding_dim=16,
+      table_size=64,
+      offset_edges=(60, 86400),
     ),
     decode=config.Decode(steps=2, candidates=5),
     evals=config.Evals(
-      cutoffs=(3, 6), batch=40, sweep=("click", "save", "like")
+      cutoffs=(3, 6), batch_size=40, sweep=("click", "save", "like")
     ),
   )
 
@@ -155,13 +160,19 @@ def brief():
   from pinrec_jax import config as config_lib
 
   config = config_lib.Config(
-    model=config_lib.Model(width=16, heads=2, dim=8, rows=64),
-    loss=config_lib.Loss(in_batch=32, uniform=16, chunk=64),
+    model=config_lib.Model(
+      hidden_dim=16, num_heads=2, embedding_dim=8, table_size=64
+    ),
+    loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16, chunk=64),
   )
-  config.data.length = 8
-  config.train.steps, config.train.batch, config.train.warmup = 6, 8, 1
+  config.data.sequence_length = 8
+  config.train.steps, config.train.batch_size, config.train.warmup_steps = (
+    6,
+    8,
+    1,
+  )
   config.train.eval_every, config.train.log_every = 3, 1
-  config.evals.batch = 16
+  config.evals.batch_size = 16
   return config
 
 
@@ -193,7 +204,7 @@ def untrained(world):
     model = pinrec.of_config(config, world.vocabulary)
     if model not in weights:
       shapes = jax.eval_shape(
-        lambda: state.create(model, optax.identity(), config.loss).params
+        lambda: state.create(model, optax.identity()).params
       )
       rng = np.random.default_rng(0)
       # Spread wide: items of a new model hardly differ.

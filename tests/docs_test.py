@@ -19,6 +19,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import main, rules
 from pinrec_jax.claims import overview, suite
 from pinrec_jax.model import pinrec
+from pinrec_jax.training import optimizer
 from pinrec_jax.training import state as state_lib
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -240,11 +241,9 @@ def test_what_is_reckoned_is_so(page):
 def test_the_demo_has_the_parameters_reckoned(mini):
   config = runpy.run_path(str(ROOT / "configs" / "demo.py"))["get_config"]()
   model = pinrec.of_config(config, mini.vocabulary)
-  shapes = state_lib.shapes(
-    model, state_lib.optimizer(config.train), config.loss
-  )
+  shapes = state_lib.shapes(model, optimizer.build(config.train))
   text = (ROOT / "docs" / "operations.md").read_text()
-  assert f"# {state_lib.parameters(shapes):,}\n" in text
+  assert f"# {state_lib.num_parameters(shapes):,}\n" in text
 
 
 @pytest.fixture

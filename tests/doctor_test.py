@@ -29,8 +29,8 @@ def test_a_whole_installation_lacks_nothing(tmp_path):
   [
     ("train.device", "gpu", "device kind", "install pinrec-jax[cuda12"),
     ("train.model_axis", 3, "mesh", "use divisors of 8"),
-    ("train.batch", 12, "mesh", "use a multiple of 8"),
-    ("train.accumulate", 16, "mesh", "use a multiple of 128"),
+    ("train.batch_size", 12, "mesh", "use a multiple of 8"),
+    ("train.grad_accumulation", 16, "mesh", "use a multiple of 128"),
     ("data.name", "letters", "log", "one of amazon"),
     ("data.source", "/no/such", "data.source", "mend data.source"),
   ],

@@ -9,7 +9,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories, pipeline
 from pinrec_jax.decode import generate
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples
+from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -20,12 +20,16 @@ PLATFORMS = ("tpu", "cuda")
 def parts(world, request):
   config = config_lib.Config(
     model=config_lib.Model(
-      width=16, heads=2, dim=8, rows=64, dtype=request.param
+      hidden_dim=16,
+      num_heads=2,
+      embedding_dim=8,
+      table_size=64,
+      dtype=request.param,
     ),
-    loss=config_lib.Loss(in_batch=32, uniform=16),
+    loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16),
   )
-  config.data.length = 16
-  rows, corpus = examples.packed(config, world)
+  config.data.sequence_length = 16
+  rows, corpus = training_data.packed(config, world)
   model = pinrec.of_config(config, world.vocabulary)
   batch = next(pipeline.batches(rows, batch=8, seed=0))
   return config, model, jax.tree.map(jnp.asarray, corpus), batch
@@ -33,8 +37,8 @@ def parts(world, request):
 
 def test_a_training_step_lowers(parts):
   config, model, corpus, batch = parts
-  transform = state_lib.optimizer(config.train)
-  state = state_lib.shapes(model, transform, config.loss)
+  transform = optimizer.build(config.train)
+  state = state_lib.shapes(model, transform)
   traced = step_lib.train_step.trace(
     state, batch, corpus,
     model=model, transform=transform, config=config.loss, seed=0,
@@ -47,9 +51,9 @@ def test_a_training_step_lowers(parts):
 def test_generation_lowers(parts, world):
   config, model, *_ = parts
   tokens = histories.serving([histories.latest(world.events[1], 8)], 8)
-  vectors = jnp.zeros((*tokens.item.shape, config.model.dim))
+  vectors = jnp.zeros((*tokens.item.shape, config.model.embedding_dim))
   params = state_lib.create(
-    model, state_lib.optimizer(config.train), config.loss
+    model, optimizer.build(config.train), config.loss
   ).params
   wanted = generate.Wanted(
     outcome=np.array([1, 2], np.int32),

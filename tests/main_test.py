@@ -26,11 +26,14 @@ def prepared(tmp_path_factory):
   [
     ("--config.train.stepz=1", "stepz"),
     ("--config.train.steps=many", "train.steps"),
-    ("--config.train.batch=0", "config.train.batch is 0; use a number above 0"),
+    (
+      "--config.train.batch_size=0",
+      "config.train.batch_size is 0; use a number above 0",
+    ),
     ("--config.data.name=other", "data.name 'other' is unknown"),
     ("--config.decode.surface=shop", "unknown surface 'shop'; this data set"),
     ("--budget=is_click:0.7,is_like:0.7", "sums to 1.4, not 1"),
-    ("--config.decode.candidates=9999", "9999 of a catalogue of 5426 items"),
+    ("--config.decode.candidates=9999", "9999 of a catalog of 5426 items"),
     ("--config.decode.steps=40", "evals.twin is True: the twin would take 80"),
     ("extra", "unexpected arguments"),
   ],
@@ -41,7 +44,7 @@ def test_a_mistake_is_named_before_any_work(
   said = _main(
     "--config=configs/demo.py",
     f"--workdir={tmp_path / 'run'}",
-    f"--config.data.prepared={prepared}",
+    f"--config.data.prepared_dir={prepared}",
     argument,
   )
   assert said.returncode != 0
@@ -57,18 +60,18 @@ def test_a_log_of_ones_own_is_prepared_and_described(tmp_path):
     "u,9,1700000050,save\n"
   )
   command = [
-    "--config=configs/own_log.py",
+    "--config=configs/custom_log.py",
     "--mode=prepare",
     f"--workdir={tmp_path / 'run'}",
-    f"--config.data.prepared={tmp_path / 'prepared'}",
+    f"--config.data.prepared_dir={tmp_path / 'prepared'}",
     f"--config.data.events={path}",
-    "--config.data.own.actions=click,save",
+    "--config.data.custom.actions=click,save",
   ]
   said = _main(*command)
   assert said.returncode != 0
   assert "1 of 3 rows are bad" in said.stderr
   assert "events.csv:3 time='soon'" in said.stderr
-  said = _main(*command, "--config.data.max_bad=0.5")
+  said = _main(*command, "--config.data.max_bad_fraction=0.5")
   assert said.returncode == 0, said.stderr
   assert "time cannot be read" in said.stdout
   report = json.loads((tmp_path / "run" / "report.json").read_text())
@@ -104,9 +107,9 @@ def test_train_index_evaluate_retrieve(prepared, tmp_path):
   run = [
     "--config=configs/demo.py",
     f"--workdir={tmp_path / 'run'}",
-    f"--config.data.prepared={prepared}",
+    f"--config.data.prepared_dir={prepared}",
     "--config.train.steps=8",
-    "--config.train.warmup=2",
+    "--config.train.warmup_steps=2",
     "--config.train.eval_every=4",
     "--config.decode.candidates=7",
   ]
@@ -130,7 +133,7 @@ def test_train_index_evaluate_retrieve(prepared, tmp_path):
     "--mode=retrieve",
     f"--histories={history}",
     "--budget=is_click:0.5,is_like:0.5",
-    "--config.decode.merge_above=1.0",  # eight steps teach little difference
+    "--config.decode.dedup_threshold=1.0",  # eight steps teach little difference
   )
   answer = json.loads(said.stdout)
   assert len({c["item"] for c in answer["candidates"]}) == 7

@@ -5,13 +5,13 @@ import optax
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import cuts, histories, profile, splits
 from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import evaluation_cases, histories, splits, statistics
 from pinrec_jax.evals import retrieval, run
 from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever
-from pinrec_jax.training import examples
 from pinrec_jax.training import state as state_lib
+from pinrec_jax.training import training_data
 
 START = 1_700_000_000
 # Item and action, in the order of the file; u is a usual user.
@@ -28,14 +28,16 @@ def _config(tmp_path, inputs, users):
       lines.append(f"{user},{item},{START + seconds * n},{action}")
   (tmp_path / "events.csv").write_text("\n".join(lines))
   config = config_lib.Config(
-    model=config_lib.Model(width=8, layers=1, heads=2, dim=8, rows=64),
-    evals=config_lib.Evals(cutoffs=(2, 3), batch=4),
+    model=config_lib.Model(
+      hidden_dim=8, num_layers=1, num_heads=2, embedding_dim=8, table_size=64
+    ),
+    evals=config_lib.Evals(cutoffs=(2, 3), batch_size=4),
   )
   config.data = config_lib.Data(
-    name="own_log", events=str(tmp_path / "events.csv"), length=8,
-    prepared=str(tmp_path / "prepared"), inputs=inputs,
+    name="custom_log", events=str(tmp_path / "events.csv"), sequence_length=8,
+    prepared_dir=str(tmp_path / "prepared"), history_events=inputs,
   )  # fmt: skip
-  config.data.own.actions = "click"
+  config.data.custom.actions = "click"
   return config
 
 
@@ -54,7 +56,7 @@ def test_odd_users_go_the_whole_way(tmp_path, inputs):
     ],
   )
   dataset = dataset_lib.load(config.data)
-  figures = profile.of_dataset(dataset, config.data.session_gap).figures
+  figures = statistics.of_dataset(dataset, config.data.session_gap).figures
   assert figures["users"] == 4
   assert figures["users/engaged"] == 3
   assert figures["users/one_engagement"] == 1
@@ -67,7 +69,7 @@ def test_odd_users_go_the_whole_way(tmp_path, inputs):
   assert len(set(same.time.tolist())) == 1
 
   def trained(user):
-    past = cuts.past(dataset.vocabulary, place[user], "validation")
+    past = splits.past(dataset.vocabulary, place[user], "validation")
     return histories.training(past, config.data, end=0, outcomes=1)
 
   ((tokens, targets),) = trained("same")
@@ -78,21 +80,21 @@ def test_odd_users_go_the_whole_way(tmp_path, inputs):
   ((tokens, targets),) = trained("one")
   assert (tokens.item.tolist(), ids[targets.item].tolist()) == ([0], [4])
   assert trained("shown") == []
-  rows, corpus = examples.packed(config, dataset)
+  rows, corpus = training_data.packed(config, dataset)
   assert len(rows) == 1
   assert corpus.share.sum() == pytest.approx(1)
   model = pinrec.of_config(config, dataset.vocabulary)
-  params = state_lib.create(model, optax.identity(), config.loss).params
+  params = state_lib.create(model, optax.identity()).params
   ready = retriever.of_dataset(config, model, params, dataset)
   for split, item in (("validation", [2, 3]), ("test", [5, 4])):
-    cases = splits.cases(dataset, split)
+    cases = evaluation_cases.cases(dataset, split)
     assert [case.user for case in cases] == ["same", "u"]
     assert [ids[case.targets.item].item() for case in cases] == item
     report = run.evaluate(ready, cases, items={}, quiet=True)
     assert all(np.isfinite(list(report.values())))
   # Whoever has no past worth the name may still be asked for.
   odd = [
-    splits.Case(user, place[user], same.where(slice(0, 1)))
+    evaluation_cases.Case(user, place[user], same.where(slice(0, 1)))
     for user in ("one", "shown")
   ]
   lists = retrieval.retrieve(
@@ -101,10 +103,10 @@ def test_odd_users_go_the_whole_way(tmp_path, inputs):
   assert lists.items.shape == (2, 3)
 
 
-@pytest.mark.parametrize("split", cuts.SPLITS)
+@pytest.mark.parametrize("split", splits.SPLITS)
 def test_a_log_of_which_nobody_can_be_evaluated_is_said(tmp_path, split):
   told = [(1, "click"), (2, "click")]
   config = _config(tmp_path, "engagements", [("a", 60, told), ("b", 9, told)])
   dataset = dataset_lib.load(config.data)
   with pytest.raises(ValueError, match=f"nobody .* in the {split} period"):
-    splits.cases(dataset, split)
+    evaluation_cases.cases(dataset, split)

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-from pinrec_jax.data import splits
+from pinrec_jax.data import evaluation_cases
 from pinrec_jax.evals import retrieval
 
 JOIN = """
@@ -48,13 +48,13 @@ if os.environ["JAX_PROCESS_ID"] == killed:
   loop.step_lib.train_step = step
 with processes.together():
   loop.train(config, world, pathlib.Path(folder))
-  best = loop.best(config, world.catalogue, pathlib.Path(folder))
+  best = loop.best(config, world.catalog, pathlib.Path(folder))
   print("best", best.step, best.metrics)
 """
 EVALUATE = """
 import os, pathlib, pickle, sys
 from pinrec_jax import processes
-from pinrec_jax.data import splits
+from pinrec_jax.data import evaluation_cases
 from pinrec_jax.evals import retrieval
 from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever
@@ -64,7 +64,7 @@ given, folder = sys.argv[1:]
 config, world, params = pickle.loads(pathlib.Path(given).read_bytes())
 model = pinrec.of_config(config, world.vocabulary)
 asked = retriever.of_dataset(config, model, params, world)
-cases = splits.cases(world, "test")
+cases = evaluation_cases.cases(world, "test")
 with processes.together():
   found = [
     retrieval.retrieve(
@@ -160,8 +160,8 @@ def test_several_processes_train_as_one(
 
 
 def test_several_processes_evaluate_as_one(world, small, untrained, tmp_path):
-  small.evals.batch = 8
-  alone, cases = untrained(small), splits.cases(world, "test")
+  small.evals.batch_size = 8
+  alone, cases = untrained(small), evaluation_cases.cases(world, "test")
   assert -(-len(cases) // 8) % 2  # one of two processes has a batch fewer
   given = tmp_path / "given.pkl"
   given.write_bytes(pickle.dumps((small, world, alone.params)))

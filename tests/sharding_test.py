@@ -5,32 +5,34 @@ import jax
 import numpy as np
 import pytest
 
+from pinrec_jax import chunking, sharding
 from pinrec_jax import config as config_lib
-from pinrec_jax import grouped, sharding
 from pinrec_jax.data import pipeline
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples
+from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
 
 def _config(**model) -> config_lib.Config:
   config = config_lib.Config(
-    model=config_lib.Model(width=16, heads=2, dim=8, rows=64, **model),
-    loss=config_lib.Loss(in_batch=32, uniform=16),
+    model=config_lib.Model(
+      hidden_dim=16, num_heads=2, embedding_dim=8, table_size=64, **model
+    ),
+    loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16),
   )
-  config.data.length = 8
-  config.train.warmup, config.train.learning_rate = 1, 1e-3
+  config.data.sequence_length = 8
+  config.train.warmup_steps, config.train.learning_rate = 1, 1e-3
   return config
 
 
 def _losses(world, mesh, steps=4, parts=1, **model):
   config = _config(**model)
-  rows, corpus = examples.packed(config, world)
+  rows, corpus = training_data.packed(config, world)
   data = pipeline.batches(rows, batch=8, seed=0)
   model = pinrec.of_config(config, world.vocabulary)
-  transform = state_lib.optimizer(config.train)
-  state = state_lib.initial(model, transform, config.loss, mesh, 0)
+  transform = optimizer.build(config.train)
+  state = state_lib.initial(model, transform, mesh, 0)
   corpus = sharding.from_all(mesh, corpus)
   losses = []
   for _ in range(steps):
@@ -79,7 +81,7 @@ def test_row_by_row_the_loss_is_the_same(
 ):
   """However many rows a device works on at once."""
   jax.clear_caches()
-  monkeypatch.setitem(grouped.HELD, "cpu", 1)
+  monkeypatch.setitem(chunking.HELD, "cpu", 1)
   many, _ = _losses(world, sharding.device_mesh(model, fsdp))
   jax.clear_caches()
   np.testing.assert_allclose(many, one_device, atol=1e-5, rtol=0)
@@ -162,13 +164,12 @@ def test_no_device_at_all_is_an_error_with_a_remedy(monkeypatch):
 
 def test_a_table_that_does_not_divide_is_named(world):
   config = _config()
-  config.model.rows = 63
+  config.model.table_size = 63
   model = pinrec.of_config(config, world.vocabulary)
   with pytest.raises(ValueError, match=r"table_0 .* make 63 a multiple"):
     state_lib.initial(
       model,
-      state_lib.optimizer(config.train),
-      config.loss,
+      optimizer.build(config.train),
       sharding.device_mesh(2),
       0,
     )

@@ -3,7 +3,7 @@
   python pinrec_evaluation.py --users=6040 --lengths=full
 
 A turn is what the evaluation mode does, from the log to the metrics: the users
-at the cut, the catalogue's vectors and its index, lists, recall and NDCG.
+at the cut, the catalog's vectors and its index, lists, recall and NDCG.
 """
 
 from collections.abc import Iterable
@@ -14,10 +14,11 @@ import turns
 import work
 
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import schema, splits
+from pinrec_jax.data import evaluation_cases, schema
 from pinrec_jax.evals import metrics, retrieval
 from pinrec_jax.model import pinrec
 from pinrec_jax.serve import retriever as retriever_lib
+from pinrec_jax.training import optimizer
 from pinrec_jax.training import state as state_lib
 
 SHORT, LONG, AT_ONCE = 10, 200, 256
@@ -27,16 +28,16 @@ def main() -> None:
   """Takes turns of all users each."""
   config = pinrec_training.configured(work.UNITS["T1"])
   config.index.kind = "exact"
-  config.evals.batch, config.evals.cutoffs = AT_ONCE, (SHORT, LONG)
+  config.evals.batch_size, config.evals.cutoffs = AT_ONCE, (SHORT, LONG)
   rows, kept = work.evaluation()
   there = [row[own] for row, own in zip(rows, kept, strict=True)]
   dataset = log(there, work.ITEMS)
   model = pinrec.of_config(config, dataset.vocabulary)
-  transform = state_lib.optimizer(config.train)
-  params = state_lib.create(model, transform, config.loss).params
+  transform = optimizer.build(config.train)
+  params = state_lib.create(model, transform).params
 
   def turn() -> dict[str, float]:
-    cases = splits.cases(dataset, "test")
+    cases = evaluation_cases.cases(dataset, "test")
     retriever = retriever_lib.of_dataset(config, model, params, dataset)
     lists = retrieval.retrieve(
       retriever, cases, size=LONG, budget=retriever.budget(), quiet=True
@@ -63,7 +64,7 @@ def log(rows: Iterable[np.ndarray], items: int) -> dataset_lib.Dataset:
     )  # fmt: skip
   users = tuple(map(str, range(len(events))))
   return dataset_lib.Dataset(
-    "made up", pinrec_training.catalogue(items), users, events
+    "made up", pinrec_training.catalog(items), users, events
   )
 
 

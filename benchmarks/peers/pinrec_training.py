@@ -7,10 +7,11 @@ import turns
 import work
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import catalogue as catalogue_lib
-from pinrec_jax.data import histories, schema
+from pinrec_jax.data import catalog as catalog_lib
+from pinrec_jax.data import schema
 from pinrec_jax.losses import objectives
-from pinrec_jax.model import items, pinrec
+from pinrec_jax.model import item_embedder, pinrec
+from pinrec_jax.training import optimizer
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -19,14 +20,14 @@ def main() -> None:
   """Takes turns until there are no more."""
   unit = work.unit()
   config = configured(unit)
-  known = catalogue(work.ITEMS)
+  known = catalog(work.ITEMS)
   model = pinrec.of_config(config, known.vocabulary)
-  transform = state_lib.optimizer(config.train)
-  state = state_lib.create(model, transform, config.loss)
+  transform = optimizer.build(config.train)
+  state = state_lib.create(model, transform)
   data = batch(work.histories())
   share = known.items.candidate / np.float32(work.ITEMS)
   corpus = objectives.Corpus(
-    items.features(known.items, config.model.hashes, config.model.rows),
+    item_embedder.features(known.items, config.model.num_hashes, config.model.table_size),
     share.astype(np.float32), np.zeros_like(share, np.float32),
     np.ones(1, np.float32),
   )  # fmt: skip
@@ -43,9 +44,9 @@ def main() -> None:
   turns.train(step)
 
 
-def catalogue(
+def catalog(
   number: int, actions: tuple[str, ...] = ("click",)
-) -> catalogue_lib.Catalogue:
+) -> catalog_lib.Catalog:
   """Returns items 1 to a number, without features, and their actions."""
   vocabulary = schema.Vocabulary(
     actions=actions, outcomes=len(actions), surfaces=("unknown",),
@@ -56,38 +57,45 @@ def catalogue(
   items = schema.Items(
     ids, ids * 0, empty.astype(np.int32), empty.astype(np.float32), ids > 0
   )
-  return catalogue_lib.Catalogue(vocabulary, items, {})
+  return catalog_lib.Catalog(vocabulary, items, {})
 
 
 def configured(unit: work.Unit) -> config_lib.Config:
   """Returns SASRec of a unit's sizes; a row for each item and none shared."""
   config = config_lib.Config()
-  config.data.length = work.LENGTH
+  config.data.sequence_length = work.LENGTH
   model = config.model
-  model.width = model.dim = unit.width
-  model.heads, model.layers, model.head = unit.heads, work.BLOCKS, "state"
+  model.hidden_dim = model.embedding_dim = unit.width
+  model.num_heads, model.num_layers, model.head = (
+    unit.heads,
+    work.BLOCKS,
+    "state",
+  )
   model.dropout = work.DROPOUT
-  model.hashes, model.rows, model.content = 1, work.ITEMS + 1, False
+  model.num_hashes, model.table_size, model.content = 1, work.ITEMS + 1, False
   model.conditioned = model.context = model.actions = False
   model.positions = "end"
-  config.loss.in_batch, config.loss.uniform = 0, unit.negatives
-  config.loss.full = not unit.negatives
-  config.train.batch = work.BATCH
+  config.loss.in_batch_negatives, config.loss.uniform_negatives = (
+    0,
+    unit.negatives,
+  )
+  config.loss.full_softmax = not unit.negatives
+  config.train.batch_size = work.BATCH
   return config
 
 
-def batch(rows: np.ndarray) -> histories.Batch:
+def batch(rows: np.ndarray) -> schema.Batch:
   """Returns full histories, each a row."""
   item, target = rows[:, :-1], rows[:, 1:]
   zero, place = np.zeros_like(item), np.arange(work.LENGTH, dtype=np.int32)
   place = np.broadcast_to(place, item.shape)
   clicked = np.ones((*item.shape, 1), np.uint8)
   time = zero.astype(np.uint32)
-  return histories.Batch(
-    histories.Tokens(
+  return schema.Batch(
+    schema.Tokens(
       item, clicked, zero, time, zero - 1, place + 1, place[:, ::-1], zero + 1
     ),
-    histories.Targets(
+    schema.Targets(
       target, clicked, zero, zero, time, zero - 1, zero, zero, zero == 0
     ),
   )  # fmt: skip

@@ -18,7 +18,7 @@ class Unit:
 
   width: int
   heads: int
-  negatives: int  # uniform, of the catalogue; 0: the full softmax
+  negatives: int  # uniform, of the catalog; 0: the full softmax
 
 
 UNITS = {

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import builder, checks
+from pinrec_jax.data import row_errors, tfds_builder
 
 OUTCOMES = ("review",)
 SEQUENCES, ITEMS = "sequential_data.txt", "items.csv"
@@ -46,7 +46,7 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
   )
 
 
-class Amazon(builder.Builder):
+class Amazon(tfds_builder.Builder):
   """Amazon reviews: each user's last is the test."""
 
   VERSION = tfds.core.Version("1.1.0")
@@ -61,14 +61,14 @@ class Amazon(builder.Builder):
     "license": "academic use, no redistribution",
   }
 
-  def raw(self) -> builder.Raw:
+  def raw(self) -> tfds_builder.Raw:
     """Reads a folder's files."""
-    log = builder.read(self.source / SEQUENCES, _sequences)
+    log = tfds_builder.read(self.source / SEQUENCES, _sequences)
     log = log.assign(time=np.nan, surface=0, engaged=True, review=True)
-    return builder.Raw(
+    return tfds_builder.Raw(
       [[log]],
-      _features(builder.read(self.source / ITEMS, pd.read_csv)),
+      _features(tfds_builder.read(self.source / ITEMS, pd.read_csv)),
       np.unique(log["item"].to_numpy()),
       {"outcomes": len(OUTCOMES), "surfaces": ("unknown",)},
-      checks.Faults(len(log)),
+      row_errors.RowErrors(len(log)),
     )

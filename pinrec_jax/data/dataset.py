@@ -8,14 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import filelock
-import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
-from jaxtyping import Bool
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import catalogue as catalogue_lib
-from pinrec_jax.data import cuts, packed, records, schema
+from pinrec_jax.data import catalog as catalog_lib
+from pinrec_jax.data import records, schema, splits, store
 
 BUILDERS = {
   "amazon": "pinrec_jax.data.amazon:Amazon",
@@ -23,32 +21,30 @@ BUILDERS = {
   "movielens": "pinrec_jax.data.movielens:Movielens",
   "otto": "pinrec_jax.data.otto:Otto",
   "synthetic": "pinrec_jax.data.synthetic:Synthetic",
-  "own_log": "pinrec_jax.data.own.log:OwnLog",
+  "custom_log": "pinrec_jax.data.custom.log:CustomLog",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """The catalogue, every user's events, and which of them are predicted."""
+  """The catalog, every user's events, and which of them are predicted."""
 
   name: str
-  catalogue: catalogue_lib.Catalogue
+  catalog: catalog_lib.Catalog
   users: tuple[str, ...]
   events: Sequence[schema.Events]
   folder: pathlib.Path = pathlib.Path()  # of the prepared form
   aim: schema.Aim = schema.EVERYTHING
-  # Items that training never sees, if some are to be.
-  withheld: Bool[np.ndarray, "v"] | None = None
 
   @property
   def vocabulary(self) -> schema.Vocabulary:
     """The names of the log's integers."""
-    return self.catalogue.vocabulary
+    return self.catalog.vocabulary
 
   @property
   def items(self) -> schema.Items:
     """The item table."""
-    return self.catalogue.items
+    return self.catalog.items
 
 
 def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
@@ -71,7 +67,7 @@ def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
       f"data.name {config.name!r} is unknown; choose from "
       f"{[f'{name}/{v}' for v in builder_class.builder_configs]}"
     )
-  root = pathlib.Path(config.prepared).expanduser()
+  root = pathlib.Path(config.prepared_dir).expanduser()
   root /= builder_class.contents(config)
   root.mkdir(parents=True, exist_ok=True)
   # Runs started together prepare a log once.
@@ -93,21 +89,21 @@ def _pipeline(config: config_lib.Data) -> tfds.download.DownloadConfig | None:
   Raises:
     ValueError: if the log cannot be prepared so, or Apache Beam is missing.
   """
-  if not config.beam:
+  if not config.beam_options:
     return None
-  if config.name != "own_log":
+  if config.name != "custom_log":
     raise ValueError(
-      f"config.data.beam is {config.beam!r} and data.name {config.name!r}; "
-      "only own_log is prepared by a pipeline: leave data.beam empty"
+      f"config.data.beam_options is {config.beam_options!r} and data.name {config.name!r}; "
+      "only custom_log is prepared by a pipeline: leave data.beam_options empty"
     )
   try:
     from apache_beam.options import pipeline_options
   except ImportError as error:
     raise ValueError(
-      f"config.data.beam is {config.beam!r} and Apache Beam is not installed; "
+      f"config.data.beam_options is {config.beam_options!r} and Apache Beam is not installed; "
       "install pinrec-jax[beam] (EXTRAS=beam for the launch scripts)"
     ) from error
-  options = pipeline_options.PipelineOptions(shlex.split(config.beam))
+  options = pipeline_options.PipelineOptions(shlex.split(config.beam_options))
   return tfds.download.DownloadConfig(beam_options=options)
 
 
@@ -122,17 +118,16 @@ def load(config: config_lib.Data) -> Dataset:
   """
   builder = prepare(config)
   folder = pathlib.Path(builder.data_dir)
-  known = catalogue_lib.load(folder)
-  aim = known.vocabulary.aim(config.surface, config.outcomes)
+  known = catalog_lib.load(folder)
+  aim = known.vocabulary.aim(config.target_surface, config.target_outcomes)
   with filelock.FileLock(f"{folder}.lock"):
-    if not packed.saved(folder):
-      packed.save(folder, _read(builder))
-  users, events = packed.load(folder)
-  known, events = cuts.changed(known, events, config)
-  if config.vectors:
-    known = known.with_vectors(pathlib.Path(config.vectors).expanduser())
-  left_out = cuts.withheld(known, config)
-  return Dataset(config.name, known, users, events, folder, aim, left_out)
+    if not store.saved(folder):
+      store.save(folder, _read(builder))
+  users, events = store.load(folder)
+  known, events = splits.changed(known, events, config)
+  if config.item_vectors:
+    known = known.with_vectors(pathlib.Path(config.item_vectors).expanduser())
+  return Dataset(config.name, known, users, events, folder, aim)
 
 
 def _read(

@@ -1,51 +1,10 @@
 """A user's events as the arrays the model reads."""
 
-from typing import NamedTuple
-
 import numpy as np
-from jaxtyping import Bool, Int, Integer, UInt8, UInt32
+from jaxtyping import Bool, Int, Integer
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
-from pinrec_jax.types import AnyArray
-
-
-class Tokens(NamedTuple):
-  """What the model reads at each history position, of one row or several.
-
-  A user's first token has no item: it is where a prediction from nothing
-  is made.
-  """
-
-  item: Int[AnyArray, "*b l"]  # row of the item table
-  actions: UInt8[AnyArray, "*b l a"]  # multi-hot
-  surface: Int[AnyArray, "*b l"]
-  time: UInt32[AnyArray, "*b l"]  # unix seconds, or UNKNOWN_TIME
-  gap: Int[AnyArray, "*b l"]  # seconds since the token before; -1 is unknown
-  position: Int[AnyArray, "*b l"]  # place in the user's history
-  after: Int[AnyArray, "*b l"]  # how many tokens of the history follow
-  segment: Int[AnyArray, "*b l"]  # which user of the row; 0 is padding
-
-
-class Targets(NamedTuple):
-  """The engagement that follows each position; item 0 is none."""
-
-  item: Int[AnyArray, "*b l"]
-  outcomes: UInt8[AnyArray, "*b l o"]  # multi-hot
-  surface: Int[AnyArray, "*b l"]
-  item_type: Int[AnyArray, "*b l"]
-  time: UInt32[AnyArray, "*b l"]  # unix seconds, or UNKNOWN_TIME
-  age: Int[AnyArray, "*b l"]  # seconds to the end of training; -1 is unknown
-  session: Int[AnyArray, "*b l"]  # counted within the user's history
-  shown: Int[AnyArray, "*b l"]  # an item shown in vain before it; 0 is none
-  new: Bool[AnyArray, "*b l"]  # the position before has another
-
-
-class Batch(NamedTuple):
-  """Rows of packed histories and their targets."""
-
-  tokens: Tokens
-  targets: Targets
 
 
 def gaps(
@@ -57,9 +16,11 @@ def gaps(
   return np.where(known, gap, -1).astype(np.int32)
 
 
-def tokens(events: schema.Events) -> Tokens:
+def tokens(events: schema.Events) -> schema.Tokens:
   """Returns a start token and one token an event, as a single segment."""
-  return Tokens(*(column[0] for column in serving([events], 1 + len(events))))
+  return schema.Tokens(
+    *(column[0] for column in serving([events], 1 + len(events)))
+  )
 
 
 def training(
@@ -69,7 +30,7 @@ def training(
   end: int,
   outcomes: int,
   aim: schema.Aim = schema.EVERYTHING,
-) -> list[Batch]:
+) -> list[schema.Batch]:
   """Returns a user's history, each position with its target.
 
   The target is the next engagement. A history longer than a row becomes
@@ -83,8 +44,8 @@ def training(
     aim: which engagements are predicted; what the others follow is read and
       learns nothing.
   """
-  place = np.flatnonzero(readable(everything, config.inputs))
-  events, length = everything.where(place), config.length
+  place = np.flatnonzero(readable(everything, config.history_events))
+  events, length = everything.where(place), config.sequence_length
   engaged = np.flatnonzero(events.engaged)
   session = sessions(events, config.session_gap)
   # The first event shown in vain after each one, on the surface aimed at, by
@@ -108,7 +69,7 @@ def training(
     after = after_token[first + read.position]
     vain = in_vain[np.searchsorted(in_vain, after)]
     vain = np.where(vain < place[following], vain, len(everything))
-    targets = Targets(
+    targets = schema.Targets(
       item=np.where(wanted, target.item, schema.NO_ITEM).astype(np.int32),
       outcomes=target.actions[:, :outcomes] * aim.aimed(outcomes),
       surface=target.surface.astype(np.int32),
@@ -119,7 +80,7 @@ def training(
       shown=shown_item[vain].astype(np.int32),
       new=np.diff(following, prepend=-1) != 0,
     )
-    pieces.append(Batch(read, targets))
+    pieces.append(schema.Batch(read, targets))
   return pieces
 
 
@@ -156,7 +117,7 @@ def visible(events: schema.Events, inputs: str) -> schema.Events:
   return events if mask.all() else events.where(mask)
 
 
-def serving(histories: list[schema.Events], length: int) -> Tokens:
+def serving(histories: list[schema.Events], length: int) -> schema.Tokens:
   """Returns histories as rows [b length], padded on the left.
 
   Raises:
@@ -184,7 +145,7 @@ def serving(histories: list[schema.Events], length: int) -> Tokens:
 
   time = of_events("time", np.int64)
   before = np.pad(time, [(0, 0), (1, 0)])[:, :-1]
-  return Tokens(
+  return schema.Tokens(
     item=of_events("item", np.int32),
     actions=of_events("actions", np.uint8),
     surface=of_events("surface", np.int32),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import builder, checks, kuairand_csv, records
+from pinrec_jax.data import kuairand_csv, records, row_errors, tfds_builder
 
 EMBEDDED = pathlib.Path(__file__).parent / "kuairand_mini"
 
@@ -31,10 +31,10 @@ TAG_SLOTS = 3
 
 def _excerpt(
   source: pathlib.Path,
-) -> tuple[pd.DataFrame, pd.DataFrame, checks.Faults]:
+) -> tuple[pd.DataFrame, pd.DataFrame, row_errors.RowErrors]:
   """Returns the log, the items and the faults of the embedded layout."""
-  log = builder.read(source / "events.parquet", pd.read_parquet)
-  past = builder.read(source / "history.parquet", pd.read_parquet)
+  log = tfds_builder.read(source / "events.parquet", pd.read_parquet)
+  past = tfds_builder.read(source / "history.parquet", pd.read_parquet)
   bits = log["actions"].to_numpy()
   dated = pd.DataFrame(
     {
@@ -54,14 +54,14 @@ def _excerpt(
       "is_like": flags >> 1 & 1,
     }
   )
-  items = builder.read(source / "items.csv.gz", pd.read_csv)
+  items = tfds_builder.read(source / "items.csv.gz", pd.read_csv)
   log = pd.concat([undated, dated], ignore_index=True)
-  return log, items, checks.Faults(len(log))
+  return log, items, row_errors.RowErrors(len(log))
 
 
 def _pure(
   source: pathlib.Path,
-) -> tuple[pd.DataFrame, pd.DataFrame, checks.Faults]:
+) -> tuple[pd.DataFrame, pd.DataFrame, row_errors.RowErrors]:
   """Returns the log, the items and the faults of KuaiRand-Pure.
 
   Its authors' tables are read unless there is the Parquet of its last two
@@ -70,11 +70,11 @@ def _pure(
   recent = source / "log_standard_4_25_to_5_08_pure.parquet"
   if not recent.is_file():
     return kuairand_csv.read(source, "pure", MINI_BITS)
-  log = builder.read(recent, pd.read_parquet)
-  again, faults = log.duplicated(), checks.Faults(len(log))
+  log = tfds_builder.read(recent, pd.read_parquet)
+  again, faults = log.duplicated(), row_errors.RowErrors(len(log))
   faults.add("duplicate", int(again.sum()), [])
   log = log[~again]
-  past = builder.read(
+  past = tfds_builder.read(
     source / "user_history_4_09_to_4_24_last50.parquet", pd.read_parquet
   )
   dated = pd.DataFrame(
@@ -100,7 +100,9 @@ def _pure(
       )
     ]
     undated[name] = np.concatenate(flags)
-  items = builder.read(source / "video_features_basic_pure.csv", pd.read_csv)
+  items = tfds_builder.read(
+    source / "video_features_basic_pure.csv", pd.read_csv
+  )
   faults.rows += len(undated)
   return pd.concat([undated, dated], ignore_index=True), items, faults
 
@@ -132,7 +134,7 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
   )
 
 
-class Kuairand(builder.Builder):
+class Kuairand(tfds_builder.Builder):
   """KuaiRand, split by time; the log of randomly shown videos is left out."""
 
   VERSION = tfds.core.Version("1.2.0")
@@ -151,12 +153,12 @@ class Kuairand(builder.Builder):
   }
   EMBEDDED = EMBEDDED
 
-  def raw(self) -> builder.Raw:
+  def raw(self) -> tfds_builder.Raw:
     """Reads a folder's files."""
     assert self.builder_config is not None  # there is a list of them
     log, items, faults = LAYOUTS[self.builder_config.name](self.source)
     log["engaged"] = log[[*OUTCOMES, "long_watch"]].fillna(0).any(axis=1)
-    return builder.Raw(
+    return tfds_builder.Raw(
       [records.parts(log.sort_values("user", kind="stable"))],
       _features(items),
       # All videos the log shows in the training and test period.

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from pinrec_jax.data import archives, builder, checks
+from pinrec_jax.data import archives, row_errors, tfds_builder
 
 SITE = "https://zenodo.org/records/10439422/files"
 PERIODS = ("4_08_to_4_21", "4_22_to_5_08")
@@ -77,7 +77,7 @@ def _again(log: pd.DataFrame) -> Bool[np.ndarray, "_"]:
 
 def read(
   source: pathlib.Path, variant: str, actions: tuple[str, ...]
-) -> tuple[pd.DataFrame, pd.DataFrame, checks.Faults]:
+) -> tuple[pd.DataFrame, pd.DataFrame, row_errors.RowErrors]:
   """Returns the standard log by user and time, its videos, and the faults.
 
   The log of randomly shown videos is left out: nobody chose them, and they
@@ -97,11 +97,13 @@ def read(
   """
   *logs, videos = (source / name for name in _names(variant))
   events = functools.partial(_events, actions=actions)
-  log = pd.concat([builder.read(p, events) for p in logs], ignore_index=True)
-  again, faults = _again(log), checks.Faults(len(log))
+  log = pd.concat(
+    [tfds_builder.read(p, events) for p in logs], ignore_index=True
+  )
+  again, faults = _again(log), row_errors.RowErrors(len(log))
   faults.add("duplicate", int(again.sum()), [])
   log = log[~again]
   log = log.iloc[np.lexsort((log["time"], log["user"]))]
   log = log.assign(time=log["time"] // 1000, long_watch=False)
-  items = builder.read(videos, functools.partial(pd.read_csv, dtype=TEXTS))
+  items = tfds_builder.read(videos, functools.partial(pd.read_csv, dtype=TEXTS))
   return log, items.loc[items["video_id"].isin(log["item"])], faults

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import archives, builder, checks, records
+from pinrec_jax.data import archives, records, row_errors, tfds_builder
 
 # A rating's band is what the user did. In half stars, as 20M has them, 4.5 is
 # with 4 and 3.5 with 3.
@@ -35,12 +35,12 @@ def _one_million(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
   """Returns RATINGS, in the file's order, and MOVIES."""
   rebuilt = source / "ratings_reconstructed.parquet"
   if rebuilt.is_file():
-    ratings = builder.read(rebuilt, pd.read_parquet)
+    ratings = tfds_builder.read(rebuilt, pd.read_parquet)
   else:
-    ratings = builder.read(
+    ratings = tfds_builder.read(
       source / "ratings.dat", functools.partial(_fields, names=RATINGS)
     )
-  movies = builder.read(
+  movies = tfds_builder.read(
     source / "movies.dat", functools.partial(_fields, names=MOVIES)
   )
   return ratings, movies
@@ -54,10 +54,10 @@ def _twenty_million(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     "rating": np.float32,
     "timestamp": np.int64,
   }
-  ratings = builder.read(
+  ratings = tfds_builder.read(
     source / "ratings.csv", functools.partial(pd.read_csv, dtype=kinds)
   )
-  movies = builder.read(source / "movies.csv", pd.read_csv)
+  movies = tfds_builder.read(source / "movies.csv", pd.read_csv)
   return (
     pd.DataFrame(
       {to: ratings[c] for c, to in zip(kinds, RATINGS, strict=True)}
@@ -103,7 +103,7 @@ def _features(movies: pd.DataFrame) -> pd.DataFrame:
   )
 
 
-class Movielens(builder.Builder):
+class Movielens(tfds_builder.Builder):
   """MovieLens: each user's last rating is the test.
 
   Equal times keep the order of the file. The rating before the last is the
@@ -128,14 +128,14 @@ class Movielens(builder.Builder):
     "license": "research use, no redistribution",
   }
 
-  def raw(self) -> builder.Raw:
+  def raw(self) -> tfds_builder.Raw:
     """Reads a folder's files."""
     assert self.builder_config is not None  # there is a list of them
     ratings, movies = LAYOUTS[self.builder_config.name](self.source)
     log = _bands(ratings)
     # Films nobody rated are in no published candidate set.
     rated = _features(movies.loc[movies["movie_id"].isin(log["item"])])
-    return builder.Raw(
+    return tfds_builder.Raw(
       [records.parts(log)],
       rated,
       rated["item"].to_numpy(),
@@ -144,5 +144,5 @@ class Movielens(builder.Builder):
         "surfaces": ("unknown",),
         "gaps": records.percentiles(records.gaps(log)),
       },
-      checks.Faults(len(log)),
+      row_errors.RowErrors(len(log)),
     )

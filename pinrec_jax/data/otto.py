@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import builder, checks, records, sources
+from pinrec_jax.data import readers, records, row_errors, tfds_builder
 
 OUTCOMES = ("clicks", "carts", "orders")
 SPLIT = 1 << 20  # events that are prepared in one piece, or so
 FIELDS = {"aid": "item", "ts": "time", "type": "type"}
 
 
-class Otto(builder.Builder):
+class Otto(tfds_builder.Builder):
   """OTTO: a session is a user, its last event the test."""
 
   VERSION = tfds.core.Version("1.0.0")
@@ -30,25 +30,25 @@ class Otto(builder.Builder):
     "license": "CC BY 4.0",
   }
 
-  def raw(self) -> builder.Raw:
+  def raw(self) -> tfds_builder.Raw:
     """Reads a folder's files."""
-    faults, parts = checks.Faults(), []
-    for path in sources.files(f"{self.source}/*.jsonl*", "source"):
-      for chunk in sources.chunks(path):
+    faults, parts = row_errors.RowErrors(), []
+    for path in readers.files(f"{self.source}/*.jsonl*", "source"):
+      for chunk in readers.chunks(path):
         faults.broken(chunk)
         frame: Any = chunk.frame  # whose columns pandas types as unions
         events = frame["events"].explode().dropna()
         told = pd.DataFrame(events.tolist()).rename(columns=FIELDS)
         user = frame["session"][events.index].to_numpy()
         parts.append(told.assign(user=user))
-    faults.check(self.data.max_bad)
+    faults.check(self.data.max_bad_fraction)
     log = pd.concat(parts, ignore_index=True)
     kinds = {name: log["type"] == name for name in OUTCOMES}
     log = log.assign(
       time=log["time"] // 1000, surface=0, engaged=True, **kinds
     ).drop(columns="type")
     items = pd.DataFrame({"item": log["item"].unique(), "item_type": "product"})
-    return builder.Raw(
+    return tfds_builder.Raw(
       [[part] for part in records.parts(log, SPLIT)],
       items,
       items["item"].to_numpy(),

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
-from pinrec_jax.data import histories
+from pinrec_jax.data import schema
 
 
 def pack(lengths: Sequence[int], capacity: int, seed: int) -> list[list[int]]:
@@ -46,7 +46,7 @@ class PackedRows:
   """A random-access source of rows [length], each of several histories."""
 
   def __init__(
-    self, pieces: Sequence[histories.Batch], length: int, seed: int
+    self, pieces: Sequence[schema.Batch], length: int, seed: int
   ) -> None:
     self._pieces = pieces
     self._length = length
@@ -55,7 +55,7 @@ class PackedRows:
   def __len__(self) -> int:
     return len(self._rows)
 
-  def __getitem__(self, index: int) -> histories.Batch:
+  def __getitem__(self, index: int) -> schema.Batch:
     pieces = [self._pieces[place] for place in self._rows[index]]
     pieces = [
       piece._replace(
@@ -100,7 +100,7 @@ def batches(
   share: int = 0,
   shares: int = 1,
   workers: int = 0,
-) -> grain.DatasetIterator[histories.Batch]:
+) -> grain.DatasetIterator[schema.Batch]:
   """Returns this process's share of an endless stream of batches.
 
   Together the shares are the same rows in the same order, however many they

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import catalogue, counts, schema
+from pinrec_jax.data import catalog, counts, schema
 
 PARTS = ("engagements", "impressions", "contexts")
 
@@ -82,7 +82,7 @@ def parts(log: pd.DataFrame, rows: int = 2**21) -> Iterator[pd.DataFrame]:
 
 
 def examples(
-  log: pd.DataFrame, known: catalogue.Catalogue
+  log: pd.DataFrame, known: catalog.Catalog
 ) -> Iterator[tuple[str, dict[str, Any]]]:
   """Yields (key, example), one a user.
 

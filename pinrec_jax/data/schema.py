@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, Shaped, UInt8
+from jaxtyping import Bool, Float32, Int, Shaped, UInt8, UInt32
+
+from pinrec_jax.types import AnyArray
 
 UNKNOWN_TIME = 0  # seconds; an event whose place in the order is all we know
 UNKNOWN_SESSION = -1  # told by the gaps instead
@@ -77,9 +79,9 @@ class Vocabulary:
     found = sorted({max(self.gaps[place], 1) for place in places if self.gaps})
     if len(found) < edges:
       raise ValueError(
-        f"config.model.fit_offsets asks for {edges} different gaps between "
+        f"config.model.num_fitted_offsets asks for {edges} different gaps between "
         f"engagements and this data set has {len(found)}; ask for fewer, or "
-        "list config.model.offsets"
+        "list config.model.offset_edges"
       )
     return tuple(found)
 
@@ -128,25 +130,46 @@ def _index(name: str, known: tuple[str, ...], what: str) -> int:
   return known.index(name)
 
 
+def _column(dtype: Any, missing: int = 0) -> Any:
+  """A column of events: its type, and its value where it is missing."""
+  return dataclasses.field(metadata={"dtype": dtype, "missing": missing})
+
+
 @dataclasses.dataclass(frozen=True)
 class Events:
-  """One user's events, oldest first; every array has one entry an event."""
+  """One user's events, oldest first; every array has one entry per event.
 
-  item: Int[np.ndarray, "l"]  # row of the item table
-  actions: UInt8[np.ndarray, "l a"]  # multi-hot
-  surface: Int[np.ndarray, "l"]
-  item_type: Int[np.ndarray, "l"]
-  time: Int[np.ndarray, "l"]  # unix seconds, or UNKNOWN_TIME
-  session: Int[np.ndarray, "l"]  # as the log has it, or UNKNOWN_SESSION
-  engaged: Bool[np.ndarray, "l"]  # predicted; False: only shown, or context
-  context: Bool[np.ndarray, "l"]  # read and never predicted: a search query
+  A column that is added here is read from the log, stored and batched. If
+  `Tokens` has a field of the same name, the model gets it, too.
+
+  Attributes:
+    item: row of the item table.
+    actions: multi-hot vector of actions.
+    surface: index of the surface; 0 is unknown.
+    item_type: index of the item type.
+    time: unix seconds, or UNKNOWN_TIME.
+    session: session number of the log, or UNKNOWN_SESSION.
+    engaged: whether the event is an engagement and can be a target. Otherwise
+      it was shown only, or it is context.
+    context: whether the event is the context of a request, such as a search
+      query. Context is read and never predicted.
+  """
+
+  item: Int[np.ndarray, "l"] = _column(np.int32)
+  actions: UInt8[np.ndarray, "l a"] = _column(np.uint8)
+  surface: Int[np.ndarray, "l"] = _column(np.int32)
+  item_type: Int[np.ndarray, "l"] = _column(np.int32)
+  time: Int[np.ndarray, "l"] = _column(np.int64, UNKNOWN_TIME)
+  session: Int[np.ndarray, "l"] = _column(np.int32, UNKNOWN_SESSION)
+  engaged: Bool[np.ndarray, "l"] = _column(np.bool_)
+  context: Bool[np.ndarray, "l"] = _column(np.bool_)
 
   def where(self, keep: Shaped[np.ndarray, "_"] | slice) -> "Events":
     """Returns the events that a mask, places or a slice select."""
     return Events(**{name: column[keep] for name, column in vars(self).items()})
 
   def seen(self, kind: str) -> Int[np.ndarray, "_"]:
-    """Returns the items that a list leaves out, as `index.drop_seen` says."""
+    """Returns the items that a list leaves out, as `index.filter_seen` says."""
     left_out = {
       "nothing": np.zeros(len(self), bool),
       "engagements": self.engaged,
@@ -156,6 +179,76 @@ class Events:
 
   def __len__(self) -> int:
     return len(self.item)
+
+
+class Tokens(NamedTuple):
+  """What the model reads at each position of one history or several.
+
+  The first token of a user has no item. It makes the prediction for a user
+  without any event.
+
+  Attributes:
+    item: row of the item table; 0 is no item.
+    actions: multi-hot vector of actions.
+    surface: index of the surface; 0 is unknown.
+    time: unix seconds, or UNKNOWN_TIME.
+    gap: seconds since the token before; -1 is unknown.
+    position: place in the user's history, from 0.
+    after: number of tokens of the history that follow.
+    segment: number of the user in the row, from 1; 0 is padding.
+  """
+
+  item: Int[AnyArray, "*b l"]
+  actions: UInt8[AnyArray, "*b l a"]
+  surface: Int[AnyArray, "*b l"]
+  time: UInt32[AnyArray, "*b l"]
+  gap: Int[AnyArray, "*b l"]
+  position: Int[AnyArray, "*b l"]
+  after: Int[AnyArray, "*b l"]
+  segment: Int[AnyArray, "*b l"]
+
+
+def empty_tokens(batch: int, length: int, actions: int) -> Tokens:
+  """Returns tokens of zeros; only their shapes and types matter."""
+  number = np.zeros((batch, length), np.int32)
+  columns: dict[str, Any] = dict.fromkeys(Tokens._fields, number)
+  columns["time"] = number.astype(np.uint32)
+  columns["actions"] = np.zeros((batch, length, actions), np.uint8)
+  return Tokens(**columns)
+
+
+class Targets(NamedTuple):
+  """The engagement that follows each position.
+
+  Attributes:
+    item: row of the item table; 0 is no target.
+    outcomes: multi-hot vector of outcomes.
+    surface: index of the surface; 0 is unknown.
+    item_type: index of the item type.
+    time: unix seconds, or UNKNOWN_TIME.
+    age: seconds from the target to the end of training; -1 is unknown.
+    session: session number within the user's history.
+    shown: an item that was shown without engagement before the target; 0 is
+      none.
+    new: whether the position before has another target.
+  """
+
+  item: Int[AnyArray, "*b l"]
+  outcomes: UInt8[AnyArray, "*b l o"]
+  surface: Int[AnyArray, "*b l"]
+  item_type: Int[AnyArray, "*b l"]
+  time: UInt32[AnyArray, "*b l"]
+  age: Int[AnyArray, "*b l"]
+  session: Int[AnyArray, "*b l"]
+  shown: Int[AnyArray, "*b l"]
+  new: Bool[AnyArray, "*b l"]
+
+
+class Batch(NamedTuple):
+  """Rows of packed histories and their targets."""
+
+  tokens: Tokens
+  targets: Targets
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,11 @@ import tensorflow_datasets as tfds
 from jaxtyping import Float, Int
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import builder, checks, records
+from pinrec_jax.data import records, row_errors, tfds_builder
 
 OUTCOMES = ("click", "save")
+SEED = 0
+GAP = 3600  # mean seconds between two events of a user
 START = 1_700_000_000  # unix seconds
 STAY, NEXT = 0.3, 0.5  # chances of the same topic and of the one after it
 LIKED, OTHER = 0.8, 0.1  # chances of an item's own outcome and of the other
@@ -88,7 +90,7 @@ def logs(
   per_topic = [np.flatnonzero(known.topic == t) for t in range(config.topics)]
   users = range(config.users) if users is None else users
   for first in users[::USERS]:
-    rng = np.random.default_rng([config.seed, first])
+    rng = np.random.default_rng([SEED, first])
     some = np.arange(first, min(first + USERS, users.stop))
     topic = rng.integers(config.topics, size=len(some))
     time = START + rng.integers(86_400, size=len(some))
@@ -100,7 +102,7 @@ def logs(
         here = shown == t
         item[here] = rng.choice(own, here.sum(), p=known.share[own])
       acted = rng.random((2, len(some))) < known.outcome[:, item]
-      time = time + rng.integers(60, 2 * config.gap - 60, size=len(some))
+      time = time + rng.integers(60, 2 * GAP - 60, size=len(some))
       parts.append([some, item, time, *acted])
       topic = np.where(acted.any(0), known.topic[item], topic)
     columns = ("user", "item", "time", *OUTCOMES)
@@ -114,7 +116,7 @@ def logs(
     yield log.assign(surface=0, engaged=engaged)
 
 
-class Synthetic(builder.Builder):
+class Synthetic(tfds_builder.Builder):
   """The world as a log; each user's last engagements are held out."""
 
   VERSION = tfds.core.Version("1.0.0")
@@ -125,15 +127,15 @@ class Synthetic(builder.Builder):
   @classmethod
   def contents(cls, data: config_lib.Data) -> str:
     """Names the world."""
-    return builder.fingerprint([], data.synthetic)
+    return tfds_builder.fingerprint([], data.synthetic)
 
-  def raw(self) -> builder.Raw:
+  def raw(self) -> tfds_builder.Raw:
     """Makes the world."""
     config = self.data.synthetic
     items = pd.DataFrame({"item": np.arange(config.items), "item_type": "item"})
     every = range(config.users)
     size = USERS * max(1, SPLIT // (USERS * config.events))
-    return builder.Raw(
+    return tfds_builder.Raw(
       [logs(config, every[n : n + size]) for n in every[::size]],
       items,
       items["item"].to_numpy(),
@@ -142,5 +144,5 @@ class Synthetic(builder.Builder):
         "surfaces": ("unknown",),
         "gaps": records.percentiles(records.gaps(next(logs(config)))),
       },
-      checks.Faults(config.users * config.events),
+      row_errors.RowErrors(config.users * config.events),
     )

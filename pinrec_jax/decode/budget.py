@@ -1,73 +1,81 @@
-"""How the candidates are split over outcomes and steps."""
+"""Budgets: the share of the candidates for each outcome."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
 
 from pinrec_jax.data import schema
 
-UNSPECIFIED = "unspecified"  # the outcome of a budget that aims at none
+UNSPECIFIED = "unspecified"  # The outcome of candidates without a condition.
+TOLERANCE = 1e-6  # By which the sum of the shares may differ from 1.
+
+Budget = tuple[float, ...]  # One share per outcome, then the unspecified one.
 
 
-def parse(text: str, vocabulary: schema.Vocabulary) -> dict[str, float]:
-  """Reads a budget such as "save:0.7,click:0.2,unspecified:0.1".
+def parse(
+  budget: str | Mapping[str, float], vocabulary: schema.Vocabulary
+) -> Budget:
+  """Returns a budget such as "save:0.7,click:0.3" or {"save": 1.0}.
 
   Raises:
-    ValueError: on an unknown or repeated outcome, a share that is negative or
-      no number, or shares that do not sum to 1.
+    ValueError: on an unknown or repeated outcome, on a share that is not a
+      number between 0 and 1, or if the shares do not sum to 1.
   """
-  budget: dict[str, float] = {}
-  for part in text.split(","):
-    name, _, share = part.strip().partition(":")
-    index(name, vocabulary)
-    if name in budget:
-      raise ValueError(f"budget {text!r} names {name!r} twice; add its shares")
-    try:
-      budget[name] = float(share)
-    except ValueError:
+  names = (*vocabulary.outcome_names, UNSPECIFIED)
+  shares = dict.fromkeys(names, 0.0)
+  found = _pairs(budget) if isinstance(budget, str) else [*budget.items()]
+  for place, (name, share) in enumerate(found):
+    if name not in shares:
+      vocabulary.outcome(name)  # raises, naming the known ones
+    if name in [earlier for earlier, _ in found[:place]]:
       raise ValueError(
-        f"budget share {share!r} of {name!r} is no number; write {name}:0.5"
-      ) from None
-    if not 0 <= budget[name] <= 1:
-      raise ValueError(
-        f"budget share {share} of {name!r} is not between 0 and 1"
+        f"budget {budget!r} names {name!r} twice; add its shares"
       )
-  total = math.fsum(budget.values())
-  if abs(total - 1) > 1e-6:
+    shares[name] = _share(name, share)
+  total = math.fsum(shares.values())
+  if not abs(total - 1) <= TOLERANCE:
     raise ValueError(
-      f"budget {text!r} sums to {total:g}, not 1; scale its shares"
+      f"budget {budget!r} sums to {total:g}, not 1; scale its shares"
     )
-  return {name: share for name, share in budget.items() if share > 0}
+  return tuple(shares.values())
 
 
-def index(name: str, vocabulary: schema.Vocabulary) -> int:
-  """Returns an outcome's index, or -1 for "unspecified".
-
-  Raises:
-    ValueError: on an unknown outcome.
-  """
-  return -1 if name == UNSPECIFIED else vocabulary.outcome(name)
+def _pairs(text: str) -> list[tuple[str, str]]:
+  """Splits "save:0.7,click:0.3" into names and shares."""
+  pairs = [part.strip().rpartition(":") for part in text.split(",")]
+  return [(name or share, share if name else "") for name, _, share in pairs]
 
 
-def from_shares(
-  shares: Float[np.ndarray, "o"], vocabulary: schema.Vocabulary
-) -> dict[str, float]:
-  """Returns a budget that spends on each outcome its share of the log."""
-  total = float(shares.sum())
-  named = zip(vocabulary.outcome_names, shares, strict=True)
-  return {name: float(s) / total for name, s in named if s > 0}
+def _share(name: str, share: object) -> float:
+  """Returns a share as a number."""
+  try:
+    value = float(share)  # pyright: ignore[reportArgumentType]
+  except (TypeError, ValueError):
+    raise ValueError(
+      f"the budget share {share!r} of {name!r} is not a number; write "
+      f"{name}:0.5"
+    ) from None
+  if not 0 <= value <= 1:
+    raise ValueError(
+      f"the budget share {share} of {name!r} is not between 0 and 1"
+    )
+  return value
 
 
-def over_steps(
-  shares: Float[np.ndarray, "o"], steps: int, decay: float
-) -> Float[np.ndarray, "t o"]:
-  """Splits each outcome's share over its steps.
+def from_fractions(fractions: Float[np.ndarray, "o"]) -> Budget:
+  """Returns a budget that gives each outcome its fraction of the log."""
+  total = float(fractions.sum())
+  return (*(float(fraction) / total for fraction in fractions), 0.0)
 
-  Args:
-    shares: sum to 1.
-    steps: vectors generated one after the other.
-    decay: a step's budget relative to the one before.
-  """
-  weight = decay ** np.arange(steps)
-  return np.outer(weight / weight.sum(), shares).astype(np.float32)
+
+def unspecified(vocabulary: schema.Vocabulary) -> Budget:
+  """Returns a budget without any outcome."""
+  return (*[0.0] * vocabulary.outcomes, 1.0)
+
+
+def as_json(budget: Budget, vocabulary: schema.Vocabulary) -> dict[str, float]:
+  """Returns the shares above 0 by name."""
+  names = (*vocabulary.outcome_names, UNSPECIFIED)
+  return {n: share for n, share in zip(names, budget, strict=True) if share}

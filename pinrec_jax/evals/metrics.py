@@ -1,4 +1,4 @@
-"""Retrieval metrics over whole catalogues; none of them samples."""
+"""Retrieval metrics over whole catalogs; none of them samples."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from pinrec_jax.data import splits
+from pinrec_jax.data import evaluation_cases
+from pinrec_jax.evals import bootstrap
 
 NOWHERE = 10**9  # the place of what is in no list
 AT_ONCE = 8192  # targets looked for, for memory
@@ -32,7 +33,7 @@ class Targets(NamedTuple):
     return Targets(*(column[chosen] for column in self))
 
 
-def targets(cases: Sequence[splits.Case]) -> Targets:
+def targets(cases: Sequence[evaluation_cases.Case]) -> Targets:
   """Returns the targets of all users."""
   every = [case.targets for case in cases]
   return Targets(
@@ -64,25 +65,25 @@ def _place(
 
 
 def recall(
-  hits: Bool[np.ndarray, "t"],
-  targets: Targets,
-  outcome: int | None = None,
-  items: Bool[np.ndarray, "v"] | None = None,
+  hits: Bool[np.ndarray, "t"], subset: Bool[np.ndarray, "t"] | None = None
 ) -> float:
-  """Returns the share of all users' targets that were found.
+  """Returns the fraction of all users' targets that were found.
 
   Args:
-    hits: which targets were, as `found` tells it.
-    targets: all of them.
-    outcome: count only the targets with this action.
-    items: count only the targets among these.
+    hits: which targets were found.
+    subset: targets to count; by default all. If there is none, recall is NaN.
   """
-  counted = np.ones(len(hits), bool)
-  if outcome is not None:
-    counted &= targets.actions[:, outcome]
-  if items is not None:
-    counted &= items[targets.item]
-  return float(hits[counted].mean()) if counted.any() else float("nan")
+  counted = hits if subset is None else hits[subset]
+  return float(counted.mean()) if counted.size else float("nan")
+
+
+def recall_interval(
+  hits: Bool[np.ndarray, "t"], targets: Targets, subset: Bool[np.ndarray, "t"]
+) -> tuple[float, float]:
+  """Returns a 95 % interval of recall, by bootstrap over users."""
+  users = 1 + int(targets.user.max(initial=-1))
+  found = np.bincount(targets.user, hits & subset, users)
+  return bootstrap.interval(found, np.bincount(targets.user, subset, users))
 
 
 def ndcg(
@@ -118,22 +119,24 @@ def unordered(
   return found(neighbours.reshape(len(neighbours), -1), targets, k=NOWHERE)
 
 
-def action_rate(
+def acted_on(
   lists: Int[np.ndarray, "b c"], targets: Targets, action: int
-) -> float:
-  """Returns the share of candidates the log shows the user act on so."""
-  place = _place(lists, targets.distinct(action))
-  return float((place < NOWHERE).sum() / lists.size)
+) -> Int[np.ndarray, "b"]:
+  """Returns on how many of each user's candidates the user acted this way."""
+  wanted = targets.distinct(action)
+  place = _place(lists, wanted)
+  return np.bincount(wanted.user[place < NOWHERE], minlength=len(lists))
 
 
 def diversity(lists: Int[np.ndarray, "b c"]) -> float:
-  """Returns the share of unique items among all retrieved, all users'."""
-  return np.unique(lists).size / lists.size
+  """Returns the fraction of distinct items among all users' candidates."""
+  items = lists[lists >= 0]
+  return np.unique(items).size / items.size
 
 
-def coverage(lists: Int[np.ndarray, "b c"], catalogue: int) -> float:
-  """Returns the share of the catalogue that some user is shown."""
-  return np.unique(lists).size / catalogue
+def coverage(lists: Int[np.ndarray, "b c"], candidates: int) -> float:
+  """Returns the fraction of all candidates that some user gets."""
+  return np.unique(lists[lists >= 0]).size / candidates
 
 
 def recency(

@@ -1,204 +1,152 @@
-"""What people would rather look at than read."""
+"""Plots of a run."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pinrec_jax.data import profile as profile_lib
+from pinrec_jax.data import statistics as statistics_lib
 from pinrec_jax.types import Number
 
-# By arm and metric, its "mean" and "spread" over seeds.
-Means = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Models = Mapping[str, Mapping[str, Number]]  # Figures of each model by name.
+SPREADS = {
+  "length": "engagements of a user",
+  "gap": "seconds between two engagements",
+  "session": "engagements in a session",
+}
 
 
-def _finish(
-  figure: Figure, axes: Axes, path: pathlib.Path, *, grid: bool = True
-) -> None:
-  axes.spines[["top", "right"]].set_visible(False)
-  if grid:
-    axes.grid(axis="y", alpha=0.3)
+def _save(figure: Figure, path: pathlib.Path) -> None:
+  for axes in figure.axes:
+    axes.spines[["top", "right"]].set_visible(False)
   path.parent.mkdir(parents=True, exist_ok=True)
-  figure.tight_layout()
   figure.savefig(path, dpi=120)
 
 
 def budget_sweep(
   rows: Sequence[Mapping[str, Number]], path: pathlib.Path
 ) -> None:
-  """Plots each action's rate, relative to its lowest, along the sweep."""
+  """Plots the rate of each action along a budget sweep, above the budgets."""
   names = [key[7:] for key in rows[0] if key.startswith("budget/")]
-  figure = Figure(figsize=(10, 4))
-  axes = figure.subplots()
+  figure = Figure(figsize=(9, 5.5), layout="constrained")
+  above, below = figure.subplots(
+    2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]}
+  )
+  place = np.arange(len(rows))
   for name in names:
-    rates = [100 * row[f"rate/{name}"] for row in rows]
-    lowest = min(rates) or 1.0
-    axes.plot(
-      [rate / lowest for rate in rates],
-      marker="o",
-      label=f"{name} ({min(rates):.3f} to {max(rates):.3f} %)",
+    rate, low, high = (
+      100 * np.array([row[f"rate/{name}{end}"] for row in rows])
+      for end in ("", ":low", ":high")
     )
-  ticks = [
-    "\n".join(
-      f"{100 * row[f'budget/{name}']:.0f} % {name}"
-      for name in names
-      if row[f"budget/{name}"]
+    lowest = rate.min() or 1.0
+    label = f"{name}: {rate.min():.3f} to {rate.max():.3f} %"
+    (line,) = above.plot(place, rate / lowest, marker="o", label=label)
+    above.fill_between(
+      place, low / lowest, high / lowest, alpha=0.15, color=line.get_color()
     )
-    for row in rows
-  ]
-  axes.set_xticks(range(len(rows)), ticks, fontsize=6)
-  axes.set_xlabel("budget")
-  axes.set_ylabel("rate of the action among the candidates,\nover its lowest")
-  axes.legend(title="acted on so in the test log")
-  _finish(figure, axes, path)
+  bottom = np.zeros(len(rows))
+  for name in names:
+    share = 100 * np.array([row[f"budget/{name}"] for row in rows])
+    below.bar(place, share, 0.6, bottom=bottom, label=name)
+    bottom += share
+  figure.suptitle("Moving the budget moves what users act on")
+  above.set_ylabel("rate of the action\nrelative to its lowest")
+  above.legend(title="rate of candidates (95 % interval over users)")
+  above.grid(axis="y", alpha=0.3)
+  below.set_ylabel("budget, %")
+  below.set_xlabel("budget setting")
+  below.set_xticks(place, [str(n + 1) for n in place])
+  _save(figure, path)
 
 
 def recalls(
-  report: Mapping[str, Number],
-  models: Mapping[str, str],
-  outcomes: Sequence[str],
-  k: int,
-  path: pathlib.Path,
+  models: Models, outcomes: Sequence[str], k: int, path: pathlib.Path
 ) -> None:
-  """Plots recall@k of several models side by side, overall and per outcome.
+  """Plots recall@k of several models, overall and by outcome.
 
   Args:
-    report: flat figures.
-    models: the label of each prefix of the report's keys.
-    outcomes: which outcomes to show.
-    k: the cutoff.
+    models: figures of each model by its name.
+    outcomes: outcomes to show.
+    k: length of a list.
     path: of the image.
   """
-  figure = Figure(figsize=(8, 4))
+  figure = Figure(figsize=(9, 4.5), layout="constrained")
   axes = figure.subplots()
   groups = ["", *(f"/{name}" for name in outcomes)]
   width = 0.8 / len(models)
-  for n, (prefix, label) in enumerate(models.items()):
-    heights = [report[f"{prefix}recall@{k}{group}"] for group in groups]
-    places = [place + width * n for place in range(len(groups))]
-    axes.bar(places, heights, width, label=label)
-  middle = width * (len(models) - 1) / 2
-  axes.set_xticks(
-    [place + middle for place in range(len(groups))],
-    ["all", *outcomes],
-    fontsize=8,
+  for n, (name, own) in enumerate(models.items()):
+    keys = [f"recall@{k}{group}" for group in groups]
+    height, low, high = (
+      np.array([own[f"{key}{end}"] for key in keys], float)
+      for end in ("", ":low", ":high")
+    )
+    place = np.arange(len(groups)) + width * (n - (len(models) - 1) / 2)
+    error = np.abs(np.stack([height - low, high - height]))
+    axes.bar(place, height, width, yerr=error, capsize=2, label=name)
+  axes.set_xticks(range(len(groups)), ["all targets", *outcomes])
+  axes.set_xlabel("outcome of the target")
+  axes.set_ylabel(f"recall@{k}, fraction of targets found")
+  axes.set_title(
+    f"Targets found in a list of {k} items (95 % interval over users)"
   )
-  axes.set_ylabel(f"recall@{k} of one list of {k}")
+  axes.grid(axis="y", alpha=0.3)
   axes.legend()
-  _finish(figure, axes, path)
+  _save(figure, path)
 
 
 def training(
   rows: Sequence[Mapping[str, float | int]], path: pathlib.Path
 ) -> None:
-  """Plots the loss and the validation recall of a run over its steps."""
-  figure = Figure(figsize=(8, 4))
+  """Plots the training loss and the validation recall over the steps."""
+  figure = Figure(figsize=(9, 4.5), layout="constrained")
   axes = figure.subplots()
   losses = [(row["step"], row["loss"]) for row in rows if "loss" in row]
   axes.plot(*zip(*losses, strict=True), color="tab:blue")
   axes.set_xlabel("step")
-  axes.set_ylabel("training loss (nats)", color="tab:blue")
+  axes.set_ylabel("training loss, nats", color="tab:blue")
+  title = "Training loss"
   name = "validation/recall@10"
   found = [(row["step"], row[name]) for row in rows if name in row]
   if found:
     right = axes.twinx()
     right.plot(*zip(*found, strict=True), color="tab:orange", marker="o")
-    right.set_ylabel(name, color="tab:orange")
-  _finish(figure, axes, path)
+    right.set_ylabel("validation recall@10", color="tab:orange")
+    title += " and validation recall"
+  axes.set_title(title)
+  axes.grid(axis="y", alpha=0.3)
+  _save(figure, path)
 
 
-def profile(found: profile_lib.Profile, path: pathlib.Path) -> None:
-  """Plots how often each action is, and how lengths, gaps, sessions spread."""
-  figure = Figure(figsize=(16, 4))
-  row = figure.subplots(1, 1 + len(found.spreads))
+def statistics(found: statistics_lib.LogStatistics, path: pathlib.Path) -> None:
+  """Plots the actions of a log and its lengths, gaps and sessions."""
+  figure = Figure(figsize=(12, 8), layout="constrained")
+  first, *others = figure.subplots(2, 2).reshape(-1)
   counts = {
     key.partition("/")[2]: count
     for key, count in found.figures.items()
     if key.startswith("actions/")
   }
-  row[0].barh(list(counts), list(counts.values()))
-  row[0].set_xlabel("events with the action")
-  told = {
-    "length": "engagements of a user",
-    "gap": "seconds between two engagements",
-    "session": "engagements in a session",
-  }
-  for axes, (name, spread) in zip(row[1:], found.spreads.items(), strict=True):
-    values = np.maximum(spread.values, 1)
-    bins = np.geomspace(1, max(values.max(initial=1), 2), 40)
-    axes.hist(values, bins=bins, weights=spread.counts)
-    axes.set_xscale("log")
-    axes.set_xlabel(told[name])
-  for axes in row[:-1]:
-    axes.spines[["top", "right"]].set_visible(False)
-  _finish(figure, row[-1], path)
+  bars = first.barh(list(counts), list(counts.values()))
+  first.bar_label(bars, [f" {count:,}" for count in counts.values()])
+  first.margins(x=0.2)
+  first.set_xlabel("events with the action")
+  first.set_title("Actions")
+  for axes, (name, spread) in zip(others, found.spreads.items(), strict=True):
+    _histogram(axes, name, spread.values, spread.counts)
+  figure.suptitle("What the log holds")
+  _save(figure, path)
 
 
-def arms(means: Means, metrics: Sequence[str], path: pathlib.Path) -> None:
-  """Plots what arms reach beside the first of them, a line a metric."""
-  figure = Figure(figsize=(10, 4))
-  axes = figure.subplots()
-  first = next(iter(means.values()))
-  for name in metrics:
-    one = first[name]["mean"] or 1.0
-    axes.errorbar(
-      range(len(means)),
-      [100 * (found[name]["mean"] / one - 1) for found in means.values()],
-      yerr=[100 * found[name]["spread"] / one for found in means.values()],
-      marker="o",
-      capsize=3,
-      label=f"{name} (first: {first[name]['mean']:.4g})",
-    )
-  axes.axhline(0, color="0.5", linewidth=0.8)
-  axes.set_xticks(range(len(means)), list(means), rotation=15, ha="right")
-  axes.set_ylabel("beside the first, %")
-  axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-  _finish(figure, axes, path)
-
-
-def gains(means: Means, metrics: Sequence[str], path: pathlib.Path) -> None:
-  """Plots what arms gain over the first of them as a matrix, in per cent."""
-  first, *arms = means
-  gain = np.array(
-    [
-      [
-        100 * (means[arm][name]["mean"] / (means[first][name]["mean"] or 1) - 1)
-        for name in metrics
-      ]
-      for arm in arms
-    ]
-  )
-  figure = Figure(figsize=(8, 4))
-  axes = figure.subplots()
-  most = abs(gain).max() or 1.0
-  axes.imshow(gain, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
-  for (row, column), value in np.ndenumerate(gain):
-    ink = "white" if abs(value) > most / 2 else "black"
-    axes.text(column, row, f"{value:+.1f}", ha="center", va="center", c=ink)
-  axes.set_xticks(range(len(metrics)), metrics)
-  axes.set_yticks(range(len(arms)), arms)
-  axes.set_title(f"over {first}, %")
-  _finish(figure, axes, path, grid=False)
-
-
-def trade_off(means: Means, metrics: Sequence[str], path: pathlib.Path) -> None:
-  """Plots the second metric over the first, a point an arm, joined in order."""
-  figure = Figure(figsize=(8, 4))
-  axes = figure.subplots()
-  across, upward = (
-    np.array(
-      [[found[name][k] for k in ("mean", "spread")] for found in means.values()]
-    ).T
-    for name in metrics[:2]
-  )
-  axes.errorbar(
-    across[0], upward[0], xerr=across[1], yerr=upward[1], marker="o", capsize=3
-  )
-  for arm, x, y in zip(means, across[0], upward[0], strict=True):
-    axes.annotate(arm, (x, y), xytext=(4, 4), textcoords="offset points")
-  axes.set_xlabel(metrics[0])
-  axes.set_ylabel(metrics[1])
-  _finish(figure, axes, path)
+def _histogram(
+  axes: Axes, name: str, values: np.ndarray, counts: np.ndarray
+) -> None:
+  """Draws a histogram with bins of equal ratio."""
+  values = np.maximum(values, 1)
+  bins = np.geomspace(1, max(values.max(initial=1), 2), 40)
+  axes.hist(values, bins=list(bins), weights=counts)
+  axes.set_xscale("log")
+  axes.set_xlabel(f"{SPREADS[name]} (log scale)")
+  axes.set_ylabel("count")
+  axes.set_title(f"{name.capitalize()}s, {int(counts.sum()):,} in all")

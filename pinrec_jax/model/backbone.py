@@ -11,7 +11,7 @@ import jax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from pinrec_jax.data import histories
+from pinrec_jax.data import schema
 from pinrec_jax.model import attention, dropout, hstu, pooled, transformer
 
 BLOCKS = {
@@ -20,11 +20,24 @@ BLOCKS = {
   "pooled": pooled.Block,
 }
 STACK = "blocks"  # the parameters of all, one array for all layers
-# What of a block is kept for the backward pass; the rest is computed again.
-KEPT = {
+# Activations kept for the backward pass; all others are computed again.
+POLICIES = {
   "products": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
   "inputs": jax.checkpoint_policies.nothing_saveable,
 }
+
+
+def block(kind: str) -> Callable[..., nn.Module]:
+  """Returns a kind of block.
+
+  Raises:
+    ValueError: if there is none of this name.
+  """
+  if kind not in BLOCKS:
+    raise ValueError(
+      f"config.model.backbone is {kind!r}; choose from {', '.join(BLOCKS)}"
+    )
+  return BLOCKS[kind]
 
 
 class Backbone(nn.Module):
@@ -40,14 +53,14 @@ class Backbone(nn.Module):
   dropout: float
   positions: int  # slots a history can have
   dtype: DTypeLike
-  keep: str = "all"  # of "all" or KEPT
-  stacked: bool = False  # the blocks' parameters are arrays [layers ...]
+  remat: str = "all"  # "all" or a key of POLICIES.
+  scan_layers: bool = False  # the blocks' parameters are arrays [layers ...]
 
   @nn.compact
   def __call__(
     self,
     x: Float[Array, "b l w"],
-    tokens: histories.Tokens,
+    tokens: schema.Tokens,
     cache: attention.Cache | None = None,
     *,
     train: bool = False,
@@ -66,7 +79,7 @@ class Backbone(nn.Module):
     pasts = cache.layers if cache is not None else (None,) * self.layers
     view, cache = attention.look_back(tokens.segment, tokens.time, cache)
     x = dropout.Dropout(self.dropout, train)(x)
-    if self.stacked and cache is None and not last:
+    if self.scan_layers and cache is None and not last:
       x, layers = self._looped(x, view, train), []
     else:
       x, layers = self._in_turn(x, view, pasts, train, last)
@@ -106,7 +119,7 @@ class Backbone(nn.Module):
     layers = []
     for n, past in enumerate(pasts):
       ends = last and n == self.layers - 1
-      if self.stacked:
+      if self.scan_layers:
         params = self.get_variable("params", STACK)
         params = jax.tree.map(operator.itemgetter(n), params)
         block = self._block(last=ends, parent=None).bind({"params": params})
@@ -117,11 +130,9 @@ class Backbone(nn.Module):
     return x, layers
 
   def _block(self, **own: Any) -> nn.Module:
-    block: Callable[..., nn.Module] = BLOCKS[self.kind]
-    if self.keep != "all":  # `train`, the fourth argument, is no array
-      block = nn.remat(block, policy=KEPT[self.keep], static_argnums=(4,))
+    made = block(self.kind)
+    if self.remat != "all":  # `train`, the fourth argument, is not an array.
+      made = nn.remat(made, policy=POLICIES[self.remat], static_argnums=(4,))
     if self.kind == "hstu":
-      block = functools.partial(block, positions=self.positions)
-    return block(
-      heads=self.heads, dropout=self.dropout, dtype=self.dtype, **own
-    )
+      made = functools.partial(made, positions=self.positions)
+    return made(heads=self.heads, dropout=self.dropout, dtype=self.dtype, **own)

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from pinrec_jax.model import items
+from pinrec_jax.model import item_embedder
 from pinrec_jax.types import AnyArray
 
 
@@ -66,12 +66,12 @@ class OutcomeHead(nn.Module):
         [h, jnp.broadcast_to(asked, (*h.shape[:-1], width))], -1
       )
     if self.kind == "state":
-      return items.unit(h + shift)
+      return item_embedder.unit(h + shift)
     # As one matrix: the gradients of kernels are then plain products.
     whole, h = h.shape[:-1], h.reshape(-1, h.shape[-1])
     h = nn.Dense(2 * width, dtype=self.dtype, name="hidden")(h)
     h = nn.Dense(self.dim, dtype=self.dtype)(nn.gelu(h))
-    return items.unit(h.reshape(*whole, self.dim) + shift)
+    return item_embedder.unit(h.reshape(*whole, self.dim) + shift)
 
   def _asked(self, condition: Condition, width: int) -> Float[Array, "*#b w"]:
     """Returns the sum of a vector for each part of a condition."""

@@ -1,14 +1,26 @@
 """PinRec: histories in, predicted item vectors out."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import histories, schema
-from pinrec_jax.model import attention, backbone, head, items, times
-from pinrec_jax.types import AnyArray
+from pinrec_jax.data import schema
+from pinrec_jax.model import (
+  attention,
+  backbone,
+  head,
+  item_embedder,
+  time_encoding,
+)
+from pinrec_jax.types import AnyArray, Params
+
+EMBEDDED_AT_ONCE = 8192  # Items, to bound memory.
+FITTED_OFFSETS = 3  # Edges that are fitted to a log's gaps.
 
 
 class PinRec(nn.Module):
@@ -29,43 +41,42 @@ class PinRec(nn.Module):
     config, vocabulary = self.config, self.vocabulary
     dtype = jnp.dtype(config.dtype)
     small = nn.initializers.normal(0.02)
-    self.item_embedder = items.ItemEmbedder(
-      config.dim,
-      config.hashes,
-      config.rows,
+    self.item_embedder = item_embedder.ItemEmbedder(
+      config.embedding_dim,
+      config.num_hashes,
+      config.table_size,
       vocabulary.features,
-      config.content,
-      len(vocabulary.item_types) if config.towers else 1,
+      "content" in config.inputs,
       dtype=dtype,
     )
-    if config.context:
-      self.time_encoding = times.TimeEncoding()
-      self.surface = nn.Embed(len(vocabulary.surfaces), config.width)
-    if config.context or config.head != "state":
-      self.projection = nn.Dense(config.width, dtype=dtype)
-    self.start = self.param("start", small, (config.dim,))
+    if "context" in config.inputs:
+      self.time_encoding = time_encoding.TimeEncoding()
+      self.surface = nn.Embed(len(vocabulary.surfaces), config.hidden_dim)
+    if "context" in config.inputs or config.head != "state":
+      self.projection = nn.Dense(config.hidden_dim, dtype=dtype)
+    self.start = self.param("start", small, (config.embedding_dim,))
     self.position = self.param(
-      "position", small, (self.positions, config.width)
+      "position", small, (self.positions, config.hidden_dim)
     )
-    if config.actions:
-      self.action = nn.Dense(config.width, use_bias=False)
+    if "actions" in config.inputs:
+      self.action = nn.Dense(config.hidden_dim, use_bias=False)
     self.backbone = backbone.Backbone(
       config.backbone,
-      config.layers,
-      config.heads,
+      config.num_layers,
+      config.num_heads,
       config.dropout,
       self.positions,
       dtype,
-      config.keep,
-      config.stacked,
+      config.remat,
+      config.scan_layers,
     )
     self.head = head.OutcomeHead(
-      config.dim,
+      config.embedding_dim,
       vocabulary.outcomes,
       len(vocabulary.surfaces),
       self.buckets,
       len(vocabulary.item_types),
-      len(config.ages) + 1,
+      len(config.age_edges) + 1,
       config.conditioned,
       config.head,
       dtype,
@@ -77,7 +88,7 @@ class PinRec(nn.Module):
     )
 
   def embed(
-    self, features: items.ItemFeatures, *, train: bool = False
+    self, features: item_embedder.ItemFeatures, *, train: bool = False
   ) -> Float[Array, "*n d"]:
     """Returns the unit vectors of items; in training some lack their id."""
     rate = self.config.id_dropout
@@ -90,7 +101,7 @@ class PinRec(nn.Module):
   def states(
     self,
     vectors: Float[Array, "b l d"],
-    tokens: histories.Tokens,
+    tokens: schema.Tokens,
     cache: attention.Cache | None = None,
     *,
     train: bool = False,
@@ -107,12 +118,12 @@ class PinRec(nn.Module):
     """
     starts = (tokens.position == 0)[..., None]
     vectors = jnp.where(starts, self.start, vectors)
-    if self.config.scaled:
-      vectors = vectors * self.config.dim**0.5
+    if self.config.scale_embeddings:
+      vectors = vectors * self.config.embedding_dim**0.5
     # What is projected; states in the space of items take vectors as they are.
     parts = [] if self.config.head == "state" else [vectors]
     x = jnp.zeros(()) if parts else vectors
-    if self.config.context:
+    if "context" in self.config.inputs:
       parts.append(self.time_encoding(tokens.time, tokens.gap))
     if parts:
       # As one matrix: the gradient of the kernel is then a plain product.
@@ -123,9 +134,9 @@ class PinRec(nn.Module):
     if self.config.positions == "end":
       place = self.positions - 1 - tokens.after
     x = x + self.position[place]
-    if self.config.context:
+    if "context" in self.config.inputs:
       x = x + self.surface(tokens.surface)
-    if self.config.actions:
+    if "actions" in self.config.inputs:
       x = x + self.action(tokens.actions.astype(x.dtype))
     return self.backbone(x, tokens, cache, train=train, last=last)
 
@@ -139,7 +150,7 @@ class PinRec(nn.Module):
   def edges(self) -> tuple[int, ...]:
     """Seconds ahead at which one offset bucket ends and the next begins."""
     config = self.config
-    return config.offsets or self.vocabulary.gap_edges(config.fit_offsets)
+    return config.offset_edges or self.vocabulary.gap_edges(FITTED_OFFSETS)
 
   @property
   def buckets(self) -> int:
@@ -152,14 +163,14 @@ class PinRec(nn.Module):
 
   def age_bucket(self, age: Int[AnyArray, "*b"]) -> Int[Array, "*b"]:
     """Returns the bucket of a target's age when training ended, likewise."""
-    return _bucket(age, self.config.ages)
+    return _bucket(age, self.config.age_edges)
 
   def temperatures(self) -> Float[Array, ""]:
     """Returns the learned softmax temperature, at least 0.01."""
     return jnp.maximum(jnp.exp(self.log_temperature), 0.01)
 
   def __call__(
-    self, features: items.ItemFeatures, tokens: histories.Tokens
+    self, features: item_embedder.ItemFeatures, tokens: schema.Tokens
   ) -> Float[Array, "b l d"]:
     """Touches every parameter; for initialisation."""
     states, _ = self.states(self.embed(features.take(tokens.item)), tokens)
@@ -176,10 +187,37 @@ def _bucket(
 def of_config(
   config: config_lib.Config, vocabulary: schema.Vocabulary
 ) -> PinRec:
-  """Returns the model of a configuration, for one log."""
+  """Returns the model of a training configuration, for one log."""
   return PinRec(
     config.model,
     vocabulary,
-    positions=config.data.length,
+    positions=config.data.sequence_length,
     temperature=config.loss.temperature,
   )
+
+
+def of_inference(
+  config: config_lib.Inference, vocabulary: schema.Vocabulary
+) -> PinRec:
+  """Returns the model of a bundle."""
+  return PinRec(config.model, vocabulary, positions=config.sequence_length)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def embed(
+  model: PinRec, params: Params, features: item_embedder.ItemFeatures
+) -> Float[Array, "*n d"]:
+  """Returns the unit-norm vectors of items."""
+  return model.bind({"params": params}).embed(features)
+
+
+def embed_items(
+  model: PinRec, params: Params, features: item_embedder.ItemFeatures
+) -> Float[np.ndarray, "n d"]:
+  """Returns the unit-norm vectors of many items, on the host."""
+  starts = range(0, len(features.rows), EMBEDDED_AT_ONCE)
+  parts = [
+    embed(model, params, features.take(slice(start, start + EMBEDDED_AT_ONCE)))
+    for start in starts
+  ]
+  return np.concatenate(parts)

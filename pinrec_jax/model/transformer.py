@@ -4,7 +4,7 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from pinrec_jax.model import attention, dropout, softmax_attention
+from pinrec_jax.model import attention, blockwise_attention, dropout
 
 
 class Block(nn.Module):
@@ -53,6 +53,6 @@ class Block(nn.Module):
     )
     if self.last:
       x, view = x[:, -1:], view.last()
-    read = softmax_attention.read(through("query", x), key, value, view)
+    read = blockwise_attention.read(through("query", x), key, value, view)
     out = nn.DenseGeneral(width, axis=(-2, -1), dtype=self.dtype, name="out")
     return out(read.reshape(-1, *shape)), past

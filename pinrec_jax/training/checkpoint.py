@@ -10,7 +10,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from pinrec_jax import sharding
-from pinrec_jax.training import fits
+from pinrec_jax.training import compatibility
 
 METRIC = "recall@10"
 
@@ -22,7 +22,19 @@ def _score(metrics: Mapping[str, float]) -> float:
 class Checkpoints:
   """The checkpoints of one run, each the whole of what resuming needs."""
 
-  def __init__(self, folder: pathlib.Path, *, read_only: bool = False):
+  def __init__(
+    self, folder: pathlib.Path, *, read_only: bool = False, scored: bool = True
+  ):
+    """Opens the checkpoints of a run.
+
+    Args:
+      folder: made if need be.
+      read_only: the folder must exist.
+      scored: whether checkpoints come with a validation.
+
+    Raises:
+      FileNotFoundError: if `read_only` and there is no folder.
+    """
     if read_only and not folder.is_dir():
       raise FileNotFoundError(
         f"no checkpoint in {folder}; train first, with the same --workdir"
@@ -39,7 +51,7 @@ class Checkpoints:
       folder.absolute(),
       options=ocp.CheckpointManagerOptions(
         preservation_policy=keep,
-        best_fn=_score,
+        best_fn=_score if scored else None,
         create=not read_only,
       ),
     )
@@ -109,7 +121,7 @@ class Checkpoints:
     saved = self._manager.restore(
       step, args=ocp.args.Composite(network=ocp.args.JsonRestore())
     )["network"]
-    differing = fits.differences(saved, network, ignoring)
+    differing = compatibility.differences(saved, network, ignoring)
     if differing:
       raise ValueError(
         f"checkpoint {self._manager.directory}/{step} is of another "

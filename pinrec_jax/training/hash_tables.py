@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from pinrec_jax.model import items
+from pinrec_jax.model import item_embedder
 from pinrec_jax.types import AnyArray
 
 # As in `model.items.ItemEmbedder`; an optimizer's moments end alike.
@@ -28,9 +28,11 @@ class Part(NamedTuple):
   item: Int[Array, "r"]  # sorted; past the last one where there are fewer
   # Of each table, sorted; one past its last row where there are fewer.
   rows: Int[Array, "x r"]
-  known: items.ItemFeatures  # of the items, `rows` being places in the above
+  known: (
+    item_embedder.ItemFeatures
+  )  # of the items, `rows` being places in the above
 
-  def features(self, item: Int[AnyArray, "*n"]) -> items.ItemFeatures:
+  def features(self, item: Int[AnyArray, "*n"]) -> item_embedder.ItemFeatures:
     """Returns the features of items that are in the part."""
     return self.known.take(jnp.searchsorted(self.item, item))
 
@@ -54,7 +56,7 @@ class Part(NamedTuple):
 
 
 def part(
-  features: items.ItemFeatures, item: Int[Array, "r"], size: int
+  features: item_embedder.ItemFeatures, item: Int[Array, "r"], size: int
 ) -> Part:
   """Returns the part of tables that some items read.
 

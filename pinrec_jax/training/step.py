@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float, Key, PRNGKeyArray, Real
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import histories
+from pinrec_jax.data import schema
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import hash_tables
@@ -35,7 +35,7 @@ Metrics = dict[str, Real[Array, ""]]
 )
 def train_step(
   state: state_lib.State,
-  batch: histories.Batch,
+  batch: schema.Batch,
   corpus: objectives.Corpus,
   *,
   model: pinrec.PinRec,
@@ -62,10 +62,6 @@ def train_step(
     parts: of the batch, differentiated one after the other.
   """
   key = jax.random.fold_in(jax.random.key(seed), state.step)
-  counted = state.counted
-  if counted is not None:
-    counted = counted.add(batch.targets.item.reshape(-1), config.sketch_keep)
-
   each = _parted(batch, parts)
   keys = key[None] if parts == 1 else jax.random.split(key, parts)
 
@@ -73,20 +69,18 @@ def train_step(
   reader, features, rows = model, None, None
   if rows_only:
     read = jax.vmap(
-      lambda part, key: objectives.items_read(
-        part, corpus, counted, key, config
-      )
+      lambda part, key: objectives.items_read(part, corpus, key, config)
     )(each, keys).reshape(-1)
-    rows = hash_tables.part(corpus.features, read, model.config.rows)
+    rows = hash_tables.part(corpus.features, read, model.config.table_size)
     params, opt_state = rows.take(params), rows.take(opt_state)
     size = dataclasses.replace(model.config, rows=len(read))
     reader, features = model.clone(config=size), rows.features
 
   def loss(
-    params: Params, part: histories.Batch, key: PRNGKeyArray
+    params: Params, part: schema.Batch, key: PRNGKeyArray
   ) -> tuple[Float[Array, ""], Metrics]:
     return objectives.loss(
-      reader, params, part, corpus, counted, key, config, features=features
+      reader, params, part, corpus, key, config, features=features
     )
 
   gradient, metrics = _mean_gradient(loss, params, each, keys)
@@ -101,12 +95,11 @@ def train_step(
     step=state.step + 1,
     params=params,
     opt_state=opt_state,
-    counted=counted,
   )
   return state, metrics
 
 
-def _parted(batch: histories.Batch, parts: int) -> histories.Batch:
+def _parted(batch: schema.Batch, parts: int) -> schema.Batch:
   """Returns parts of equal size on a new first axis.
 
   A part is every so many-th row, so that rows stay on their devices.
@@ -119,7 +112,7 @@ def _parted(batch: histories.Batch, parts: int) -> histories.Batch:
 def _mean_gradient(
   loss: Callable[..., tuple[Float[Array, ""], Metrics]],
   params: Params,
-  each: histories.Batch,
+  each: schema.Batch,
   keys: Key[Array, "n"],
 ) -> tuple[Params, Metrics]:
   """Returns the gradient over parts of a batch, and their metrics.
@@ -130,7 +123,7 @@ def _mean_gradient(
   if len(keys) == 1:
     return differentiated(params, *jax.tree.map(lambda x: x[0], (each, keys)))
 
-  def weighed(part: histories.Batch, key: PRNGKeyArray) -> Any:
+  def weighed(part: schema.Batch, key: PRNGKeyArray) -> Any:
     found = differentiated(params, part, key)
     targets = found[1]["targets"]
     return jax.tree.map(lambda x: x * targets, found), targets

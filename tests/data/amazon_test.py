@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import schema, splits
-from pinrec_jax.model import items, pinrec
+from pinrec_jax.data import dataset as dataset_lib, statistics
+from pinrec_jax.data import evaluation_cases, schema
+from pinrec_jax.model import item_embedder, pinrec
+from pinrec_jax.training import optimizer
 from pinrec_jax.training import state as state_lib
 
 ITEMS = """\
@@ -28,7 +29,7 @@ def config(tmp_path):
   return config_lib.Data(
     name="amazon/beauty",
     source=str(source),
-    prepared=str(tmp_path / "prepared"),
+    prepared_dir=str(tmp_path / "prepared"),
   )
 
 
@@ -52,10 +53,10 @@ def test_attributes_are_a_brand_and_categories(config):
 
 def test_last_review_is_tested_whatever_the_length(config):
   dataset = dataset_lib.load(config)
-  (case,) = splits.cases(dataset, "test")
+  (case,) = evaluation_cases.cases(dataset, "test")
   assert case.user == "10"
   assert dataset.items.ids[case.targets.item].tolist() == [2]
-  np.testing.assert_array_equal(splits.outcome_share(dataset), [1.0])
+  np.testing.assert_array_equal(statistics.outcome_fractions(dataset), [1.0])
 
 
 def test_items_without_numbers_are_embedded(config):
@@ -63,9 +64,9 @@ def test_items_without_numbers_are_embedded(config):
   whole = config_lib.Config(data=config)
   model = pinrec.of_config(whole, dataset.vocabulary)
   params = state_lib.create(
-    model, state_lib.optimizer(whole.train), whole.loss
+    model, optimizer.build(whole.train), whole.loss
   ).params
-  features = items.features(dataset.items, 2, whole.model.rows)
+  features = item_embedder.features(dataset.items, 2, whole.model.table_size)
   vectors = model.apply({"params": params}, features, method="embed")
   norms = np.linalg.norm(jax.device_get(vectors), axis=-1)
   np.testing.assert_allclose(norms, 1, rtol=1e-5)

@@ -85,7 +85,7 @@ def clips(site, tables, monkeypatch):
 
 
 def config(name, tmp_path):
-  return config_lib.Data(name=name, prepared=str(tmp_path / "prepared"))
+  return config_lib.Data(name=name, prepared_dir=str(tmp_path / "prepared"))
 
 
 def kept(tmp_path):

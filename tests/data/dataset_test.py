@@ -8,13 +8,13 @@ import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import packed, records, schema
+from pinrec_jax.data import records, schema, store
 
 
 @pytest.fixture
 def config(raw, tmp_path):
   return config_lib.Data(
-    source=str(raw("mini")), prepared=str(tmp_path / "prepared")
+    source=str(raw("mini")), prepared_dir=str(tmp_path / "prepared")
   )
 
 
@@ -48,7 +48,7 @@ def test_a_log_once_read_opens_without_its_records(config, monkeypatch):
   first = dataset_lib.load(config)
   monkeypatch.setattr(records, "events", None)
   assert dataset_lib.load(config).users == first.users
-  shutil.rmtree(first.folder / packed.FOLDER)
+  shutil.rmtree(first.folder / store.FOLDER)
   with pytest.raises(TypeError):
     dataset_lib.load(config)
 

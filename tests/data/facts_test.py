@@ -6,8 +6,14 @@ import pathlib
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import checks, cuts, profile, schema, splits
 from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import (
+  evaluation_cases,
+  row_errors,
+  schema,
+  splits,
+  statistics,
+)
 
 # Reading a million events takes minutes where annotations are checked.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -26,7 +32,7 @@ def load(tmp_path):
       pytest.skip(f"there is no folder {source}")
     prepared = str(tmp_path / "prepared")
     return dataset_lib.load(
-      config_lib.Data(name=name, source=str(source), prepared=prepared)
+      config_lib.Data(name=name, source=str(source), prepared_dir=prepared)
     )
 
   return of_folder
@@ -34,10 +40,10 @@ def load(tmp_path):
 
 def counted(dataset):
   """Returns the figures, with the users and targets of each split."""
-  figures = profile.of_dataset(dataset, 1800).figures
-  figures |= checks.load(dataset.folder).figures
-  for split in cuts.SPLITS:
-    cases = splits.cases(dataset, split)
+  figures = statistics.of_dataset(dataset, 1800).figures
+  figures |= row_errors.load(dataset.folder).figures
+  for split in splits.SPLITS:
+    cases = evaluation_cases.cases(dataset, split)
     figures[f"{split}/users"] = len(cases)
     figures[f"{split}/targets"] = sum(len(case.targets) for case in cases)
   return figures
@@ -57,7 +63,7 @@ def test_amazon_beauty(load):
     "events/engagements": 198_502,
     "events/undated": 198_502,
   }
-  for split in cuts.SPLITS:
+  for split in splits.SPLITS:
     expected |= {f"{split}/users": 22_363, f"{split}/targets": 22_363}
   hold(counted(load("amazon/beauty", "amazon-beauty")), expected)
 
@@ -74,7 +80,7 @@ def test_movielens_1m(load):
     "actions/rating_3_or_less": 424_928,
     "session/count": 34_645,
   }
-  for split in cuts.SPLITS:
+  for split in splits.SPLITS:
     expected |= {f"{split}/users": 6_040, f"{split}/targets": 6_040}
   hold(counted(load("movielens/1m", "ml-1m")), expected)
 

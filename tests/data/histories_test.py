@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import cuts, histories, schema
+from pinrec_jax.data import histories, schema, splits
 
 
 def training(
   events, world, *, inputs="engagements", length=64, aim=schema.EVERYTHING
 ):
   return histories.training(
-    cuts.past(world.vocabulary, events, "test"),
-    config_lib.Data(inputs=inputs, length=length),
+    splits.past(world.vocabulary, events, "test"),
+    config_lib.Data(history_events=inputs, sequence_length=length),
     end=world.vocabulary.test_from,
     outcomes=world.vocabulary.outcomes,
     aim=aim,
@@ -85,8 +85,8 @@ def test_nothing_at_or_after_the_cut_is_trained_on(mini):
     )
     pieces, others = (
       histories.training(
-        cuts.past(mini.vocabulary, e, "validation"),
-        config_lib.Data(inputs="exposures", length=32),
+        splits.past(mini.vocabulary, e, "validation"),
+        config_lib.Data(history_events="exposures", sequence_length=32),
         end=until,
         outcomes=7,
       )
@@ -252,7 +252,9 @@ def long_history(size):
 def trained(events, *, inputs="engagements", length=64, gap=50):
   return histories.training(
     events,
-    config_lib.Data(inputs=inputs, length=length, session_gap=gap),
+    config_lib.Data(
+      history_events=inputs, sequence_length=length, session_gap=gap
+    ),
     end=10**7,
     outcomes=1,
   )

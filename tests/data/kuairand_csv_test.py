@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import checks, cuts, kuairand, kuairand_csv
 from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import kuairand, kuairand_csv, row_errors, splits
 
 DAY_ONE, DAY_TWO = 1650000000000, 1651334400000
 
@@ -19,7 +19,7 @@ def load(source, variant, tmp_path):
     config_lib.Data(
       name=f"kuairand/{variant}",
       source=str(source),
-      prepared=str(tmp_path / "prepared"),
+      prepared_dir=str(tmp_path / "prepared"),
     )
   )
 
@@ -54,7 +54,7 @@ def test_standard_log_is_read_by_the_millisecond(tables, variant, tmp_path):
     (20, two, "tab_1", {"is_hate"}, False),
   ]
   assert told(dataset, "8") == [(20, one, "tab_1", {"is_click"}, True)]
-  faults = checks.load(dataset.folder)
+  faults = row_errors.load(dataset.folder)
   assert (faults.rows, faults.counts) == (6, {"duplicate": 1})
 
 
@@ -64,8 +64,8 @@ def test_videos_are_those_of_the_log_with_their_features(source, tmp_path):
   assert dataset.items.candidate.tolist() == [False, True, True, True]
   names = [f.name for f in dataset.vocabulary.features]
   assert names == ["author", "upload_type", "music", "music_type", "tag"]
-  assert dataset.catalogue.values["tag"] == ["3", "4"]
-  assert dataset.catalogue.values["author"] == ["1", "2"]
+  assert dataset.catalog.values["tag"] == ["3", "4"]
+  assert dataset.catalog.values["author"] == ["1", "2"]
   assert dataset.items.categorical[1:].tolist() == [
     [1, 1, 1, 1, 1, 0], [1, 1, 2, 0, 1, 2], [2, 2, 3, 2, 0, 0]
   ]  # fmt: skip
@@ -76,9 +76,9 @@ def test_videos_are_those_of_the_log_with_their_features(source, tmp_path):
 def test_split_is_that_of_pure(source, tmp_path):
   dataset = load(source, "1k", tmp_path)
   names = dataset.vocabulary
-  assert cuts.starts(names, "test") == kuairand.TEST_FROM == DAY_TWO // 1000
-  assert cuts.starts(names, "validation") == kuairand.VALIDATION_FROM
-  assert cuts.before(names, dataset.events[0], "test") == 1
+  assert splits.starts(names, "test") == kuairand.TEST_FROM == DAY_TWO // 1000
+  assert splits.starts(names, "validation") == kuairand.VALIDATION_FROM
+  assert splits.before(names, dataset.events[0], "test") == 1
 
 
 def test_log_is_read_alike_in_small_parts(source, monkeypatch):

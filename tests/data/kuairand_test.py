@@ -106,14 +106,14 @@ def test_both_layouts_are_read_alike(raw, tmp_path):
       config_lib.Data(
         name=f"kuairand/{layout}",
         source=str(raw(layout)),
-        prepared=str(tmp_path / "prepared"),
+        prepared_dir=str(tmp_path / "prepared"),
       )
     )
     for layout in ("mini", "pure")
   )
   assert mini.users == pure.users == ("7", "8", "9")
   assert mini.vocabulary == pure.vocabulary
-  assert mini.catalogue.values == pure.catalogue.values
+  assert mini.catalog.values == pure.catalog.values
   alike(mini.items, pure.items)
   for one, other in zip(mini.events, pure.events, strict=True):
     alike(one, other)

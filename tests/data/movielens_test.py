@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import cuts
 from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import splits
 
 MOVIES = """\
 1::Toy Story (1995)::Animation|Children's|Comedy
@@ -31,7 +31,9 @@ def config(tmp_path):
   (source / "movies.dat").write_bytes(MOVIES.encode("latin-1"))
   (source / "ratings.dat").write_text(RATINGS)
   return config_lib.Data(
-    name="movielens/1m", source=str(source), prepared=str(tmp_path / "prepared")
+    name="movielens/1m",
+    source=str(source),
+    prepared_dir=str(tmp_path / "prepared"),
   )
 
 
@@ -66,9 +68,9 @@ def test_last_ratings_are_held_out(config):
   dataset = dataset_lib.load(config)
   events = dict(zip(dataset.users, dataset.events, strict=True))
   names = dataset.vocabulary
-  assert cuts.before(names, events["1"], "test") == 3
-  assert cuts.before(names, events["1"], "validation") == 2
-  assert cuts.before(names, events["2"], "validation") == 1
+  assert splits.before(names, events["1"], "test") == 3
+  assert splits.before(names, events["1"], "validation") == 2
+  assert splits.before(names, events["2"], "validation") == 1
   # Nothing held out tells how times ahead are told apart.
   assert set(names.gaps) == {0}
 
@@ -131,7 +133,7 @@ def csv(tmp_path):
   return config_lib.Data(
     name="movielens/20m",
     source=str(source),
-    prepared=str(tmp_path / "prepared"),
+    prepared_dir=str(tmp_path / "prepared"),
   )
 
 
@@ -159,7 +161,7 @@ def test_rated_films_of_20m_have_genres_and_years(csv):
   assert dataset.items.categorical[1:].tolist() == [
     [1, 2, 3, 0, 0, 0], [4, 0, 0, 0, 0, 0], [5, 6, 7, 8, 9, 10], [0] * 6
   ]  # fmt: skip
-  assert "(no genres listed)" not in dataset.catalogue.values["genre"]
+  assert "(no genres listed)" not in dataset.catalog.values["genre"]
   year = dataset.items.dense[1:, 0]
   assert year[0] == year[1] > year[2]
   assert year[3] == 0

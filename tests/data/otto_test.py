@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import checks, splits
 from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import evaluation_cases, row_errors
 from pinrec_jax.data import otto as otto_lib
 
 FIXTURE = pathlib.Path(__file__).parent / "otto"
@@ -18,7 +18,7 @@ def otto(tmp_path_factory):
     config_lib.Data(
       name="otto/sessions",
       source=str(FIXTURE),
-      prepared=str(tmp_path_factory.mktemp("prepared")),
+      prepared_dir=str(tmp_path_factory.mktemp("prepared")),
     )
   )
 
@@ -37,14 +37,14 @@ def test_sessions_are_read_as_written(otto):
     kinds = [names[n] for n in np.argmax(events.actions, -1)]
     assert kinds == [event["type"] for event in expected]
     assert (events.actions.sum(-1) == 1).all()
-  faults = checks.load(otto.folder)
+  faults = row_errors.load(otto.folder)
   assert (faults.rows, faults.rejected) == (20, 0)
 
 
 def test_a_large_log_is_prepared_in_pieces(otto, tmp_path, monkeypatch):
   monkeypatch.setattr(otto_lib, "SPLIT", 200)
   config = config_lib.Data(
-    name="otto/sessions", source=str(FIXTURE), prepared=str(tmp_path)
+    name="otto/sessions", source=str(FIXTURE), prepared_dir=str(tmp_path)
   )
   pieces = dataset_lib.load(config)
   assert len(list(pieces.folder.glob("*users_*record*"))) > 1
@@ -54,7 +54,7 @@ def test_a_large_log_is_prepared_in_pieces(otto, tmp_path, monkeypatch):
 
 
 def test_the_last_event_is_the_test(otto):
-  cases = splits.cases(otto, "test")
+  cases = evaluation_cases.cases(otto, "test")
   # A shorter one has none to spare for validation and test.
   assert len(cases) == sum(len(events) > 2 for events in otto.events) == 12
   assert {len(case.targets) for case in cases} == {1}
@@ -64,7 +64,9 @@ def test_too_many_broken_lines_are_an_error(tmp_path):
   lines = (FIXTURE / "train.jsonl").read_text().splitlines()
   (tmp_path / "train.jsonl").write_text("\n".join([*lines[:9], lines[9][:20]]))
   config = config_lib.Data(
-    name="otto/sessions", source=str(tmp_path), prepared=str(tmp_path / "made")
+    name="otto/sessions",
+    source=str(tmp_path),
+    prepared_dir=str(tmp_path / "made"),
   )
   with pytest.raises(
     ValueError, match=r"(?s)1 of 10 rows are bad.*train.jsonl:10"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import cuts, histories, pipeline
+from pinrec_jax.data import histories, pipeline, splits
 
 LENGTH = 24
 
@@ -18,8 +18,8 @@ def pieces(world):
     piece
     for events in world.events
     for piece in histories.training(
-      cuts.past(world.vocabulary, events, "test"),
-      config_lib.Data(length=LENGTH),
+      splits.past(world.vocabulary, events, "test"),
+      config_lib.Data(sequence_length=LENGTH),
       end=world.vocabulary.test_from,
       outcomes=world.vocabulary.outcomes,
     )

@@ -2,14 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pinrec_jax.data import catalogue, records, schema
+from pinrec_jax.data import catalog, records, schema
 
 ACTIONS = ("click", "like", "hide")
 
 
 @pytest.fixture(scope="module")
 def known():
-  return catalogue.encode(
+  return catalog.encode(
     pd.DataFrame({"item": ["a", "b", "c"], "item_type": "x", "kind": "k"}),
     np.array(["a", "b"]),
     actions=ACTIONS,

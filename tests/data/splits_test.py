@@ -1,165 +1,141 @@
+"""Where a log is cut, and what its configuration moves."""
+
 import dataclasses
 
 import numpy as np
 import pytest
 
-from pinrec_jax.data import cuts, schema, splits
-
-
-def test_excerpt_has_the_published_test_set(mini):
-  cases = splits.cases(mini, "test")
-  assert len(cases) == 2_296
-  assert sum(len(case.targets) for case in cases) == 17_752
-
-
-@pytest.mark.parametrize("split", ["validation", "test"])
-def test_cases_are_those_of_a_slow_reference(world, split):
-  start, end = {
-    "validation": (
-      world.vocabulary.validation_from,
-      world.vocabulary.test_from,
-    ),
-    "test": (world.vocabulary.test_from, 2**32),
-  }[split]
-  expected = {}
-  for user, events in zip(world.users, world.events, strict=True):
-    times = events.time.tolist()
-    past = [n for n, time in enumerate(times) if time < start]
-    targets = [
-      n
-      for n, time in enumerate(times)
-      if start <= time < end and events.engaged[n]
-    ]
-    if targets and len(past) >= 5:
-      expected[user] = (events.item[past], events.item[targets])
-  cases = splits.cases(world, split)
-  assert 5 < len(cases) < len(world.users)
-  assert [case.user for case in cases] == list(expected)
-  for case in cases:
-    past, targets = expected[case.user]
-    np.testing.assert_array_equal(case.past.item, past)
-    np.testing.assert_array_equal(case.targets.item, targets)
-    assert case.targets.engaged.all()
-
-
-def _by_place(world, held):
-  """The same log, each user's last engagements held out."""
-  names = dataclasses.replace(
-    world.vocabulary, validation_from=0, test_from=0, held_out=held
-  )
-  known = dataclasses.replace(world.catalogue, vocabulary=names)
-  return dataclasses.replace(world, catalogue=known)
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import dataset as dataset_lib, statistics
+from pinrec_jax.data import evaluation_cases, schema, splits
 
 
 @pytest.fixture
-def last_ones(world):
-  return _by_place(world, 1)
+def config(raw, tmp_path):
+  return config_lib.Data(
+    source=str(raw("mini")), prepared_dir=str(tmp_path / "prepared")
+  )
 
 
-@pytest.mark.parametrize(("held", "least"), [(1, 30), (2, 20)])
-def test_without_times_the_last_engagements_are_held_out(world, held, least):
-  log = _by_place(world, held)
-  found = {
-    split: {case.user: case for case in splits.cases(log, split)}
-    for split in cuts.SPLITS
-  }
-  assert list(found["test"]) == list(found["validation"])
-  for user, events in zip(log.users, log.events, strict=True):
-    engaged = np.flatnonzero(events.engaged).tolist()
-    if user not in found["test"]:
-      assert len(engaged) <= 2 * held
-      continue
-    both = engaged[-2 * held : -held], engaged[-held:]
-    for split, places in zip(cuts.SPLITS, both, strict=True):
-      case = found[split][user]
-      assert case.past.item.tolist() == events.item[: places[0]].tolist()
-      assert case.targets.item.tolist() == events.item[places].tolist()
-  assert len(found["test"]) > least
-
-
-@pytest.mark.parametrize("engagements", range(4))
-def test_who_has_too_few_engagements_is_only_trained_on(last_ones, engagements):
-  events = last_ones.events[5]
-  last = np.flatnonzero(events.engaged)[:engagements]
-  events = events.where(slice(int(last[-1]) + 1 if engagements else 0))
-  past = cuts.past(last_ones.vocabulary, events, "validation")
-  assert past.engaged.sum() == (1 if engagements == 3 else engagements)
-
-
-def test_without_times_every_engagement_says_what_is_usual(world, last_ones):
+def test_an_event_at_the_cut_is_not_before_it(world):
   events = world.events[5]
-  assert not events.time[0]
-  assert events.engaged[0]
-  kept = [
-    splits.recent(log, events, "test").item[0] for log in (world, last_ones)
-  ]
-  assert kept[0] != events.item[0] == kept[1]
+  cut = dataclasses.replace(world.vocabulary, test_from=int(events.time[9]))
+  assert splits.before(cut, events, "test") == 9
+  later = dataclasses.replace(cut, test_from=cut.test_from + 1)
+  assert splits.before(later, events, "test") == 10
 
 
-def test_limit_takes_users_evenly(mini):
-  every = splits.cases(mini, "test")
-  few = splits.cases(mini, "test", limit=10)
-  places = [[c.user for c in every].index(case.user) for case in few]
-  steps = np.diff(places)
-  assert len(few) == 10
-  assert steps.max() - steps.min() <= 1
-  assert len(splits.cases(mini, "test", limit=10**6)) == len(every)
+def test_a_split_moved_back_leaves_out_what_comes_after(config):
+  whole = dataset_lib.load(config)
+  config.days_back = 2
+  moved = dataset_lib.load(config)
+  was, now = whole.vocabulary, moved.vocabulary
+  assert now.test_from == was.test_from - 2 * 86400
+  assert now.validation_from == was.validation_from - 2 * 86400
+  assert moved.folder == whole.folder  # it is not prepared anew
+  left_out = 0
+  for before, after in zip(whole.events, moved.events, strict=True):
+    earlier = before.time < was.test_from
+    np.testing.assert_array_equal(after.item, before.item[earlier])
+    np.testing.assert_array_equal(after.time, before.time[earlier])
+    left_out += len(before) - len(after)
+  assert left_out
 
 
-def test_outcome_share_counts_dated_training_engagements(world):
-  until = world.vocabulary.validation_from
-  counts = np.zeros(world.vocabulary.outcomes)
-  for events in world.events:
-    for n, time in enumerate(events.time):
-      if time != schema.UNKNOWN_TIME and time < until and events.engaged[n]:
-        counts += events.actions[n, : counts.size]
-  share = splits.outcome_share(world)
-  np.testing.assert_allclose(share, counts / counts.sum(), rtol=1e-6)
-  assert share[0] > share[1] > share[2] > 0
+def test_a_split_by_time_holds_out_no_number_of_engagements(config):
+  config.held_out = 4
+  with pytest.raises(ValueError, match="held_out is 4, and this log is split"):
+    dataset_lib.load(config)
+  config.name = "synthetic"
+  config.synthetic.users, config.synthetic.items = 20, 100
+  assert dataset_lib.load(config).vocabulary.held_out == 4
 
 
-def test_cold_items_are_those_nobody_engaged_with_before(world):
-  until = world.vocabulary.test_from - 8 * 86400
-  names = dataclasses.replace(world.vocabulary, validation_from=until)
-  known = dataclasses.replace(world.catalogue, vocabulary=names)
-  world = dataclasses.replace(world, catalogue=known)
-  warm = {
-    int(item)
-    for events in world.events
-    for item, time, engaged in zip(
-      events.item, events.time, events.engaged, strict=True
+def test_a_split_by_place_cannot_be_moved_back(config):
+  config.name, config.days_back = "synthetic", 1
+  with pytest.raises(ValueError, match="days_back is 1, and each user's last"):
+    dataset_lib.load(config)
+
+
+def _withheld(log, share):
+  """Returns which items are withheld, and the log without them."""
+  config = config_lib.Data(cold_item_fraction=share)
+  known, events = splits.changed(log.catalog, log.events, config)
+  assert known is log.catalog
+  changed = dataclasses.replace(log, events=events)
+  drawn = splits.withheld(log.catalog, config)
+  assert drawn is not None
+  return drawn, changed
+
+
+@pytest.mark.parametrize("by_time", [True, False])
+def test_items_withheld_are_met_in_the_test_alone(world, by_time):
+  if not by_time:
+    names = dataclasses.replace(
+      world.vocabulary, validation_from=0, test_from=0
     )
-    if engaged and time < until
-  }
-  cold = splits.cold(world, "validation")
-  assert {n for n in range(len(cold)) if not cold[n]} == warm
-  assert splits.cold(world, "test").sum() < cold.sum() < len(cold)
+    known = dataclasses.replace(world.catalog, vocabulary=names)
+    world = dataclasses.replace(world, catalog=known)
+  drawn, changed = _withheld(world, 0.3)
+  assert 0.2 < drawn[1:].mean() < 0.4
+  assert not drawn[schema.NO_ITEM]
+  met = 0
+  for before, after in zip(world.events, changed.events, strict=True):
+    cut = splits.before(world.vocabulary, before, "test")
+    kept = [
+      n
+      for n, item in enumerate(before.item.tolist())
+      if n >= cut or not drawn[item]
+    ]
+    for field in dataclasses.fields(before):
+      np.testing.assert_array_equal(
+        getattr(after, field.name), getattr(before, field.name)[kept]
+      )
+    past = splits.past(world.vocabulary, after, "test")
+    assert not drawn[past.item].any()
+    met += int(drawn[after.item].sum())
+  assert met
+  assert statistics.cold_items(changed, "test")[drawn].all()
 
 
-def test_the_head_is_the_fewest_items_of_half_the_engagements(world):
-  counts = np.zeros(len(world.items.ids), int)
+@pytest.mark.parametrize("held", [1, 2])
+def test_who_is_left_with_too_few_is_not_tested_on_what_is_withheld(
+  world, held
+):
+  """Else the last engagement would be trained on, withheld or not."""
+  names = dataclasses.replace(
+    world.vocabulary, validation_from=0, test_from=0, held_out=held
+  )
+  known = dataclasses.replace(world.catalog, vocabulary=names)
+  short = []
   for events in world.events:
-    earlier = cuts.past(world.vocabulary, events, "test")
-    for item in earlier.item[earlier.engaged]:
-      counts[item] += 1
-  groups = splits.known_by(world, "test")
-  np.testing.assert_array_equal(np.sum([*groups.values()], 0), 1)
-  np.testing.assert_array_equal(groups["new"], counts == 0)
-  head, tail = counts[groups["head"]], counts[groups["tail"]]
-  assert head.min() >= tail.max()
-  assert 2 * head.sum() >= counts.sum() > 2 * (head.sum() - head.min())
+    engaged = np.flatnonzero(events.engaged)[: 2 * held + 1]
+    short.append(events.where(engaged))
+  log = dataclasses.replace(world, catalog=known, events=short)
+  drawn, changed = _withheld(log, 0.4)
+  shorter = 0
+  for events in changed.events:
+    past = splits.past(names, events, "test")
+    assert not drawn[past.item].any()
+    shorter += len(past) == len(events) < 2 * held + 1
+  assert shorter
 
 
-def test_targets_are_what_is_aimed_at(world):
-  every = {case.user: case for case in splits.cases(world, "test")}
-  aim = world.vocabulary.aim("search", "save")
-  world = dataclasses.replace(world, aim=aim)
-  chosen = splits.cases(world, "test")
-  assert 0 < len(chosen) < len(every)
-  for case in chosen:
-    whole = every[case.user]
-    assert case.past.item.tolist() == whole.past.item.tolist()
-    at = (whole.targets.surface == 2) & (whole.targets.actions[:, 1] > 0)
-    assert case.targets.item.tolist() == whole.targets.item[at].tolist()
-  share = splits.outcome_share(world)
-  np.testing.assert_array_equal(share, [0, 1, 0])
+def test_as_many_items_are_withheld_as_are_wanted(world):
+  few, more = (_withheld(world, share)[0] for share in (0.1, 0.5))
+  assert few.sum() < more.sum()
+  assert more[few].all()  # the same come first
+
+
+def test_withheld_items_are_the_targets_of_a_test_on_new_ones(config):
+  """By the configuration, as a run reads it."""
+  config.name, config.withheld = "synthetic", 0.2
+  config.synthetic.users, config.synthetic.items = 60, 100
+  log = dataset_lib.load(config)
+  new = statistics.item_groups(log, "test")["new"]
+  targets = np.concatenate(
+    [c.targets.item for c in evaluation_cases.cases(log, "test")]
+  )
+  assert 0.05 < new[targets].mean() < 0.5
+  validated = evaluation_cases.cases(log, "validation")
+  assert not new[np.concatenate([c.targets.item for c in validated])].any()

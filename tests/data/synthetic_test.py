@@ -14,7 +14,9 @@ CONFIG = config_lib.Synthetic(users=600, items=40, topics=4, events=50)
 def made(tmp_path_factory):
   folder = tmp_path_factory.mktemp("prepared")
   return dataset_lib.load(
-    config_lib.Data(name="synthetic", prepared=str(folder), synthetic=CONFIG)
+    config_lib.Data(
+      name="synthetic", prepared_dir=str(folder), synthetic=CONFIG
+    )
   )
 
 
@@ -64,7 +66,7 @@ def test_a_large_world_is_prepared_in_pieces(tmp_path, monkeypatch):
   monkeypatch.setattr(synthetic, "USERS", 20)
   config = dataclasses.replace(CONFIG, users=50)
   data = config_lib.Data(
-    name="synthetic", prepared=str(tmp_path / "one"), synthetic=config
+    name="synthetic", prepared_dir=str(tmp_path / "one"), synthetic=config
   )
   whole = dataset_lib.load(data)
   monkeypatch.setattr(synthetic, "SPLIT", 1)

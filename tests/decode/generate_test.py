@@ -8,7 +8,7 @@ import pytest
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories
 from pinrec_jax.decode import generate
-from pinrec_jax.model import head, items, pinrec
+from pinrec_jax.model import head, item_embedder, pinrec
 
 LENGTH, STEPS = 10, 4
 
@@ -18,15 +18,15 @@ def parts(world, request):
   config = config_lib.Config(
     model=config_lib.Model(
       backbone=getattr(request, "param", "transformer"),
-      width=16,
-      heads=2,
-      dim=8,
-      rows=64,
+      hidden_dim=16,
+      num_heads=2,
+      embedding_dim=8,
+      table_size=64,
     )
   )
-  config.data.length = LENGTH + STEPS
+  config.data.sequence_length = LENGTH + STEPS
   model = pinrec.of_config(config, world.vocabulary)
-  table = items.features(world.items, 2, 64)
+  table = item_embedder.features(world.items, 2, 64)
   read = [histories.latest(world.events[n], LENGTH) for n in range(1, 6)]
   tokens = histories.serving(read, LENGTH)
   params = model.init(jax.random.key(0), table, tokens)["params"]

@@ -1,12 +1,12 @@
 import pytest
 
-from pinrec_jax.data import splits
+from pinrec_jax.data import evaluation_cases
 from pinrec_jax.evals import retrieval, run
 
 
 @pytest.fixture(scope="session")
 def cases(world):
-  return splits.cases(world, "test")
+  return evaluation_cases.cases(world, "test")
 
 
 @pytest.fixture(scope="session")

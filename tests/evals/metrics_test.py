@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinrec_jax.data import schema, splits
+from pinrec_jax.data import evaluation_cases, schema
 from pinrec_jax.evals import metrics
 
 
@@ -19,7 +19,7 @@ def case(*targets):
   events = schema.Events(
     item, actions, zeros, zeros, zeros, zeros - 1, zeros == 0, zeros > 0
   )
-  return splits.Case("u", events, events)
+  return evaluation_cases.Case("u", events, events)
 
 
 TARGETS = metrics.targets([case((5, 0), (6, 0, 1), (5, 1)), case((7, 1))])
@@ -129,7 +129,7 @@ def test_action_rate_is_of_candidates_not_of_targets():
 def test_diversity_and_coverage_count_unique_items():
   lists = np.array([[1, 2], [2, 3]])
   assert metrics.diversity(lists) == 3 / 4
-  assert metrics.coverage(lists, catalogue=12) == 3 / 12
+  assert metrics.coverage(lists, catalog=12) == 3 / 12
 
 
 def test_overlap_ignores_the_order():

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from pinrec_jax.data import counts, profile
+from pinrec_jax.data import counts, statistics
 from pinrec_jax.evals import plots
 
 SWEEP = [
@@ -18,14 +18,14 @@ RECALLS = {
 LOSSES = [{"step": n, "loss": 8 / n} for n in (20, 40)]
 VALIDATION = [{"step": 40, "validation/recall@10": 0.03}]
 
-PROFILE = profile.Profile(
+PROFILE = statistics.Profile(
   {"actions/click": 9, "actions/like": 3},
   {
     "length": counts.Counts(np.arange(9)),
     "gap": counts.Counts(np.array([0, 60, 86_400])),
   },
 )
-NOTHING = profile.Profile({}, {"length": counts.Counts()})
+NOTHING = statistics.Profile({}, {"length": counts.Counts()})
 
 ARMS = {
   name: {

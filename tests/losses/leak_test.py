@@ -12,8 +12,8 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import pipeline
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples
 from pinrec_jax.training import state as state_lib
+from pinrec_jax.training import training_data
 
 ROWS, LENGTH = 3, 24
 
@@ -25,7 +25,7 @@ class Probed(pinrec.PinRec):
     super().setup()
     self.probe = self.param(
       "probe",
-      lambda _: jnp.zeros((ROWS, LENGTH, self.config.dim)),
+      lambda _: jnp.zeros((ROWS, LENGTH, self.config.embedding_dim)),
     )
 
   def states(self, vectors, tokens, cache=None, *, train=False, last=False):
@@ -38,8 +38,8 @@ class Probed(pinrec.PinRec):
 def packed(world):
   """Rows of several users, the last of them padded."""
   config = config_lib.Config()
-  config.data.length = LENGTH
-  rows, corpus = examples.packed(config, world)
+  config.data.sequence_length = LENGTH
+  rows, corpus = training_data.packed(config, world)
   batch = next(pipeline.batches(rows, batch=len(rows), seed=0))
   segment = batch.tokens.segment
   # The rows of most users, so that they are short, and end in padding.
@@ -53,7 +53,7 @@ def _slopes(batch, corpus, config, vocabulary):
   model = pinrec.of_config(config, vocabulary)
   model = Probed(model.config, vocabulary, positions=LENGTH, temperature=0.05)
   shapes = jax.eval_shape(
-    lambda: state_lib.create(model, optax.identity(), config.loss).params
+    lambda: state_lib.create(model, optax.identity()).params
   )
   rng = np.random.default_rng(0)
   params = jax.tree.map(
@@ -101,14 +101,14 @@ def test_a_target_teaches_its_own_users_past_alone(
   assert (tokens.segment == 0).any(-1).all()
   config = config_lib.Config(
     model=config_lib.Model(
-      backbone=backbone, layers=1, width=16, heads=2, dim=8, rows=64,
-      dropout=0.0, offsets=(43_201, 100_000),
+      backbone=backbone, num_layers=1, hidden_dim=16, num_heads=2, embedding_dim=8, table_size=64,
+      dropout=0.0, offset_edges=(43_201, 100_000),
     ),
     loss=config_lib.Loss(
-      objective=objective, in_batch=8, uniform=8, window=86_400
+      objective=objective, in_batch_negatives=8, uniform_negatives=8, window=86_400
     ),
   )  # fmt: skip
-  config.data.length = LENGTH
+  config.data.sequence_length = LENGTH
   slope = _slopes(batch, corpus, config, world.vocabulary)
   place = np.arange(LENGTH)
   taught = 0

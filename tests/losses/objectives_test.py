@@ -7,9 +7,15 @@ import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import pipeline
-from pinrec_jax.losses import meeting, objectives, sampling, sketch, softmax
+from pinrec_jax.losses import (
+  negative_sampling,
+  objectives,
+  positives,
+  sketch,
+  softmax,
+)
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples
+from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 
 EDGES = (43_201, 100_000)  # the world's events are half a day apart
@@ -20,25 +26,25 @@ DAY = 2 * HALF_DAY
 def _config(**loss) -> config_lib.Config:
   config = config_lib.Config(
     model=config_lib.Model(
-      width=16,
-      heads=2,
-      dim=8,
-      rows=64,
-      offsets=EDGES,
-      ages=tuple(range(2 * DAY, 20 * DAY, 2 * DAY)),
+      hidden_dim=16,
+      num_heads=2,
+      embedding_dim=8,
+      table_size=64,
+      offset_edges=EDGES,
+      age_edges=tuple(range(2 * DAY, 20 * DAY, 2 * DAY)),
     ),
     loss=config_lib.Loss(
       **{"in_batch": 12, "uniform": 9, "window": 2 * HALF_DAY, **loss}
     ),
   )
-  config.data.length, config.train.batch = 12, 6
+  config.data.sequence_length, config.train.batch_size = 12, 6
   config.data.session_gap = HALF_DAY
   return config
 
 
 @pytest.fixture(scope="module")
 def batch(world):
-  rows, corpus = examples.packed(_config(), world)
+  rows, corpus = training_data.packed(_config(), world)
   batch = next(pipeline.batches(rows, batch=6, seed=0))
   return batch, jax.tree.map(jnp.asarray, corpus)
 
@@ -87,12 +93,12 @@ def _age(batch):
 
 @functools.partial(jax.jit, static_argnames="config")
 def _asked(batch, corpus, config, key=0):
-  ahead = meeting.seconds_ahead(batch)
+  ahead = positives.seconds_ahead(batch)
   edges = jnp.array(EDGES)
   bucket = jnp.where(
     ahead < 0, 0, 1 + jnp.searchsorted(edges, ahead, side="right")
   )
-  meets = meeting.acceptable(batch, ahead, bucket, config, len(EDGES) + 1)
+  meets = positives.acceptable(batch, ahead, bucket, config, len(EDGES) + 1)
   asked = objectives.asked(
     jax.random.key(key),
     batch,
@@ -110,13 +116,13 @@ def test_an_engagement_that_several_places_precede_is_met_once(
   world, objective
 ):
   config = _config(objective=objective)
-  config.data.inputs = "exposures"
-  rows, _ = examples.packed(config, world)
+  config.data.history_events = "exposures"
+  rows, _ = training_data.packed(config, world)
   batch = next(pipeline.batches(rows, batch=6, seed=0))
-  ahead = meeting.seconds_ahead(batch)
+  ahead = positives.seconds_ahead(batch)
   bucket = jnp.where(ahead < 0, 0, 1)
   meets = np.asarray(
-    meeting.acceptable(batch, ahead, bucket, config.loss, buckets=1)
+    positives.acceptable(batch, ahead, bucket, config.loss, buckets=1)
   )
   # One user's events have different times in this world.
   tokens, targets = batch
@@ -251,7 +257,7 @@ def test_one_of_those_marked_is_drawn_each_as_often_as_another():
     [[0, 1, 0, 1, 1], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1]], bool
   )
   keys = jax.random.split(jax.random.key(0), 6000)
-  drawn = np.asarray(jax.vmap(lambda key: meeting.one_of(key, among))(keys))
+  drawn = np.asarray(jax.vmap(lambda key: positives.one_of(key, among))(keys))
   assert (drawn[:, 1] == 0).all()
   rate = np.stack([(drawn == place).mean(0) for place in range(5)], -1)
   expected = np.asarray(among) / np.maximum(among.sum(-1, keepdims=True), 1)
@@ -268,7 +274,7 @@ def test_one_bucket_is_drawn_of_all_that_hold_a_target(batch):
   held = every[:, 1:].any(-1).sum(1)
   times = np.zeros(every.shape[:3])
   for key in range(60):
-    drawn = meeting.one_bucket(jax.random.key(key), _flat(every))
+    drawn = positives.one_bucket(jax.random.key(key), _flat(every))
     meets = np.asarray(drawn)
     np.testing.assert_array_equal(meets[:, :length], every[:, 0])
     drawn = meets[:, None, length:] == every[:, 1:]
@@ -291,11 +297,11 @@ def _reference(model, params, batch, corpus, config, key):
   condition_key, negative_key, _ = jax.random.split(key, 3)
   tokens, targets = batch
   bound = model.bind({"params": params})
-  ahead = meeting.seconds_ahead(batch)
+  ahead = positives.seconds_ahead(batch)
   bucket = bound.bucket(ahead)
-  meets = meeting.acceptable(batch, ahead, bucket, config, bound.buckets)
+  meets = positives.acceptable(batch, ahead, bucket, config, bound.buckets)
   if config.objective == "multi_token":
-    meets = meeting.one_bucket(jax.random.fold_in(condition_key, 1), meets)
+    meets = positives.one_bucket(jax.random.fold_in(condition_key, 1), meets)
   weight = np.asarray(meets.any(-1), float)
   condition, chosen, counts = objectives.asked(
     condition_key, batch, bucket, bound.age_bucket(targets.age), meets,
@@ -303,7 +309,7 @@ def _reference(model, params, batch, corpus, config, key):
   )  # fmt: skip
   if model.config.conditioned:
     meets, weight = chosen, weight * np.asarray(counts, float)
-  mixture = sampling.Mixture(
+  mixture = negative_sampling.Mixture(
     corpus.share.shape[0] - 1,
     lambda item: corpus.share[item],
     lambda item: corpus.shown_share[item],
@@ -373,7 +379,7 @@ def test_equals_the_definition_in_float64(world, batch, loss):
   config.model.dropout, config.model.conditioned = 0.0, conditioned
   model = pinrec.of_config(config, world.vocabulary)
   params = state_lib.create(
-    model, state_lib.optimizer(config.train), config.loss
+    model, optimizer.build(config.train), config.loss
   ).params
   key = jax.random.key(5)
   value = functools.partial(
@@ -392,13 +398,13 @@ def test_equals_the_definition_in_float64(world, batch, loss):
 
 
 def test_items_embedded_once_each_give_the_same_loss(world, batch, monkeypatch):
-  """As they are where the catalogue is smaller than what a step reads."""
+  """As they are where the catalog is smaller than what a step reads."""
   monkeypatch.setattr(jax, "device_count", lambda: 1)
   batch, corpus = batch
   config = _config()
   model = pinrec.of_config(config, world.vocabulary)
   params = state_lib.create(
-    model, state_lib.optimizer(config.train), config.loss
+    model, optimizer.build(config.train), config.loss
   ).params
   embedded = []
 
@@ -455,12 +461,12 @@ def test_a_minimum_learns_from_the_target_it_picks_alone():
   assert slope[0] == slope[2] == 0
 
 
-def test_a_sketch_as_wide_as_the_catalogue_gives_the_exact_loss(world, batch):
+def test_a_sketch_as_wide_as_the_catalog_gives_the_exact_loss(world, batch):
   batch, corpus = batch
   config = _config(sketch_columns=4096)
   model = pinrec.of_config(config, world.vocabulary)
   params = state_lib.create(
-    model, state_lib.optimizer(config.train), config.loss
+    model, optimizer.build(config.train), config.loss
   ).params
   items = len(world.items.ids)
   counted = sketch.empty(4, 4096)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.losses import sampling, softmax
+from pinrec_jax.losses import negative_sampling, softmax
 
 CORPUS = 50
 
@@ -137,14 +137,14 @@ def test_the_correction_recovers_the_full_softmax():
 
   def sampled(key, *, corrected):
     targets = jax.random.choice(key, CORPUS, (400,), p=share)
-    mixture = sampling.Mixture(
+    mixture = negative_sampling.Mixture(
       CORPUS - 1, lambda item: share[item], lambda item: share[item]
     )
     drawn, _ = mixture.draw(
       key,
       targets,
       jnp.zeros(1, jnp.int32),
-      config_lib.Loss(in_batch=400, uniform=100),
+      config_lib.Loss(in_batch_negatives=400, uniform_negatives=100),
     )
     expected = drawn.log_expected if corrected else jnp.zeros(500)
     return jax.grad(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import histories
-from pinrec_jax.model import attention, head, items, pinrec
+from pinrec_jax.data import histories, schema
+from pinrec_jax.model import attention, head, item_embedder, pinrec
 
 LENGTH = 10
 
@@ -16,11 +16,11 @@ LENGTH = 10
 def _config(**model) -> config_lib.Config:
   sizes = {"width": 16, "heads": 2, "layers": 2, "dim": 8, "rows": 64}
   config = config_lib.Config(model=config_lib.Model(**{**sizes, **model}))
-  config.data.length = LENGTH
+  config.data.sequence_length = LENGTH
   return config
 
 
-def _tokens(world, users, length=LENGTH) -> histories.Tokens:
+def _tokens(world, users, length=LENGTH) -> schema.Tokens:
   read = [histories.latest(world.events[n], length) for n in range(users)]
   return histories.serving(read, length)
 
@@ -29,7 +29,7 @@ def _tokens(world, users, length=LENGTH) -> histories.Tokens:
 def parts(world, request):
   config = _config(**getattr(request, "param", {}))
   model = pinrec.of_config(config, world.vocabulary)
-  features = items.features(world.items, 2, config.model.rows)
+  features = item_embedder.features(world.items, 2, config.model.table_size)
   tokens = _tokens(world, 4)
   params = model.init(jax.random.key(0), features, tokens)
   return model, params, features, tokens
@@ -167,7 +167,7 @@ def test_every_part_of_a_condition_moves_the_query(parts):
 
 def test_a_shift_is_added_before_the_unit_norm(world):
   model = pinrec.of_config(_config(head="shift"), world.vocabulary)
-  features = items.features(world.items, 2, 64)
+  features = item_embedder.features(world.items, 2, 64)
   params = model.init(jax.random.key(0), features, _tokens(world, 2))
   own = jax.tree.map(np.asarray, params["params"]["head"])
   states = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
@@ -187,7 +187,10 @@ def test_a_state_is_read_and_answered_in_the_space_of_items(world, context):
   """What blocks add apart, it is the last item, moved by place and wish."""
   config = _config(head="state", dim=16, context=context, actions=False)
   model = pinrec.of_config(config, world.vocabulary)
-  features, tokens = items.features(world.items, 2, 64), _tokens(world, 3)
+  features, tokens = (
+    item_embedder.features(world.items, 2, 64),
+    _tokens(world, 3),
+  )
   params = model.init(jax.random.key(0), features, tokens)
   params["params"]["backbone"] = {
     name: jax.tree.map(jnp.zeros_like, part) if "block" in name else part
@@ -214,7 +217,7 @@ def test_a_state_is_read_and_answered_in_the_space_of_items(world, context):
 
 def test_an_unconditioned_model_ignores_conditions(world):
   model = pinrec.of_config(_config(conditioned=False), world.vocabulary)
-  features = items.features(world.items, 2, 64)
+  features = item_embedder.features(world.items, 2, 64)
   params = model.init(jax.random.key(0), features, _tokens(world, 2))
   assert not any("outcome" in k for k in params["params"]["head"])
   state = jnp.ones((2, 16))
@@ -226,7 +229,7 @@ def test_an_unconditioned_model_ignores_conditions(world):
 
 
 def test_bfloat16_states_are_near(world):
-  features = items.features(world.items, 2, 64)
+  features = item_embedder.features(world.items, 2, 64)
   tokens = _tokens(world, 3)
   full = pinrec.of_config(_config(), world.vocabulary)
   half = dataclasses.replace(full, config=_config(dtype="bfloat16").model)
@@ -285,7 +288,7 @@ def test_offsets_can_be_fitted_to_the_logs_gaps(world):
 
 def test_ids_are_hidden_in_training_alone(world):
   model = pinrec.of_config(_config(id_dropout=0.5), world.vocabulary)
-  features = items.features(world.items, 2, 64)
+  features = item_embedder.features(world.items, 2, 64)
   params = model.init(jax.random.key(0), features, _tokens(world, 2))
   plain = model.bind(params).embed(features)
   rngs = {"dropout": jax.random.key(0)}
@@ -298,7 +301,7 @@ def test_ids_are_hidden_in_training_alone(world):
 def test_positions_are_counted_from_the_start_or_the_end(world, positions):
   config = _config(positions=positions)
   model = pinrec.of_config(config, world.vocabulary)
-  features = items.features(world.items, 2, config.model.rows)
+  features = item_embedder.features(world.items, 2, config.model.table_size)
   # Users 1 and 2 have one and two events, the others fill the row.
   tokens = _tokens(world, 5)
   real = np.asarray(tokens.segment) > 0
@@ -373,7 +376,10 @@ def test_a_stack_compiles_one_block(world):
     model = pinrec.of_config(
       _config(layers=layers, stacked=True), world.vocabulary
     )
-    features, tokens = items.features(world.items, 2, 64), _tokens(world, 2)
+    features, tokens = (
+      item_embedder.features(world.items, 2, 64),
+      _tokens(world, 2),
+    )
     params = model.init(jax.random.key(0), features, tokens)
     first, second, *_ = params["params"]["backbone"]["blocks"]["mlp_in"][
       "kernel"

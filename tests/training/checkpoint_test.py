@@ -6,7 +6,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import sharding
 from pinrec_jax.data import pipeline
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import checkpoint, examples
+from pinrec_jax.training import checkpoint, optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -17,19 +17,21 @@ SHAPES = ((1, 1), (8, 1), (1, 8), (2, 2))  # model axis, fsdp axis
 def run(world, request):
   """Returns a network's first state on a mesh, and its step."""
   config = config_lib.Config(
-    model=config_lib.Model(width=16, heads=2, dim=8, rows=64),
-    loss=config_lib.Loss(in_batch=32, uniform=16),
-    train=config_lib.Train(tables=request.param, warmup=1),
+    model=config_lib.Model(
+      hidden_dim=16, num_heads=2, embedding_dim=8, table_size=64
+    ),
+    loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16),
+    train=config_lib.Train(table_optimizer=request.param, warmup_steps=1),
   )
-  config.data.length = 8
-  rows, corpus = examples.packed(config, world)
+  config.data.sequence_length = 8
+  rows, corpus = training_data.packed(config, world)
   model = pinrec.of_config(config, world.vocabulary)
-  transform = state_lib.optimizer(config.train)
+  transform = optimizer.build(config.train)
   data = pipeline.batches(rows, batch=8, seed=0)
   batch = next(data)
 
   def first(mesh):
-    return state_lib.initial(model, transform, config.loss, mesh, 0)
+    return state_lib.initial(model, transform, mesh, 0)
 
   def step(mesh, state):
     return step_lib.train_step(

@@ -14,7 +14,7 @@ from pinrec_jax import sharding
 from pinrec_jax.data import pipeline
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples, hash_tables
+from pinrec_jax.training import hash_tables, optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -25,19 +25,21 @@ ROWS = 512  # far more than items, so that most are never read
 def made(world):
   """Returns the function from a way to update to a step and its state."""
   config = config_lib.Config(
-    model=config_lib.Model(width=16, heads=2, dim=8, rows=ROWS),
-    loss=config_lib.Loss(in_batch=32, uniform=16, chunk=64),
+    model=config_lib.Model(
+      hidden_dim=16, num_heads=2, embedding_dim=8, table_size=ROWS
+    ),
+    loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16, chunk=64),
   )
-  config.data.length, config.train.warmup = 8, 0
-  rows, corpus = examples.packed(config, world)
+  config.data.sequence_length, config.train.warmup_steps = 8, 0
+  rows, corpus = training_data.packed(config, world)
   model = pinrec.of_config(config, world.vocabulary)
   batch = next(pipeline.batches(rows, batch=8, seed=0))
 
   def of(kind, mesh=None):
     train = dataclasses.replace(config.train, tables=kind)
-    transform = state_lib.optimizer(train)
+    transform = optimizer.build(train)
     mesh = mesh or sharding.device_mesh(devices=jax.devices()[:1])
-    state = state_lib.initial(model, transform, config.loss, mesh, 0)
+    state = state_lib.initial(model, transform, mesh, 0)
 
     def step(state):
       return step_lib.train_step(
@@ -149,11 +151,11 @@ def test_a_mesh_changes_nothing(made, kind):
 
 def test_a_part_reads_what_the_whole_does():
   rng = np.random.default_rng(1)
-  from pinrec_jax.model import items
+  from pinrec_jax.model import item_embedder
 
   rows = rng.integers(20, size=(9, 2)).astype(np.int32)
   rows[4] = -1
-  features = items.ItemFeatures(
+  features = item_embedder.ItemFeatures(
     jnp.asarray(rows), jnp.zeros((9, 1), jnp.int32), jnp.zeros((9, 0)),
     jnp.arange(9, dtype=jnp.int32),
   )  # fmt: skip

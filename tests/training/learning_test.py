@@ -7,7 +7,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import pipeline, synthetic
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples
+from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -16,20 +16,20 @@ STEPS = 120
 
 def test_transitions_are_learned(tmp_path):
   config = config_lib.Config()
-  config.data.name, config.data.prepared = "synthetic", str(tmp_path)
-  config.data.length = 32
+  config.data.name, config.data.prepared_dir = "synthetic", str(tmp_path)
+  config.data.sequence_length = 32
   made = config.data.synthetic = config_lib.Synthetic(
     users=300, items=40, topics=4, events=36
   )
   config.model.conditioned, config.model.dropout = False, 0.0
-  config.loss.in_batch, config.loss.uniform = 64, 64
-  config.train.steps, config.train.warmup = STEPS, 10
+  config.loss.in_batch_negatives, config.loss.uniform_negatives = 64, 64
+  config.train.steps, config.train.warmup_steps = STEPS, 10
   dataset = dataset_lib.load(config.data)
-  rows, corpus = examples.packed(config, dataset)
+  rows, corpus = training_data.packed(config, dataset)
   batches = pipeline.batches(rows, batch=32, seed=0)
   model = pinrec.of_config(config, dataset.vocabulary)
-  transform = state_lib.optimizer(config.train)
-  state = state_lib.create(model, transform, config.loss)
+  transform = optimizer.build(config.train)
+  state = state_lib.create(model, transform)
   corpus, losses = jax.tree.map(jax.numpy.asarray, corpus), []
   for _ in range(STEPS):
     state, metrics = step_lib.train_step(

@@ -40,7 +40,7 @@ def test_a_run_stopped_by_sigterm_resumes_bit_equal(
   whole, parts = logged(tmp_path / "whole"), logged(tmp_path / "parts")
   assert list(whole) == [1, 2, 3, 4, 5, 6]
   assert whole == parts
-  known = world.catalogue
+  known = world.catalog
   one = loop.best(config, known, tmp_path / "whole")
   two = loop.best(config, known, tmp_path / "parts")
   assert one.step == two.step
@@ -55,7 +55,7 @@ def test_a_finished_run_is_not_trained_again(config, world, logged, tmp_path):
   assert logged(tmp_path) == before
   assert "train_tokens_per_s" not in report
   asked = (tmp_path / "config.json").read_text()
-  config.loss.uniform += 1
+  config.loss.uniform_negatives += 1
   loop.train(config, world, tmp_path)
   assert (tmp_path / "config.json").read_text() == asked
 
@@ -73,14 +73,14 @@ def test_a_stop_asked_for_at_the_very_end_is_heard(
   monkeypatch.setattr(checkpoint.Checkpoints, "save", stopping)
   with pytest.raises(loop.RunStoppedError, match="once all 6 steps were done"):
     loop.train(config, world, tmp_path)
-  assert loop.best(config, world.catalogue, tmp_path).step
+  assert loop.best(config, world.catalog, tmp_path).step
 
 
 def test_the_best_and_the_last_checkpoints_are_kept(config, world, tmp_path):
   config.train.steps, config.train.eval_every = 8, 1
   loop.train(config, world, tmp_path)
   kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir()}
-  best = loop.best(config, world.catalogue, tmp_path)
+  best = loop.best(config, world.catalog, tmp_path)
   assert kept == {7, 8, best.step}
   rows = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
   found = [row["validation/recall@10"] for row in rows if len(row) == 2]
@@ -101,7 +101,7 @@ def test_steps_are_recorded_for_the_profiler(
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     return sum("loss" in json.loads(line) for line in lines)
 
-  config.train.profile, config.train.log_every = 2, 1
+  config.train.profile_steps, config.train.log_every = 2, 1
   loop.train(config, world, tmp_path)
   folder, ended = asked
   assert folder == str(tmp_path / "profile")
@@ -126,7 +126,7 @@ def test_a_profile_ends_with_its_run(tmp_path):
 def test_after_a_loss_that_is_no_number_a_lower_rate_goes_on(
   config, world, tmp_path, every, refit, good
 ):
-  config.train.eval_every, config.train.refit = every, refit
+  config.train.eval_every, config.train.train_on_validation = every, refit
   rate, config.train.learning_rate = config.train.learning_rate, 1e38
   with pytest.raises(
     loop.RunDivergedError, match=f"step 3; the last good checkpoint is {good}"
@@ -134,17 +134,17 @@ def test_after_a_loss_that_is_no_number_a_lower_rate_goes_on(
     loop.train(config, world, tmp_path)
   config.train.learning_rate = rate
   loop.train(config, world, tmp_path)
-  best = loop.best(config, world.catalogue, tmp_path)
+  best = loop.best(config, world.catalog, tmp_path)
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(best.params))
 
 
 def test_a_checkpoint_of_another_network_is_refused(config, world, tmp_path):
   loop.train(config, world, tmp_path)
   told = (tmp_path / "config.json").read_text()
-  config.model.width, config.model.conditioned = 32, False
-  refused = r"conditioned is True there and False here; model\.width is 16"
+  config.model.hidden_dim, config.model.conditioned = 32, False
+  refused = r"conditioned is True there and False here; model\.hidden_dim is 16"
   with pytest.raises(ValueError, match=refused):
-    loop.best(config, world.catalogue, tmp_path)
+    loop.best(config, world.catalog, tmp_path)
   with pytest.raises(ValueError, match=refused):
     loop.train(config, world, tmp_path)
   assert (tmp_path / "config.json").read_text() == told
@@ -152,24 +152,24 @@ def test_a_checkpoint_of_another_network_is_refused(config, world, tmp_path):
 
 def test_no_checkpoint_is_said(config, world, tmp_path):
   with pytest.raises(FileNotFoundError, match="train first"):
-    loop.best(config, world.catalogue, tmp_path)
+    loop.best(config, world.catalog, tmp_path)
 
 
 def test_a_batch_that_does_not_divide_is_refused(config, world, tmp_path):
-  config.train.batch = 12
+  config.train.batch_size = 12
   with pytest.raises(ValueError, match="batch 12 does not divide over 8"):
     loop.train(config, world, tmp_path)
 
 
 def test_a_run_may_begin_with_anothers_weights(config, world, tmp_path):
   loop.train(config, world, tmp_path / "all")
-  before = loop.best(config, world.catalogue, tmp_path / "all")
-  config.train.start_from = str(tmp_path / "all")
+  before = loop.best(config, world.catalog, tmp_path / "all")
+  config.train.init_from = str(tmp_path / "all")
   config.train.learning_rate = 1e-12
   aim = world.vocabulary.aim("search", "save,like")
   world = dataclasses.replace(world, aim=aim)
   report = loop.train(config, world, tmp_path / "search")
-  after = loop.best(config, world.catalogue, tmp_path / "search")
+  after = loop.best(config, world.catalog, tmp_path / "search")
   near = jax.tree.map(np.allclose, before.params, after.params)
   assert all(jax.tree.leaves(near))
   assert report["inherited_step"] == before.step
@@ -181,19 +181,24 @@ def test_a_run_may_begin_with_anothers_weights(config, world, tmp_path):
 
 def test_a_refit_may_begin_with_a_run_that_was_none(config, world, tmp_path):
   loop.train(config, world, tmp_path / "all")
-  config.train.start_from, config.train.refit = str(tmp_path / "all"), True
+  config.train.init_from, config.train.train_on_validation = (
+    str(tmp_path / "all"),
+    True,
+  )
   assert loop.train(config, world, tmp_path / "refit")["inherited_step"]
 
 
 def test_weights_of_another_network_are_refused(config, world, tmp_path):
   loop.train(config, world, tmp_path / "all")
-  config.train.start_from = str(tmp_path / "all")
-  config.model.width = 32
-  with pytest.raises(ValueError, match=r"model\.width is 16 there and 32 here"):
+  config.train.init_from = str(tmp_path / "all")
+  config.model.hidden_dim = 32
+  with pytest.raises(
+    ValueError, match=r"model\.hidden_dim is 16 there and 32 here"
+  ):
     loop.train(config, world, tmp_path / "other")
 
 
 def test_a_missing_run_to_begin_with_is_named(config, world, tmp_path):
-  config.train.start_from = str(tmp_path / "absent")
+  config.train.init_from = str(tmp_path / "absent")
   with pytest.raises(FileNotFoundError, match=r"no checkpoint in .*absent"):
     loop.train(config, world, tmp_path)

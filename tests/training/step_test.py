@@ -10,7 +10,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import pipeline
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
-from pinrec_jax.training import examples
+from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -20,14 +20,16 @@ GOLDEN = 10.421016
 @pytest.fixture(scope="module")
 def parts(world):
   config = config_lib.Config(
-    model=config_lib.Model(width=16, heads=2, dim=8, rows=64),
-    loss=config_lib.Loss(in_batch=32, uniform=16, chunk=64),
+    model=config_lib.Model(
+      hidden_dim=16, num_heads=2, embedding_dim=8, table_size=64
+    ),
+    loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16, chunk=64),
   )
-  config.data.length, config.train.warmup = 8, 1
-  rows, corpus = examples.packed(config, world)
+  config.data.sequence_length, config.train.warmup_steps = 8, 1
+  rows, corpus = training_data.packed(config, world)
   corpus = jax.tree.map(jax.numpy.asarray, corpus)
   model = pinrec.of_config(config, world.vocabulary)
-  transform = state_lib.optimizer(config.train)
+  transform = optimizer.build(config.train)
   step = functools.partial(
     step_lib.train_step,
     model=model,
@@ -38,7 +40,7 @@ def parts(world):
   batch = next(pipeline.batches(rows, batch=8, seed=0))
 
   def create(seed, transform=transform):
-    return state_lib.create(model, transform, config.loss, seed)
+    return state_lib.create(model, transform, seed)
 
   return step, create, (batch, corpus, model, config)
 

@@ -1,0 +1,192 @@
+"""What the modes of the command line print, plot and write."""
+
+import json
+import pathlib
+import sys
+from collections.abc import Callable
+
+import jax
+
+from pinrec_jax import config as config_lib
+from pinrec_jax import doctor as doctor_lib
+from pinrec_jax import files, reports, workflows
+from pinrec_jax.evals import plots, text
+
+REPORT = "report.json"
+
+# Sections of report.json that a mode makes obsolete.
+OBSOLETE = {
+  "prepare": (),
+  "train": ("index", "evaluate", "demo"),
+  "index": ("demo",),
+  "evaluate": ("demo",),
+  "demo": ("train", "index", "evaluate"),
+  "doctor": (),
+}
+
+
+def run(
+  mode: str, config: config_lib.Config | None, workdir: pathlib.Path
+) -> None:
+  """Runs a mode that writes figures to the work folder's report.json.
+
+  Args:
+    mode: one of MODES.
+    config: what to run; it is checked before anything else.
+    workdir: made if need be.
+  """
+  report = MODES[mode](config, workdir)
+  if _is_first():
+    path = workdir / REPORT
+    write_report(path, mode, report)
+    print(f"report: {path}")
+
+
+def write_report(path: pathlib.Path, mode: str, report: reports.Report) -> None:
+  """Puts a mode's figures into report.json.
+
+  The file is an object with one section per mode. Sections that the mode made
+  obsolete are removed. A damaged file is replaced.
+  """
+  sections = {}
+  if path.is_file():
+    try:
+      sections = files.read_json(path)
+    except ValueError as error:
+      print(f"{error}; it is written again", file=sys.stderr)
+  dropped = {*OBSOLETE[mode], mode}
+  kept = {key: value for key, value in sections.items() if key not in dropped}
+  files.write_json(path, {**kept, mode: report.figures()})
+
+
+def prepare(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> reports.PrepareReport:
+  """Prepares a log and prints what it holds and lost."""
+  report = workflows.prepare(config, workdir)
+  errors = report.row_errors
+  if _is_first():
+    plots.statistics(report.statistics, workdir / "statistics.png")
+  _say(text.statistics(report.statistics.figures))
+  _say(f"{errors.rejected:,} of {errors.rows:,} rows were left out")
+  _say(str(errors))
+  _say(f"prepared: {report.folder}")
+  return report
+
+
+def train(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> reports.TrainReport:
+  """Trains a model and plots its loss."""
+  report = workflows.train(config, workdir)
+  _show_training(config, report, workdir)
+  return report
+
+
+def _show_training(
+  config: config_lib.Config, report: reports.TrainReport, workdir: pathlib.Path
+) -> None:
+  if report.inherited_step is not None:
+    _say(
+      f"started from the {report.parameters:,} parameters of "
+      f"{config.train.init_from}, step {report.inherited_step}; optimizer and "
+      "data order were new"
+    )
+  if _is_first():
+    rows = [
+      json.loads(line)
+      for line in (workdir / "metrics.jsonl").read_text().splitlines()
+    ]
+    plots.training(rows, workdir / "training.png")
+
+
+def index(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> reports.IndexReport:
+  """Writes the bundle of the best checkpoint."""
+  report, _ = workflows.build_index(config, workdir)
+  _say(f"bundle: {workdir / workflows.BUNDLES / report.bundle}")
+  return report
+
+
+def evaluate(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> reports.EvaluateReport:
+  """Evaluates the best checkpoint, prints tables and plots."""
+  report = workflows.evaluate(config, workdir)
+  _show_evaluation(config, report, workdir)
+  return report
+
+
+def _show_evaluation(
+  config: config_lib.Config,
+  report: reports.EvaluateReport,
+  workdir: pathlib.Path,
+) -> None:
+  cutoffs, outcomes = config.evals.cutoffs, config.evals.sweep
+  if _is_first():
+    for k in cutoffs:
+      plots.recalls(report.models, outcomes, k, workdir / f"recall@{k}.png")
+    if report.sweep:
+      plots.budget_sweep(report.sweep, workdir / "budget_sweep.png")
+  _say(text.recalls(report.models, outcomes, cutoffs))
+  if report.short_list:
+    user, length = report.short_list
+    _say(
+      f"note: user {user!r} has {length} items left to recommend, fewer than "
+      f"{max(cutoffs)}; such lists are shorter"
+    )
+  if report.sweep:
+    _say(text.sweep(report.sweep, max(cutoffs)))
+  _say(text.examples(report.examples))
+
+
+def demo(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> reports.DemoReport:
+  """Trains, indexes and evaluates, with the twin and the budget sweep."""
+  report = workflows.demo(config, workdir)
+  _show_training(config, report.train, workdir)
+  if report.twin:
+    twin = workflows.twin(config)
+    _show_training(twin, report.twin, workdir / workflows.TWIN)
+  _show_evaluation(config, report.evaluate, workdir)
+  return report
+
+
+def doctor(
+  config: config_lib.Config | None, workdir: pathlib.Path
+) -> doctor_lib.Diagnosis:
+  """Prints what a run would stand on.
+
+  Raises:
+    ValueError: naming all that is wrong, once all has been printed.
+  """
+  found = doctor_lib.examine(config, workdir)
+  for name, value, remedy in found.findings:
+    _say(f"{'!!' if remedy else 'ok'}  {name:24} {value}")
+  found.require()
+  return found
+
+
+MODES: dict[str, Callable[..., reports.Report]] = {
+  "doctor": doctor,
+  "demo": demo,
+  "prepare": prepare,
+  "train": train,
+  "evaluate": evaluate,
+  "index": index,
+}
+
+
+def _is_first() -> bool:
+  """Whether this process is the one that writes and prints."""
+  try:
+    return jax.process_index() == 0
+  except RuntimeError:  # No device; the doctor reports it.
+    return True
+
+
+def _say(message: str) -> None:
+  if _is_first() and message:
+    print(message)

@@ -1,0 +1,40 @@
+"""JAX's persistent compilation cache."""
+
+import hashlib
+import os
+import pathlib
+import platform
+import re
+
+import jax
+
+FOLDER = "~/.cache/pinrec_jax/compiled"
+CPU_INFO = pathlib.Path("/proc/cpuinfo")  # On Linux.
+
+
+def enable() -> None:
+  """Makes JAX keep compiled programs on disk and look for them there.
+
+  If JAX_COMPILATION_CACHE_DIR is set, that folder is used; if it is empty,
+  nothing is kept.
+  """
+  if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    return
+  if jax.config.values["jax_compilation_cache_dir"]:
+    return
+  folder = pathlib.Path(os.path.expanduser(FOLDER)) / _processor()
+  jax.config.update("jax_compilation_cache_dir", str(folder))
+  # A run has dozens of small programs, so they are kept, too.
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def _processor() -> str:
+  """Returns a name for this kind of processor.
+
+  A home folder may be shared with machines that lack its instructions. JAX's
+  own cache key does not contain them.
+  """
+  text = CPU_INFO.read_text() if CPU_INFO.is_file() else platform.processor()
+  known = re.search(r"^(flags|Features)\s*:.*", text, re.M)
+  name = f"{platform.machine()} {known[0] if known else text}"
+  return hashlib.sha256(name.encode()).hexdigest()[:12]

@@ -1,0 +1,102 @@
+"""What the requests of a batch ask for, as arrays."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from pinrec_jax.types import AnyArray
+
+STEP_DECAY = 0.5  # Share of a step's budget relative to the step before.
+NEXT_EVENT = -1  # The offset of the next event, at any time.
+UNSPECIFIED = -1  # An outcome, surface, item type or age that is not asked for.
+
+
+class Ask(NamedTuple):
+  """What one request asks for.
+
+  Attributes:
+    budget: share of the candidates for each outcome, then for the unspecified
+      outcome; they sum to 1. A share of 0 switches an outcome off.
+    offsets: seconds ahead, with one vector per outcome and offset; NEXT_EVENT
+      is the next event at any time. Each offset gets an equal part.
+    steps: generation steps.
+    surface: index of the surface, or UNSPECIFIED.
+    item_type: index of the item type, or UNSPECIFIED.
+    age: target age in seconds before the end of training, or UNSPECIFIED.
+    sampled: whether the vector that is fed back is drawn by share. Otherwise it
+      is the vector of the outcome with the largest share.
+  """
+
+  budget: tuple[float, ...]
+  offsets: tuple[int, ...] = (NEXT_EVENT,)
+  steps: int = 1
+  surface: int = UNSPECIFIED
+  item_type: int = UNSPECIFIED
+  age: int = UNSPECIFIED
+  sampled: bool = False
+
+
+class Conditions(NamedTuple):
+  """Conditions of a batch; queries are ordered by outcome, then by offset.
+
+  Attributes:
+    outcome: 1 + the outcome of each query; 0 is unspecified.
+    offset: seconds ahead; -1 is unspecified.
+    feedback: odds that a query's vector is fed back.
+    surface: 1 + the surface; 0 is unspecified.
+    item_type: 1 + the item type; 0 is unspecified.
+    age: seconds before the end of training; -1 is unspecified.
+  """
+
+  outcome: Int[AnyArray, "q"]
+  offset: Int[AnyArray, "b q"]
+  feedback: Float[AnyArray, "b q"]
+  surface: Int[AnyArray, "b"]
+  item_type: Int[AnyArray, "b"]
+  age: Int[AnyArray, "b"]
+
+
+def of_batch(
+  asks: Sequence[Ask], *, offsets: int, steps: int
+) -> tuple[Conditions, Float[np.ndarray, "b t q"]]:
+  """Returns the conditions of a batch, and the budget of every vector.
+
+  Every outcome is always computed, so that shapes depend on `offsets` and
+  `steps` alone. Vectors that a request does not ask for have a budget of 0.
+
+  Args:
+    asks: one per request.
+    offsets: places for offsets, at least as many as any request has.
+    steps: generation steps, at least as many as any request has.
+  """
+  outcomes = len(asks[0].budget)
+  offset = np.full((len(asks), offsets), NEXT_EVENT, np.int32)
+  part = np.zeros((len(asks), offsets))
+  weight = np.zeros((len(asks), steps))
+  for row, ask in enumerate(asks):
+    size = len(ask.offsets)
+    offset[row, :size], part[row, :size] = ask.offsets, 1 / size
+    decay = STEP_DECAY ** np.arange(ask.steps)
+    weight[row, : ask.steps] = decay / decay.sum()
+  budget = np.array([ask.budget for ask in asks])
+  share = (budget[:, :, None] * part[:, None]).reshape(len(asks), -1)
+  # Of an outcome's vectors, the one with the nearest offset is fed back.
+  place = np.arange(offsets)
+  nearest = np.array([np.argmin(ask.offsets) for ask in asks])
+  fed = (place == nearest[:, None]).astype(float)
+  odds = (budget[:, :, None] * fed[:, None]).reshape(len(asks), -1)
+  largest = np.eye(odds.shape[1])[odds.argmax(1)]
+  sampled = np.array([ask.sampled for ask in asks])
+  number = [*range(1, outcomes), 0]
+  conditions = Conditions(
+    outcome=np.repeat(np.array(number, np.int32), offsets),
+    offset=np.tile(offset, (1, outcomes)),
+    feedback=np.where(sampled[:, None], odds, largest).astype(np.float32),
+    surface=1 + np.array([ask.surface for ask in asks], np.int32),
+    item_type=1 + np.array([ask.item_type for ask in asks], np.int32),
+    age=np.array([ask.age for ask in asks], np.int32),
+  )
+  shares = (weight[:, :, None] * share[:, None]).astype(np.float32)
+  return conditions, shares

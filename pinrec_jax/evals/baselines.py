@@ -1,0 +1,47 @@
+"""Baselines that every result stands beside."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import evaluation_cases, statistics
+
+
+def popularity(
+  dataset: dataset_lib.Dataset,
+  cases: Sequence[evaluation_cases.Case],
+  *,
+  split: str,
+  size: int,
+  filter_seen: str,
+) -> Int[np.ndarray, "b c"]:
+  """Returns the items with the most engagements before the cut.
+
+  In a log that is split by time, only engagements with a time count. Of equal
+  counts, the lower row comes first.
+
+  Args:
+    dataset: the log.
+    cases: the users.
+    split: the period whose start is the cut.
+    size: length of a list.
+    filter_seen: items to leave out, as in `config.Index.filter_seen`.
+
+  Returns:
+    Rows of the item table; -1 where a list is shorter.
+  """
+  counts = np.zeros(len(dataset.items.ids))
+  for events in dataset.events:
+    recent = statistics.recent(dataset, events, split)
+    np.add.at(counts, recent.item, 1)
+  counts[~dataset.items.candidate] = -1
+  seen = [case.past.seen(filter_seen) for case in cases]
+  ranked = np.argsort(-counts, kind="stable")[: dataset.items.candidate.sum()]
+  ranked = ranked[: size + max(map(len, seen), default=0)]
+  lists = np.full((len(cases), size), -1, np.int32)
+  for row, own in enumerate(seen):
+    kept = ranked[~np.isin(ranked, own)][:size]
+    lists[row, : len(kept)] = kept
+  return lists

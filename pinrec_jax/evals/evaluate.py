@@ -1,0 +1,254 @@
+"""Figures of a retriever on the users at a cut."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+import tqdm
+from jaxtyping import Bool, Int
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import evaluation_cases, histories, schema
+from pinrec_jax.decode import budget as budget_lib
+from pinrec_jax.decode import conditions
+from pinrec_jax.evals import bootstrap, metrics, retrieve
+from pinrec_jax.inference import engine
+from pinrec_jax.types import Number
+
+UNORDERED_K = 10  # Neighbours of each vector in unordered recall.
+INDEX_K = 100  # Neighbours for which the index is compared with exact search.
+SWEEP_POINTS = 5  # From one outcome to the next.
+
+Figures = dict[str, Number]
+Groups = Mapping[str, Bool[np.ndarray, "v"]]  # Groups of items by name.
+
+
+def of_lists(
+  lists: Int[np.ndarray, "b c"],
+  cases: Sequence[evaluation_cases.Case],
+  outcomes: Sequence[str],
+  cutoffs: Sequence[int],
+  groups: Groups,
+) -> Figures:
+  """Returns recall and NDCG at every cutoff, overall and by outcome.
+
+  Recall is the fraction of all targets that are in their user's list. NDCG is a
+  mean over users.
+
+  Args:
+    lists: rows of the item table; -1 where a list is shorter.
+    cases: the users.
+    outcomes: names of the outcomes.
+    cutoffs: lengths of lists.
+    groups: groups of items; recall is reported for each of them, too.
+  """
+  figures: Figures = {}
+  targets = metrics.targets(cases)
+  subsets = {"": np.ones(len(targets.item), bool)}
+  for n, name in enumerate(outcomes):
+    subsets[f"/{name}"] = targets.actions[:, n]
+  for name, group in groups.items():
+    subsets[f"/{name}_items"] = group[targets.item]
+  for k in cutoffs:
+    hits = metrics.found(lists, targets, k)
+    for name, subset in subsets.items():
+      key = f"recall@{k}{name}"
+      figures[key] = metrics.recall(hits, subset)
+      bounds = metrics.recall_interval(hits, targets, subset)
+      figures |= dict(zip((f"{key}:low", f"{key}:high"), bounds, strict=True))
+    for name, outcome in {"": None, **dict(_numbered(outcomes))}.items():
+      figures[f"ndcg@{k}{name}"] = metrics.ndcg(lists, targets, k, outcome)
+  return figures
+
+
+def _numbered(outcomes: Sequence[str]) -> list[tuple[str, int]]:
+  """Returns the suffix and the index of every outcome."""
+  return [(f"/{name}", n) for n, name in enumerate(outcomes)]
+
+
+def evaluate(
+  retriever: engine.Retriever,
+  cases: Sequence[evaluation_cases.Case],
+  config: config_lib.Evals,
+  *,
+  groups: Groups,
+  quiet: bool = False,
+) -> Figures:
+  """Returns the figures of a retriever with its default budget."""
+  lists = retrieve.retrieve(
+    retriever,
+    cases,
+    retriever.reader.defaults().ask,
+    size=max(config.cutoffs),
+    batch_size=config.batch_size,
+    nearest=UNORDERED_K,
+    quiet=quiet,
+  )
+  figures = of_lists(
+    lists.items, cases, retriever.outcomes, config.cutoffs, groups
+  )
+  figures |= _of_neighbours(lists, cases, retriever.outcomes)
+  top = lists.items[:, : config.cutoffs[0]]
+  candidates = len(retriever.bundle.candidates)
+  return figures | {
+    "vectors_kept": lists.kept,
+    "recency": lists.recency,
+    "diversity": metrics.diversity(lists.items),
+    "coverage": metrics.coverage(top, candidates),
+  }
+
+
+def unordered(
+  retriever: engine.Retriever,
+  cases: Sequence[evaluation_cases.Case],
+  *,
+  vectors: int,
+  batch_size: int,
+) -> Figures:
+  """Returns an unconditioned model's unordered recall at a number of vectors.
+
+  It generates one vector per step, so it takes as many steps.
+  """
+  ask = retriever.reader.defaults().ask
+  lists = retrieve.retrieve(
+    retriever,
+    cases,
+    ask._replace(steps=vectors),
+    size=1,
+    batch_size=batch_size,
+    nearest=UNORDERED_K,
+    quiet=True,
+  )
+  return _of_neighbours(lists, cases, retriever.outcomes)
+
+
+def _of_neighbours(
+  lists: retrieve.Lists,
+  cases: Sequence[evaluation_cases.Case],
+  outcomes: Sequence[str],
+) -> Figures:
+  """Returns what any of a user's vectors found, overall and by outcome."""
+  targets = metrics.targets(cases)
+  hits = metrics.unordered(lists.neighbours, targets)
+  name = f"unordered_recall@{UNORDERED_K}"
+  figures: Figures = {name: metrics.recall(hits)}
+  for suffix, n in _numbered(outcomes):
+    figures[f"{name}{suffix}"] = metrics.recall(hits, targets.actions[:, n])
+  return figures | {"vectors": lists.vectors}
+
+
+def oracle_time(
+  retriever: engine.Retriever,
+  cases: Sequence[evaluation_cases.Case],
+  config: config_lib.Evals,
+  *,
+  groups: Groups,
+) -> Figures:
+  """Returns figures of lists that are given their first target's time.
+
+  No real request has this time. Use it only to compare with models that are
+  given it, too (arXiv 2402.17152, as run by others). A user's list comes from
+  one vector, with the offset of the target, or with none if a time is unknown.
+  """
+  model = retriever.bundle.model
+  first = np.array([case.targets.time[0] for case in cases])
+  last = np.array(
+    [_last_time(case, retriever.reader.config.history_events) for case in cases]
+  )
+  offsets = (conditions.NEXT_EVENT, 0, *model.edges)  # by bucket
+  bucket = np.asarray(model.bucket(histories.gaps(first, last)))
+  plain = retriever.reader.defaults().ask._replace(
+    budget=budget_lib.unspecified(retriever.bundle.vocabulary), steps=1
+  )
+  lists = retrieve.retrieve(
+    retriever,
+    cases,
+    [plain._replace(offsets=(offsets[place],)) for place in bucket.tolist()],
+    size=max(config.cutoffs),
+    batch_size=config.batch_size,
+    quiet=True,
+  )
+  return of_lists(
+    lists.items, cases, retriever.outcomes, config.cutoffs, groups
+  )
+
+
+def _last_time(case: evaluation_cases.Case, history_events: str) -> int:
+  """Returns the time of the last event that the model reads."""
+  time = histories.visible(case.past, history_events).time
+  return int(time[-1]) if time.size else schema.UNKNOWN_TIME
+
+
+def index_recall(
+  retriever: engine.Retriever, cases: Sequence[evaluation_cases.Case]
+) -> float:
+  """Returns recall@100 of the retriever's index against exact search."""
+  defaults = retriever.reader.defaults()
+  vectors = retriever.generate(
+    [
+      retriever.reader.from_events(
+        case.user, case.past, ask=defaults.ask, candidates=1
+      )
+      for case in cases
+    ]
+  )
+  query = vectors.query[vectors.budget > 0]
+  bundle = retriever.bundle
+  k = min(INDEX_K, len(bundle.candidates))
+  exact = jax.numpy.asarray(bundle.vectors[bundle.candidates])
+  _, truth = jax.lax.top_k(query @ exact.T, k)
+  row, _ = bundle.index.search(query, k)
+  return float(metrics.overlap(row, np.asarray(truth)).mean())
+
+
+def sweep(
+  retriever: engine.Retriever,
+  cases: Sequence[evaluation_cases.Case],
+  config: config_lib.Evals,
+  *,
+  points: int = SWEEP_POINTS,
+) -> list[Figures]:
+  """Moves the budget from one outcome to the next along `evals.sweep`.
+
+  Returns:
+    One row per budget: the share of each outcome as budget/NAME; the fraction
+    of all candidates on which the user acted in this way in the test log as
+    rate/NAME, with its 95 % interval; the number of these candidates as
+    hits/NAME; and recall.
+  """
+  targets, rows = metrics.targets(cases), []
+  names = config.sweep
+  for budget in tqdm.tqdm(_budgets(names, points), desc="budget sweep"):
+    ask = retriever.reader.defaults(budget=budget).ask
+    lists = retrieve.retrieve(
+      retriever,
+      cases,
+      ask,
+      size=max(config.cutoffs),
+      batch_size=config.batch_size,
+      quiet=True,
+    )
+    row: Figures = {f"budget/{name}": budget.get(name, 0.0) for name in names}
+    total = (lists.items >= 0).sum(-1)
+    for name in names:
+      outcome = retriever.bundle.vocabulary.outcome(name)
+      hits = metrics.acted_on(lists.items, targets, outcome)
+      row[f"hits/{name}"] = int(hits.sum())
+      row[f"rate/{name}"] = float(hits.sum() / total.sum())
+      low, high = bootstrap.interval(hits, total)
+      row |= {f"rate/{name}:low": low, f"rate/{name}:high": high}
+    hits = metrics.found(lists.items, targets, max(config.cutoffs))
+    row["recall"] = metrics.recall(hits)
+    rows.append(row)
+  return rows
+
+
+def _budgets(names: Sequence[str], points: int) -> list[dict[str, float]]:
+  """Returns the budgets of a sweep."""
+  budgets: list[dict[str, float]] = []
+  for here, there in itertools.pairwise(names):
+    for share in np.linspace(0, 1, points)[bool(budgets) :]:
+      pair = {here: 1 - float(share), there: float(share)}
+      budgets.append({name: share for name, share in pair.items() if share})
+  return budgets

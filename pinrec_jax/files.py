@@ -1,0 +1,121 @@
+"""Files that are written whole or not at all, and their digests."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+
+def write(path: pathlib.Path, content: str | bytes) -> None:
+  """Writes a file beside its place and renames it; text is UTF-8."""
+  data = content.encode() if isinstance(content, str) else content
+  path.parent.mkdir(parents=True, exist_ok=True)
+  number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+  try:
+    with os.fdopen(number, "wb") as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
+    os.chmod(name, 0o666 & ~_umask())
+    os.replace(name, path)
+  except BaseException:
+    pathlib.Path(name).unlink(missing_ok=True)
+    raise
+
+
+def _umask() -> int:
+  value = os.umask(0)
+  os.umask(value)
+  return value
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes JSON. NaN and infinity, which JSON lacks, become null."""
+  text = json.dumps(_finite(value), indent=1, ensure_ascii=False)
+  write(path, text + "\n")
+
+
+def _finite(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {key: _finite(inner) for key, inner in value.items()}
+  if isinstance(value, list | tuple):
+    return [_finite(inner) for inner in value]
+  if isinstance(value, float) and value - value != 0:  # NaN or infinite
+    return None
+  return value
+
+
+def read_json(path: pathlib.Path, kind: type = dict) -> Any:
+  """Returns the JSON of a file.
+
+  Args:
+    path: of the file.
+    kind: type that the outermost value must have.
+
+  Raises:
+    ValueError: naming the file, if it is damaged.
+  """
+  try:
+    value = json.loads(path.read_text(encoding="utf-8"))
+  except ValueError as error:
+    raise ValueError(f"{path} is damaged: it is not JSON ({error})") from error
+  if not isinstance(value, kind):
+    raise ValueError(f"{path} is damaged: it does not hold a {kind.__name__}")
+  return value
+
+
+@contextlib.contextmanager
+def new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields an empty folder that becomes `path` if nothing fails.
+
+  What was at `path` before is replaced.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = pathlib.Path(
+    tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-")
+  )
+  try:
+    part.chmod(0o777 & ~_umask())
+    yield part
+    if path.exists():
+      shutil.rmtree(path)
+    part.rename(path)
+  finally:
+    shutil.rmtree(part, ignore_errors=True)
+
+
+def digest(path: pathlib.Path) -> str:
+  """Returns the SHA-256 digest of a file."""
+  with path.open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digests(folder: pathlib.Path) -> dict[str, str]:
+  """Returns the digest of every file in a folder, by its relative name."""
+  return {
+    path.relative_to(folder).as_posix(): digest(path)
+    for path in sorted(folder.rglob("*"))
+    if path.is_file()
+  }
+
+
+def check(folder: pathlib.Path, expected: dict[str, str], remedy: str) -> None:
+  """Compares the files of a folder with their digests.
+
+  Raises:
+    ValueError: naming the first file that is missing or damaged.
+  """
+  for name, value in expected.items():
+    path = folder / name
+    if not path.is_file():
+      raise ValueError(f"{path} is missing; {remedy}")
+    if digest(path) != value:
+      raise ValueError(
+        f"{path} is damaged: its SHA-256 digest is not the one that was stored "
+        f"with it; {remedy}"
+      )

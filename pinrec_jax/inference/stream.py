@@ -1,0 +1,104 @@
+"""Requests from a file or a pipe, answered as they arrive."""
+
+import contextlib
+import gzip
+import pathlib
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.inference import answers, engine
+
+GZIP = b"\x1f\x8b"
+BOM = b"\xef\xbb\xbf"
+
+Line = tuple[int, bytes]  # Its number, from 1, and its bytes.
+
+
+def retrieve(
+  workdir: pathlib.Path,
+  config: config_lib.Config | None,
+  source: str,
+  budget: str | None,
+  *,
+  strict: bool,
+) -> bool:
+  """Writes one answer per request to standard output, as lines of JSON.
+
+  Args:
+    workdir: of the run.
+    config: how to decode; by default as the bundle was written.
+    source: file of requests, one JSON object per line, which may be compressed
+      by gzip; "-" is standard input.
+    budget: default of requests without a budget.
+    strict: whether an invalid request is a failure of the program.
+
+  Returns:
+    Whether the program succeeded.
+
+  Raises:
+    FileNotFoundError: if there is no bundle or no file of requests.
+    OSError: if the file cannot be read to its end.
+    ValueError: if the bundle is damaged, or the default budget is invalid.
+  """
+  changes = {}
+  if config is not None:
+    given = config_lib.inference(config)
+    changes = {"decode": given.decode, "index": given.index}
+  retriever = engine.Retriever.load(workdir, **changes)
+  defaults = retriever.reader.defaults(budget=budget)
+  encoder, output, failed = msgspec.json.Encoder(), sys.stdout.buffer, False
+  for batch in _batches(source, engine.MAX_BATCH):
+    parsed = [
+      retriever.reader.read(line, f"line {number}", defaults)
+      for number, line in batch
+    ]
+    for answer in retriever.answer(parsed):
+      failed = failed or isinstance(answer, answers.Failure)
+      output.write(encoder.encode(answer) + b"\n")
+    output.flush()
+  return not (strict and failed)
+
+
+def _batches(source: str, size: int) -> Iterator[list[Line]]:
+  """Yields the lines that have arrived, at most `size` together.
+
+  So a pipe that stays open gets each answer at once, and a file is read in full
+  batches. Empty lines are left out, but counted.
+  """
+  arrived: queue.Queue[Any] = queue.Queue(maxsize=4 * size)
+  with contextlib.ExitStack() as stack:
+    file: Any = sys.stdin.buffer
+    if source != "-":
+      file = stack.enter_context(pathlib.Path(source).expanduser().open("rb"))
+    threading.Thread(target=_read, args=(file, arrived), daemon=True).start()
+    while True:
+      batch = [arrived.get()]
+      with contextlib.suppress(queue.Empty):
+        while isinstance(batch[-1], tuple) and len(batch) < size:
+          batch.append(arrived.get_nowait())
+      if found := [line for line in batch if isinstance(line, tuple)]:
+        yield found
+      if isinstance(batch[-1], Exception):
+        raise OSError(f"{source} cannot be read: {batch[-1]}")
+      if batch[-1] is None:
+        return
+
+
+def _read(file: Any, arrived: "queue.Queue[Any]") -> None:
+  """Puts every line, and at the end None or what went wrong."""
+  try:
+    packed = file.peek(2)[:2] == GZIP
+    opened: Any = gzip.open(file) if packed else file
+    for number, line in enumerate(opened, start=1):
+      line = line.removeprefix(BOM).strip()
+      if line:
+        arrived.put((number, line))
+    arrived.put(None)
+  except (OSError, EOFError, ValueError) as error:
+    arrived.put(error)

@@ -1,0 +1,180 @@
+"""Typed reports of what a run did, and their flat figures for report.json."""
+
+import dataclasses
+import pathlib
+from typing import Protocol, runtime_checkable
+
+from pinrec_jax.data import row_errors as row_errors_lib
+from pinrec_jax.data import statistics as statistics_lib
+from pinrec_jax.types import Number
+
+Figures = dict[str, Number | str]
+# Prefix of a model's figures in report.json. The run's own have none.
+PREFIXES = {
+  "PinRec-UC": "uc_",
+  "oracle time": "oracle_time_",
+  "popularity": "popularity_",
+}
+
+
+@runtime_checkable
+class Report(Protocol):
+  """What every workflow returns."""
+
+  def figures(self) -> Figures:
+    """Returns flat figures."""
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareReport:
+  """What a prepared log holds.
+
+  Attributes:
+    statistics: counts, and the distributions of lengths, gaps and sessions.
+    row_errors: rows that were left out, and why.
+    folder: of the prepared log.
+  """
+
+  statistics: statistics_lib.LogStatistics
+  row_errors: row_errors_lib.RowErrors
+  folder: pathlib.Path
+
+  def figures(self) -> Figures:
+    """Returns flat figures."""
+    found = self.statistics.figures | self.row_errors.figures
+    return {f"data/{key}": value for key, value in found.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainReport:
+  """How a training went.
+
+  Attributes:
+    parameters: number of trained numbers.
+    filled: fraction of the positions of a batch that hold an event.
+    inherited_step: step of the run whose weights were taken, if any.
+    train_seconds: time of all steps but the first of this call, without
+      validations; 0 if the run was finished before.
+    train_tokens_per_s: tokens trained in a second of that time.
+  """
+
+  parameters: int
+  filled: float
+  inherited_step: int | None
+  train_seconds: float
+  train_tokens_per_s: float
+
+  def figures(self) -> Figures:
+    """Returns flat figures, without speed if nothing was trained."""
+    found = _present(self)
+    if not self.train_seconds:
+      del found["train_seconds"], found["train_tokens_per_s"]
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexReport:
+  """A bundle that was written.
+
+  Attributes:
+    bundle: version of the bundle.
+    index: "scann" or "exact".
+    index_items: number of candidates.
+    index_seconds: time to embed, index and write all items.
+    recall: recall@100 of ScaNN against exact search; None for exact search.
+  """
+
+  bundle: str
+  index: str
+  index_items: int
+  index_seconds: float
+  recall: float | None
+
+  def figures(self) -> Figures:
+    """Returns flat figures."""
+    found = _present(self)
+    if self.recall is not None:
+      found["scann_recall@100"] = found.pop("recall")
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+  """What is retrieved for one user, with the items' own ids.
+
+  Attributes:
+    user: the user's id.
+    engagements: number of engagements before the cut.
+    history: the last of them.
+    targets: engagements after the cut, the first few.
+    lists: the first candidates, by the outcome that gets the whole budget.
+  """
+
+  user: str
+  engagements: int
+  history: list
+  targets: list
+  lists: dict[str, list]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateReport:
+  """Figures on the test users.
+
+  Attributes:
+    models: figures of each model by its name; the run's own come first and
+      popularity's last.
+    sweep: one row of figures per budget; empty without a sweep.
+    users: number of test users.
+    targets: number of targets.
+    group_targets: number of targets in each group of items.
+    short_list: the user with the fewest items left to recommend and their
+      number, if a list is shorter than the largest cutoff.
+    examples: what is retrieved for a few users.
+  """
+
+  models: dict[str, dict[str, Number]]
+  sweep: list[dict[str, Number]]
+  users: int
+  targets: int
+  group_targets: dict[str, int]
+  short_list: tuple[str, int] | None = None
+  examples: list[Example] = dataclasses.field(default_factory=list)
+
+  def figures(self) -> Figures:
+    """Returns flat figures."""
+    found: Figures = {}
+    for place, (name, own) in enumerate(self.models.items()):
+      prefix = PREFIXES[name] if place else ""
+      found |= {f"{prefix}{key}": value for key, value in own.items()}
+    for number, row in enumerate(self.sweep):
+      found |= {f"sweep/{number}/{key}": value for key, value in row.items()}
+    found |= {"test_users": self.users, "test_targets": self.targets}
+    return found | {
+      f"test_targets/{name}_items": count
+      for name, count in self.group_targets.items()
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoReport:
+  """All that a demo does; `twin` is the training of the unconditioned twin."""
+
+  train: TrainReport
+  twin: TrainReport | None
+  index: IndexReport
+  evaluate: EvaluateReport
+  seconds: float
+
+  def figures(self) -> Figures:
+    """Returns flat figures."""
+    parts = (self.train, self.index, self.evaluate)
+    found = {k: v for part in parts for k, v in part.figures().items()}
+    return {**found, "seconds": self.seconds}
+
+
+def _present(report: TrainReport | IndexReport) -> Figures:
+  """Returns the attributes of a report that are not None."""
+  found = dataclasses.asdict(report)
+  return {key: value for key, value in found.items() if value is not None}

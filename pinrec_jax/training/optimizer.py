@@ -1,0 +1,51 @@
+"""The optimizer: AdamW, and row-wise Adagrad for hash tables."""
+
+import flax.traverse_util
+import optax
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.training import hash_tables
+
+CLIP_NORM = 1.0  # Of the global gradient.
+WEIGHT_DECAY = 0.01  # Of dense kernels only.
+SECOND_MOMENT_DECAY = 0.98
+FINAL_RATE = 0.02  # Fraction of the peak learning rate at the last step.
+
+
+def learning_rate(config: config_lib.Train) -> optax.Schedule:
+  """Returns the schedule: linear warm-up, then cosine decay."""
+  return optax.warmup_cosine_decay_schedule(
+    0.0,
+    config.learning_rate,
+    config.warmup_steps,
+    max(config.steps, config.warmup_steps + 1),
+    FINAL_RATE * config.learning_rate,
+  )
+
+
+def build(config: config_lib.Train) -> optax.GradientTransformation:
+  """Returns AdamW with a clipped gradient.
+
+  With `table_optimizer="adagrad"`, hash tables use row-wise Adagrad at the same
+  learning rate.
+  """
+  rate = learning_rate(config)
+  transform = optax.adamw(
+    rate, b2=SECOND_MOMENT_DECAY, weight_decay=WEIGHT_DECAY, mask=_decayed
+  )
+  if config.table_optimizer == "adagrad":
+    tables = optax.chain(
+      hash_tables.adagrad(), optax.scale_by_learning_rate(rate)
+    )
+    transform = optax.partition(
+      {"tables": tables, "rest": transform}, hash_tables.named
+    )
+  return optax.chain(optax.clip_by_global_norm(CLIP_NORM), transform)
+
+
+def _decayed(params: dict) -> dict:
+  """Marks the kernels of dense layers."""
+  flat = flax.traverse_util.flatten_dict(params)
+  return flax.traverse_util.unflatten_dict(
+    {path: path[-1] == "kernel" for path in flat}
+  )

@@ -1,0 +1,190 @@
+"""Starting a run: new, resumed, or from the weights of another run."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Collection
+from typing import Any
+
+import grain
+import jax
+import optax
+from absl import logging
+
+from pinrec_jax import config as config_lib
+from pinrec_jax import config_files, files, sharding
+from pinrec_jax.data import catalog as catalog_lib
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import evaluation_cases, pipeline, schema
+from pinrec_jax.losses import objectives
+from pinrec_jax.model import pinrec
+from pinrec_jax.training import (
+  checkpoint,
+  compatibility,
+  optimizer,
+  training_data,
+)
+from pinrec_jax.training import state as state_lib
+
+
+@dataclasses.dataclass
+class Run:
+  """Everything that the loop needs.
+
+  Attributes:
+    model: the network.
+    transform: its optimizer.
+    corpus: features and frequencies of all items, on the devices.
+    data: the endless stream of batches.
+    cases: users of the validation; none if the run trains on them.
+    checkpoints: of the run.
+    network: what its checkpoints must agree with.
+    state: where training starts.
+    filled: fraction of the positions of a batch that hold an event.
+    inherited_step: step of the run whose weights were taken, if any.
+  """
+
+  model: pinrec.PinRec
+  transform: optax.GradientTransformation
+  corpus: objectives.Corpus
+  data: grain.DatasetIterator[schema.Batch]
+  cases: list[evaluation_cases.Case]
+  checkpoints: checkpoint.Checkpoints
+  network: dict[str, Any]
+  state: state_lib.State
+  filled: float
+  inherited_step: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """The best checkpoint of a run.
+
+  Attributes:
+    params: parameters, on the host.
+    step: of the checkpoint.
+    metrics: of its validation.
+  """
+
+  params: dict
+  step: int
+  metrics: dict[str, float]
+
+
+def begin(
+  config: config_lib.Config,
+  dataset: dataset_lib.Dataset,
+  mesh: jax.sharding.Mesh,
+  workdir: pathlib.Path,
+) -> Run:
+  """Returns a new run, or the saved one of the work folder.
+
+  Raises:
+    ValueError: if the log has nothing to train on, or the work folder has a
+      checkpoint of another configuration.
+  """
+  train = config.train
+  rows, corpus = training_data.packed(config, dataset)
+  cases = []
+  if not train.train_on_validation:
+    cases = evaluation_cases.cases(
+      dataset, "validation", limit=train.eval_users
+    )
+  share, shares = sharding.row_share(mesh)
+  data = pipeline.batches(
+    rows,
+    batch=train.batch_size,
+    seed=train.seed,
+    share=share,
+    shares=shares,
+    workers=config.data.num_workers,
+  )
+  model = pinrec.of_config(config, dataset.vocabulary)
+  transform = optimizer.build(train)
+  run = Run(
+    model=model,
+    transform=transform,
+    corpus=sharding.from_all(mesh, corpus),
+    data=data,
+    cases=cases,
+    checkpoints=checkpoint.Checkpoints(
+      workdir / "checkpoints", scored=not train.train_on_validation
+    ),
+    network=compatibility.network(config, dataset.catalog),
+    state=state_lib.initial(model, transform, mesh, train.seed),
+    filled=rows.filled,
+  )
+  last = run.checkpoints.last
+  if last is not None:
+    logging.info("resuming at step %d", last)
+    run.state = run.checkpoints.restore(
+      last, run.state, mesh, run.network, run.data
+    )
+  elif train.init_from:
+    _inherit(run, config, dataset.catalog)
+  path = workdir / "config.json"
+  finished = int(run.state.step) >= train.steps and path.is_file()
+  if jax.process_index() == 0 and not finished:
+    files.write(path, config_files.to_json(config))
+  return run
+
+
+def _inherit(
+  run: Run, config: config_lib.Config, catalog: catalog_lib.Catalog
+) -> None:
+  """Gives a new run the weights of another one."""
+  other = pathlib.Path(config.train.init_from).expanduser()
+  ignoring = ("train.train_on_validation",)
+  run.inherited_step, saved, _ = _saved(config, catalog, other, ignoring)
+  run.state = run.state._replace(params=saved.params)
+
+
+def is_finished(config: config_lib.Config, workdir: pathlib.Path) -> bool:
+  """Whether the run of a work folder has all of its steps."""
+  folder = workdir / "checkpoints"
+  if not folder.is_dir():
+    return False
+  found = checkpoint.Checkpoints(folder, read_only=True, scored=False)
+  with contextlib.closing(found):
+    return found.last == config.train.steps
+
+
+def best(
+  config: config_lib.Config,
+  catalog: catalog_lib.Catalog,
+  workdir: pathlib.Path,
+) -> Trained:
+  """Returns the checkpoint with the best validation, or else the last one.
+
+  Raises:
+    FileNotFoundError: if the run has no checkpoint.
+    ValueError: if the checkpoint has another configuration.
+  """
+  step, state, metrics = _saved(config, catalog, workdir)
+  return Trained(sharding.on_host(state.params), step, metrics)
+
+
+def _saved(
+  config: config_lib.Config,
+  catalog: catalog_lib.Catalog,
+  workdir: pathlib.Path,
+  ignoring: Collection[str] = (),
+) -> tuple[int, state_lib.State, dict[str, float]]:
+  """Returns a run's best step, its state on the mesh and its validation."""
+  folder = workdir / "checkpoints"
+  checkpoints = checkpoint.Checkpoints(
+    folder, read_only=True, scored=not config.train.train_on_validation
+  )
+  step = checkpoints.best or checkpoints.last
+  if step is None:
+    raise FileNotFoundError(
+      f"there is no checkpoint in {folder}; train first, with the same --workdir"
+    )
+  shapes = state_lib.shapes(
+    pinrec.of_config(config, catalog.vocabulary), optimizer.build(config.train)
+  )
+  mesh = sharding.device_mesh(config.train.model_axis, config.train.fsdp_axis)
+  network = compatibility.network(config, catalog)
+  with contextlib.closing(checkpoints):
+    state = checkpoints.restore(step, shapes, mesh, network, ignoring=ignoring)
+    return step, state, checkpoints.metrics(step)

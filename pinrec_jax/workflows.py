@@ -1,0 +1,348 @@
+"""What a run does, as functions with typed reports; nothing here prints."""
+
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+from jaxtyping import Bool
+
+from pinrec_jax import (
+  compilation_cache,
+  processes,
+  reports,
+  sharding,
+  validation,
+)
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import evaluation_cases, row_errors, statistics
+from pinrec_jax.evals import baselines, requirements, retrieve
+from pinrec_jax.evals import evaluate as evaluate_lib
+from pinrec_jax.index import scann_index
+from pinrec_jax.inference import bundle, engine
+from pinrec_jax.losses import positives
+from pinrec_jax.model import backbone
+from pinrec_jax.training import loop, runs
+
+TWIN = "uc"  # Folder of the unconditioned twin in a work folder.
+BUNDLES = "bundles"  # Folder of the bundles in a work folder.
+SWEEP_USERS = 5000  # Users of a budget sweep.
+EXAMPLES, EXAMPLE_ITEMS = 3, 5  # Users that are shown, and items of each list.
+
+
+def check(config: config_lib.Config, workdir: pathlib.Path) -> None:
+  """Checks and freezes a configuration, and readies JAX for a run.
+
+  It joins the run's processes if the environment names any.
+
+  Raises:
+    TimeoutError: naming the processes that did not come.
+    ValueError: on a bad field, a work folder that is an address, no device, or
+      ScaNN that is asked for by name and missing.
+  """
+  validation.validate(config)
+  positives.objective(config.loss.objective)
+  backbone.block(config.model.backbone)
+  validation.require_folder(workdir)
+  processes.join()
+  sharding.require_device()
+  scann_index.require(config.index.kind)
+  compilation_cache.enable()
+
+
+def load(
+  config: config_lib.Config, *, twin: bool = False
+) -> dataset_lib.Dataset:
+  """Returns the log, once all that the configuration names is in it.
+
+  Args:
+    config: what to run.
+    twin: whether the unconditioned twin is evaluated, too.
+
+  Raises:
+    ValueError: on a name that the log lacks, or more vectors than the twin can
+      take steps.
+  """
+  dataset = dataset_lib.load(config.data)
+  requirements.check_names(config, dataset)
+  if twin:
+    requirements.check_twin_steps(config, dataset)
+  return dataset
+
+
+def prepare(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> reports.PrepareReport:
+  """Prepares a log if need be, and returns what it holds and lost.
+
+  Raises:
+    ValueError: on a bad field, or a log that cannot be read.
+  """
+  check(config, workdir)
+  dataset = dataset_lib.load(config.data)
+  return reports.PrepareReport(
+    statistics.of_dataset(dataset, config.data.session_gap),
+    row_errors.load(dataset.folder),
+    dataset.folder,
+  )
+
+
+def train(
+  config: config_lib.Config,
+  workdir: pathlib.Path,
+  dataset: dataset_lib.Dataset | None = None,
+) -> reports.TrainReport:
+  """Trains a model, or continues the run of the work folder.
+
+  Args:
+    config: what to run.
+    workdir: of checkpoints and logs.
+    dataset: the log, if it is open already.
+
+  Raises:
+    RunDivergedError: (pinrec_jax.training.loop) if the loss is not finite.
+    RunStoppedError: after Ctrl-C or SIGTERM; the state is saved.
+    ValueError: on a bad field, or a log that cannot be read.
+  """
+  check(config, workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  return loop.train(config, dataset or load(config), workdir)
+
+
+def retriever(
+  config: config_lib.Config,
+  workdir: pathlib.Path,
+  dataset: dataset_lib.Dataset,
+) -> engine.Retriever:
+  """Returns a run's best checkpoint, with all items of a log indexed.
+
+  Raises:
+    FileNotFoundError: if there is no checkpoint.
+    ValueError: if it has another configuration.
+  """
+  trained = runs.best(config, dataset.catalog, workdir)
+  hidden: Bool[np.ndarray, "v"] | None = None
+  if config.model.id_dropout:
+    split = evaluation_cases.after_training(
+      train_on_validation=config.train.train_on_validation
+    )
+    hidden = statistics.cold_items(dataset, split)
+  return engine.Retriever(
+    bundle.create(
+      config_lib.inference(config),
+      trained.params,
+      dataset.catalog,
+      statistics.outcome_fractions(dataset),
+      hidden=hidden,
+      step=trained.step,
+    )
+  )
+
+
+def build_index(
+  config: config_lib.Config,
+  workdir: pathlib.Path,
+  dataset: dataset_lib.Dataset | None = None,
+) -> tuple[reports.IndexReport, engine.Retriever]:
+  """Writes the bundle of a run's best checkpoint, for `Retriever.load`.
+
+  Raises:
+    FileNotFoundError: if there is no checkpoint.
+    ValueError: if it has another configuration.
+  """
+  check(config, workdir)
+  dataset = dataset or load(config)
+  began = time.monotonic()
+  found = retriever(config, workdir, dataset)
+  version = ""
+  if jax.process_index() == 0:
+    version = bundle.save(found.bundle, workdir / BUNDLES).name
+  seconds = time.monotonic() - began
+  scann = isinstance(found.bundle.index, scann_index.Scann)
+  recall = None
+  if scann:
+    cases = evaluation_cases.cases(
+      dataset, "test", limit=config.evals.batch_size, required=False
+    )
+    recall = evaluate_lib.index_recall(found, cases) if cases else None
+  report = reports.IndexReport(
+    bundle=version,
+    index="scann" if scann else "exact",
+    index_items=len(found.bundle.candidates),
+    index_seconds=seconds,
+    recall=recall,
+  )
+  return report, found
+
+
+def evaluate(
+  config: config_lib.Config,
+  workdir: pathlib.Path,
+  dataset: dataset_lib.Dataset | None = None,
+  found: engine.Retriever | None = None,
+) -> reports.EvaluateReport:
+  """Evaluates a run on the test users, beside its twin and popularity.
+
+  Args:
+    config: what to run.
+    workdir: of the run.
+    dataset: the log, if it is open already.
+    found: the run's retriever, if it is at hand.
+
+  Raises:
+    FileNotFoundError: if there is no checkpoint.
+    ValueError: if it has another configuration.
+  """
+  check(config, workdir)
+  with_twin = has_twin(config, workdir)
+  dataset = dataset or load(config, twin=with_twin)
+  found = found or retriever(config, workdir, dataset)
+  cases = evaluation_cases.cases(dataset, "test")
+  groups = statistics.item_groups(dataset, "test")
+  name = "PinRec-OC" if config.model.conditioned else "PinRec-UC"
+  models = {
+    name: evaluate_lib.evaluate(found, cases, config.evals, groups=groups)
+  }
+  if with_twin:
+    vectors = int(models[name]["vectors"])
+    models["PinRec-UC"] = _twin_figures(
+      config, workdir, dataset, cases, groups, vectors
+    )
+  if config.evals.oracle_time:
+    models["oracle time"] = evaluate_lib.oracle_time(
+      found, cases, config.evals, groups=groups
+    )
+  models["popularity"] = _popularity_figures(config, dataset, cases, groups)
+  sweep: list[evaluate_lib.Figures] = []
+  if config.model.conditioned and len(config.evals.sweep) > 1:
+    some = evaluation_cases.cases(dataset, "test", limit=SWEEP_USERS)
+    sweep = evaluate_lib.sweep(found, some, config.evals)
+  targets = np.concatenate([case.targets.item for case in cases])
+  return reports.EvaluateReport(
+    models=models,
+    sweep=sweep,
+    users=len(cases),
+    targets=len(targets),
+    group_targets={n: int(some[targets].sum()) for n, some in groups.items()},
+    short_list=requirements.shortest_list(config, dataset, cases),
+    examples=_examples(found, cases, config.evals.sweep),
+  )
+
+
+def _twin_figures(
+  config: config_lib.Config,
+  workdir: pathlib.Path,
+  dataset: dataset_lib.Dataset,
+  cases: list[evaluation_cases.Case],
+  groups: evaluate_lib.Groups,
+  vectors: int,
+) -> evaluate_lib.Figures:
+  """Returns the twin's figures; unordered recall at an equal vector count."""
+  settings = config.evals
+  found = retriever(twin(config), workdir / TWIN, dataset)
+  figures = evaluate_lib.evaluate(found, cases, settings, groups=groups)
+  return figures | evaluate_lib.unordered(
+    found, cases, vectors=vectors, batch_size=settings.batch_size
+  )
+
+
+def _popularity_figures(
+  config: config_lib.Config,
+  dataset: dataset_lib.Dataset,
+  cases: list[evaluation_cases.Case],
+  groups: evaluate_lib.Groups,
+) -> evaluate_lib.Figures:
+  cutoffs = config.evals.cutoffs
+  lists = baselines.popularity(
+    dataset,
+    cases,
+    split="test",
+    size=max(cutoffs),
+    filter_seen=config.index.filter_seen,
+  )
+  outcomes = dataset.vocabulary.outcome_names
+  return evaluate_lib.of_lists(lists, cases, outcomes, cutoffs, groups)
+
+
+def _examples(
+  found: engine.Retriever,
+  cases: Sequence[evaluation_cases.Case],
+  outcomes: Sequence[str],
+) -> list[reports.Example]:
+  """Returns what every outcome retrieves for a few users."""
+  every = -(-len(cases) // EXAMPLES)
+  chosen = cases[::every][:EXAMPLES]
+  budgets: dict[str, str] = {name: f"{name}:1" for name in outcomes}
+  if not found.bundle.config.model.conditioned:
+    budgets = {"any outcome": ""}
+  lists = {
+    name: retrieve.retrieve(
+      found,
+      chosen,
+      found.reader.defaults(budget=budget).ask,
+      size=EXAMPLE_ITEMS,
+      batch_size=len(chosen),
+      quiet=True,
+    ).items
+    for name, budget in budgets.items()
+  }
+  ids = found.bundle.catalog.items.ids
+  examples = []
+  for row, case in enumerate(chosen):
+    engaged = case.past.item[case.past.engaged]
+    examples.append(
+      reports.Example(
+        user=case.user,
+        engagements=len(engaged),
+        history=ids[engaged[-EXAMPLE_ITEMS:]].tolist(),
+        targets=ids[case.targets.item[:EXAMPLE_ITEMS]].tolist(),
+        lists={
+          name: ids[own[row][own[row] >= 0]].tolist()
+          for name, own in lists.items()
+        },
+      )
+    )
+  return examples
+
+
+def demo(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> reports.DemoReport:
+  """Trains a model and its twin, indexes and evaluates.
+
+  Raises:
+    RunDivergedError, RunStoppedError, ValueError: as `train`.
+  """
+  began = time.monotonic()
+  check(config, workdir)
+  wanted = config.evals.twin and config.model.conditioned
+  dataset = load(config, twin=wanted)
+  trained = train(config, workdir, dataset)
+  other = train(twin(config), workdir / TWIN, dataset) if wanted else None
+  index, found = build_index(config, workdir, dataset)
+  figures = evaluate(config, workdir, dataset, found)
+  seconds = time.monotonic() - began
+  return reports.DemoReport(trained, other, index, figures, seconds)
+
+
+def has_twin(config: config_lib.Config, workdir: pathlib.Path) -> bool:
+  """Whether the run has a trained twin to be compared with."""
+  finished = runs.is_finished(twin(config), workdir / TWIN)
+  return config.evals.twin and config.model.conditioned and finished
+
+
+def twin(config: config_lib.Config) -> config_lib.Config:
+  """Returns the same run without conditions: PinRec-UC."""
+  other = config.train.init_from
+  changes: Mapping[str, object] = {
+    "train.init_from": str(pathlib.Path(other) / TWIN) if other else "",
+    "model.conditioned": False,
+    "decode.budget": "",
+    "decode.surface": "",
+    "decode.item_type": "",
+    "decode.offsets": (),
+    "evals.oracle_time": False,
+  }
+  return config_lib.replace(config, **changes)

@@ -1,0 +1,254 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import dataset as dataset_lib, statistics
+from pinrec_jax.data import evaluation_cases, pipeline, schema
+from pinrec_jax.model import pinrec
+from pinrec_jax.training import optimizer, training_data
+from pinrec_jax.training import state as state_lib
+from pinrec_jax.training import step as step_lib
+
+
+def test_only_targets_aimed_at_are_counted(world, small):
+  aim = world.vocabulary.aim("search", "save,like")
+  world = dataclasses.replace(world, aim=aim)
+  rows, corpus = training_data.packed(small, world)
+  surface = world.vocabulary.surface("search")
+  assert corpus.outcome_share[0] < 1e-5 < corpus.outcome_share[1:].min()
+  counts = np.zeros(len(world.items.ids))
+  for events in world.events:
+    chosen = events.engaged & (events.time < world.vocabulary.validation_from)
+    chosen &= (events.surface == surface) & events.actions[:, 1:3].any(-1)
+    np.add.at(counts, events.item[chosen], 1)
+  np.testing.assert_allclose(corpus.share, counts / counts.sum(), rtol=1e-6)
+  seen = 0
+  outcomes = np.zeros(3)
+  for n in range(len(rows)):
+    tokens, targets = rows[n]
+    outcomes += targets.outcomes[targets.item > 0].sum(0)
+    wanted = targets.item > 0
+    assert (targets.surface[wanted] == surface).all()
+    assert not targets.outcomes[:, 0].any()
+    seen += wanted.sum()
+    # The history is whole.
+    assert (tokens.segment > 0).sum() > wanted.sum()
+  assert seen == counts.sum()
+  shares = np.maximum(outcomes / outcomes.sum(), 1e-6)
+  np.testing.assert_allclose(corpus.outcome_share, shares, rtol=1e-6)
+
+
+def test_a_log_that_begins_after_its_split_is_said(world, small):
+  late = dataclasses.replace(world.vocabulary, validation_from=1)
+  known = dataclasses.replace(world.catalog, vocabulary=late)
+  events = [e.where(e.time > 0) for e in world.events]
+  world = dataclasses.replace(world, catalog=known, events=events)
+  with pytest.raises(ValueError, match="no engagement before its validation"):
+    training_data.packed(small, world)
+
+
+def test_a_surface_without_engagements_is_said(world, small):
+  names = dataclasses.replace(
+    world.vocabulary, surfaces=(*world.vocabulary.surfaces, "mail")
+  )
+  known = dataclasses.replace(world.catalog, vocabulary=names)
+  aim = names.aim("mail", "")
+  world = dataclasses.replace(world, catalog=known, aim=aim)
+  small.data.target_surface = "mail"
+  with pytest.raises(ValueError, match=r"no engagement .*surface='mail'"):
+    training_data.packed(small, world)
+
+
+@pytest.mark.parametrize("where", ["outcomes", "budget"])
+def test_an_outcome_the_log_never_shows_is_said(world, small, where):
+  events = tuple(
+    dataclasses.replace(e, actions=e.actions * np.array([1, 1, 0, 1], np.uint8))
+    for e in world.events
+  )
+  world = dataclasses.replace(world, events=events)
+  training_data.packed(small, world)
+  if where == "outcomes":
+    small.data.target_outcomes = "click,like"
+  else:
+    small.decode.budget = "click:0.5,like:0.5"
+  with pytest.raises(ValueError, match="'like' is asked for and no training"):
+    training_data.packed(small, world)
+
+
+def scrambled(events, first, rng, *, by_time):
+  """Returns events of which those from a place on are others, in order.
+
+  Which are engagements stays as it is where that says where the split is.
+  """
+  left = len(events) - first
+  actions = rng.integers(0, 2, (left, 4), np.uint8)
+  engaged = actions[:, :3].any(-1)
+  if not by_time:
+    engaged = events.engaged[first:]
+  later = dataclasses.replace(
+    events.where(slice(first, None)),
+    item=rng.integers(1, 31, left, np.int32),
+    actions=actions,
+    surface=rng.integers(0, 3, left, np.int32),
+    time=events.time[first:] + np.sort(rng.integers(0, 10**6, left)),
+    session=rng.integers(-1, 3, left, np.int32),
+    engaged=engaged,
+    context=~engaged & (rng.random(left) < 0.3),
+  )
+  return schema.Events(
+    **{
+      name: np.concatenate([getattr(events, name)[:first], column])
+      for name, column in vars(later).items()
+    }
+  )
+
+
+def same(one, other):
+  for left, right in zip(
+    jax.tree.leaves(one), jax.tree.leaves(other), strict=True
+  ):
+    np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("by_time", [True, False])
+@pytest.mark.parametrize("inputs", ["engagements", "exposures"])
+@pytest.mark.parametrize("seed", range(2))
+def test_what_comes_after_the_cut_changes_nothing(
+  world, small, inputs, by_time, refit, seed
+):
+  small.data.history_events, small.train.train_on_validation = inputs, refit
+  split = evaluation_cases.after_training(refit=refit)
+  if not by_time:
+    names = dataclasses.replace(
+      world.vocabulary, validation_from=0, test_from=0
+    )
+    known = dataclasses.replace(world.catalog, vocabulary=names)
+    world = dataclasses.replace(world, catalog=known)
+  rng = np.random.default_rng(seed)
+  names = world.vocabulary
+  start = names.test_from if refit else names.validation_from
+  cut = []  # told apart from how the package does it
+  for events in world.events:
+    engaged = np.flatnonzero(events.engaged)
+    if by_time:
+      cut.append(sum(time < start for time in events.time.tolist()))
+    elif len(engaged) < 3:
+      cut.append(len(events))
+    else:
+      cut.append(int(engaged[-1 if refit else -2]))
+  other = dataclasses.replace(
+    world,
+    events=tuple(
+      scrambled(events, first, rng, by_time=by_time)
+      for events, first in zip(world.events, cut, strict=True)
+    ),
+  )
+  assert any(
+    len(one) > first and (one.item != new.item).any()
+    for one, new, first in zip(world.events, other.events, cut, strict=True)
+  )
+  (rows, corpus), (again, counted) = (
+    training_data.packed(small, log) for log in (world, other)
+  )
+  assert len(rows) == len(again)
+  for n in range(len(rows)):
+    same(rows[n], again[n])
+  same(corpus, counted)
+  # What a request's budget and new items are told by.
+  same(
+    statistics.outcome_fractions(world), statistics.outcome_fractions(other)
+  )
+  same(statistics.cold_items(world, split), statistics.cold_items(other, split))
+
+
+@pytest.mark.parametrize(
+  ("by_time", "refit"), [(True, False), (False, False), (False, True)]
+)
+def test_a_step_learns_nothing_of_what_comes_after_the_cut(
+  tmp_path, by_time, refit
+):
+  """From the files of a log to a gradient."""
+  rng = np.random.default_rng(0)
+  start, day, size = 1_700_000_000, 86_400, 16
+  log = pd.DataFrame(
+    {
+      "user": np.repeat([f"u{n}" for n in range(10)], size),
+      "item": rng.integers(0, 20, 10 * size),
+      "time": start + np.tile(np.arange(size), 10) * day,
+      "action": rng.choice(["click", "save", "impression"], 10 * size),
+      "surface": rng.choice(["feed", "search"], 10 * size),
+    }
+  )
+  log["time"] += rng.integers(0, 3600, len(log))
+  config = config_lib.Config(
+    model=config_lib.Model(
+      hidden_dim=8,
+      num_layers=1,
+      num_heads=2,
+      embedding_dim=8,
+      table_size=64,
+      offset_edges=(),
+      num_fitted_offsets=2,
+    ),
+    loss=config_lib.Loss(
+      in_batch_negatives=8, uniform_negatives=8, impression_negatives=4
+    ),
+  )
+  config.data = config_lib.Data(
+    name="custom_log", prepared_dir=str(tmp_path / "prepared"), history_events="exposures",
+    sequence_length=16, events=str(tmp_path / "events.csv"),
+    items=str(tmp_path / "items.csv"),
+  )  # fmt: skip
+  config.data.custom.actions = "click,save"
+  config.train.train_on_validation = refit
+  validation, test = start + 10 * day, start + 13 * day
+  if by_time:
+    config.data.custom.validation_from = str(validation)
+    config.data.custom.test_from = str(test)
+  pd.DataFrame({"item": np.arange(20), "price": 1}).to_csv(
+    config.data.items, index=False
+  )
+  if by_time:
+    after = log["time"] >= (test if refit else validation)
+  else:  # from each user's last engagement, or the one before it
+    log["engaged"] = log["action"] != "impression"
+    left = log[::-1].groupby("user")["engaged"].cumsum()[::-1]
+    held = 1 if refit else 2
+    after = (left < held) | (left == held) & log.pop("engaged")
+  other = log.copy()
+  other.loc[after, "item"] = (log["item"] + 7) % 20
+  other.loc[after, "time"] = log["time"] + 500
+  other.loc[after, "surface"] = "feed"
+  other.loc[after, "action"] = log["action"].replace(
+    {"click": "save", "save": "click"}
+  )
+  assert 5 < sum(after) < 100
+  found = []
+  for table in (log, other):
+    table.to_csv(config.data.events, index=False)
+    dataset = dataset_lib.load(config.data)
+    rows, corpus = training_data.packed(config, dataset)
+    model = pinrec.of_config(config, dataset.vocabulary)
+    batch = next(pipeline.batches(rows, batch=4, seed=0))
+    transform = optimizer.build(config.train)
+    corpus = jax.tree.map(jax.numpy.asarray, corpus)
+    state, metrics = step_lib.train_step(
+      state_lib.create(model, transform), batch, corpus,
+      model=model, transform=transform, config=config.loss, seed=0,
+    )  # fmt: skip
+    assert metrics["gradient_norm"] > 0
+    every = [rows[n] for n in range(len(rows))]
+    found.append((dataset, (every, corpus, model.edges, metrics, state)))
+  (one, trained), (two, retrained) = found
+  assert one.folder != two.folder
+  assert [e.item.tolist() for e in one.events] != [
+    e.item.tolist() for e in two.events
+  ]
+  assert one.vocabulary == two.vocabulary
+  same(one.items.dense, two.items.dense)
+  same(trained, retrained)
