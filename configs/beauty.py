@@ -22,8 +22,7 @@ def get_config() -> config_lib.Config:
   config.data.sequence_length = 50
   # There is one outcome, and neither time nor surface.
   config.model.conditioned = False
-  config.model.actions = False
-  config.model.context = False
+  config.model.inputs = ("content",)
   config.model.age_edges = ()
   config.decode.age = -1
   config.model.num_layers = 1

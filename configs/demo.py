@@ -16,10 +16,9 @@ def get_config() -> config_lib.Config:
   # before the test and validated on those, a model that reads items and their
   # order alone retrieves more than one that also reads when and where (.043
   # against .034 recall@10); asking for the latest day's choices costs (.038).
-  config.model.context = False
+  config.model.inputs = ("content",)
   # So small a log is learned by heart otherwise.
   config.model.scale_embeddings = False
-  config.model.actions = False
   config.decode.age = -1
   config.train.steps = 400
   config.train.batch_size = 32

@@ -18,8 +18,7 @@ LOGS = {
   "mini": {
     "data.name": "kuairand/mini",
     "model.scale_embeddings": False,
-    "model.context": False,
-    "model.actions": False,
+    "model.inputs": ("content",),
     "decode.age": -1,
     "decode.budget": "long_view:0.8,is_click:0.2",
     "train.steps": 400,
@@ -30,8 +29,7 @@ LOGS = {
   "pure": {
     "data.name": "kuairand/pure",
     "model.embedding_dim": 128,
-    "model.context": False,
-    "model.actions": False,
+    "model.inputs": ("content",),
     "decode.budget": "long_view:0.8,is_click:0.2",
     "train.steps": 2000,
     "train.batch_size": 32,
@@ -68,9 +66,7 @@ MODELS = {
   # rows, next item (arXiv 1808.09781).
   "sasrec": {
     "model.conditioned": False,
-    "model.content": False,
-    "model.context": False,
-    "model.actions": False,
+    "model.inputs": (),
     "model.positions": "end",
   },
   # One drawn engagement of the next four weeks (arXiv 2205.04507).

@@ -26,9 +26,8 @@ def get_config() -> config_lib.Config:
   config = config_lib.Config()
   config.data.target_surface = "tab_1"
   config.data.target_outcomes = "is_click,long_view"
-  config.model.context = False
+  config.model.inputs = ("content",)
   config.model.scale_embeddings = False
-  config.model.actions = False
   config.loss.impression_negatives = 256
   config.train.init_from = "runs/demo"
   config.train.learning_rate = 1e-4

@@ -23,8 +23,7 @@ def get_config() -> config_lib.Config:
   # order alone retrieves more than one that also reads when and where (.081
   # against .080 recall@10 half way), and one of 2,000 small steps more than one
   # of 1,000 twice as large.
-  config.model.context = False
-  config.model.actions = False
+  config.model.inputs = ("content",)
   # Every item as a negative found .089 and drawn ones .086, with vectors twice
   # as wide and the paper's head. With the condition as a shift of the answer
   # .391 of it was in lists of a hundred, as an input .384; where what is

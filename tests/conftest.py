@@ -163,7 +163,7 @@ def brief():
     model=config_lib.Model(
       hidden_dim=16, num_heads=2, embedding_dim=8, table_size=64
     ),
-    loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16, chunk=64),
+    loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16),
   )
   config.data.sequence_length = 8
   config.train.steps, config.train.batch_size, config.train.warmup_steps = (
@@ -194,8 +194,10 @@ def untrained(world):
   import jax
   import optax
 
+  from pinrec_jax import config as config_lib
+  from pinrec_jax.data import statistics
+  from pinrec_jax.inference import bundle, engine
   from pinrec_jax.model import pinrec
-  from pinrec_jax.serve import retriever
   from pinrec_jax.training import state
 
   weights = {}
@@ -211,6 +213,17 @@ def untrained(world):
       weights[model] = jax.tree.map(
         lambda x: rng.normal(size=x.shape, scale=0.5).astype(x.dtype), shapes
       )
-    return retriever.of_dataset(config, model, weights[model], world)
+    hidden = None
+    if config.model.id_dropout:
+      hidden = statistics.cold_items(world, "validation")
+    return engine.Retriever(
+      bundle.create(
+        config_lib.inference(config),
+        weights[model],
+        world.catalog,
+        statistics.outcome_fractions(world),
+        hidden=hidden,
+      )
+    )
 
   return of_config

@@ -72,8 +72,8 @@ def configured(unit: work.Unit) -> config_lib.Config:
     "state",
   )
   model.dropout = work.DROPOUT
-  model.num_hashes, model.table_size, model.content = 1, work.ITEMS + 1, False
-  model.conditioned = model.context = model.actions = False
+  model.num_hashes, model.table_size, model.inputs = 1, work.ITEMS + 1, ()
+  model.conditioned = False
   model.positions = "end"
   config.loss.in_batch_negatives, config.loss.uniform_negatives = (
     0,

@@ -1,7 +1,7 @@
 """Training data of a run: packed histories and item frequencies."""
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Int, Integer
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
@@ -75,7 +75,7 @@ def _no_targets(config: config_lib.Config, split: str) -> str:
 def _require_outcomes(
   config: config_lib.Config,
   names: tuple[str, ...],
-  counts: Int[np.ndarray, "o"],
+  counts: Integer[np.ndarray, "o"],
 ) -> None:
   """Raises ValueError for a configured outcome without a training target."""
   text = f"{config.data.target_outcomes},{config.decode.budget}"

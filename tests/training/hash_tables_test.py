@@ -28,7 +28,7 @@ def made(world):
     model=config_lib.Model(
       hidden_dim=16, num_heads=2, embedding_dim=8, table_size=ROWS
     ),
-    loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16, chunk=64),
+    loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16),
   )
   config.data.sequence_length, config.train.warmup_steps = 8, 0
   rows, corpus = training_data.packed(config, world)

@@ -23,7 +23,7 @@ def parts(world):
     model=config_lib.Model(
       hidden_dim=16, num_heads=2, embedding_dim=8, table_size=64
     ),
-    loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16, chunk=64),
+    loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16),
   )
   config.data.sequence_length, config.train.warmup_steps = 8, 1
   rows, corpus = training_data.packed(config, world)
@@ -80,7 +80,7 @@ def test_parts_of_a_batch_count_by_their_targets(parts, rows_only):
   @jax.jit
   @functools.partial(jax.grad, has_aux=True)
   def gradient(params, part, key):
-    return objectives.loss(model, params, part, corpus, None, key, config.loss)
+    return objectives.loss(model, params, part, corpus, key, config.loss)
 
   found = [
     gradient(before, jax.tree.map(lambda x, n=n: x[n::2], batch), keys[n])
@@ -133,7 +133,6 @@ def test_positions_without_a_target_teach_nothing(parts):
       params,
       batch._replace(targets=targets),
       corpus,
-      None,
       jax.random.key(0),
       config.loss,
     )[0]
