@@ -73,7 +73,7 @@ def train_step(
     )(each, keys).reshape(-1)
     rows = hash_tables.part(corpus.features, read, model.config.table_size)
     params, opt_state = rows.take(params), rows.take(opt_state)
-    size = dataclasses.replace(model.config, rows=len(read))
+    size = dataclasses.replace(model.config, table_size=len(read))
     reader, features = model.clone(config=size), rows.features
 
   def loss(
