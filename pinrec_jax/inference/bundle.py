@@ -145,7 +145,7 @@ def save(bundle: Bundle, folder: pathlib.Path) -> pathlib.Path:
     files.write(part / "config.json", config_files.to_json(bundle.config))
     flat = flax.traverse_util.flatten_dict(dict(bundle.params), sep="/")
     safetensors.numpy.save_file(
-      {name: np.ascontiguousarray(x) for name, x in flat.items()},
+      {name: np.array(x, order="C") for name, x in flat.items()},
       part / "params.safetensors",
     )
     np.save(part / "vectors.npy", bundle.vectors)
