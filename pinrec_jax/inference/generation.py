@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt
 
 from pinrec_jax.data import histories, schema
 from pinrec_jax.decode import conditions as conditions_lib
@@ -147,7 +147,7 @@ def _generate(
   item_vectors: Float[AnyArray, "b l d"],
   tokens: schema.Tokens,
   conditions: conditions_lib.Conditions,
-  seeds: Int[AnyArray, "b"],
+  seeds: UInt[AnyArray, "b"],
   select: Int[AnyArray, "b q"],
   budget: Float[AnyArray, "b q"],
   *,
