@@ -2,8 +2,8 @@
 # launch/tpu_host.sh [--dry-run] FLAG...
 #
 # Starts a run on one host of a Cloud TPU slice. launch/tpu_vm.sh calls it on
-# all hosts at once. It mounts SHARE at /mnt/share, makes the virtual environment
-# and starts pinrec_jax.main as the systemd service `pinrec`. The service does
+# all hosts at once. It mounts SHARE at /mnt/share, makes the environment, and
+# starts pinrec_jax.main as the systemd service `pinrec`. The service does
 # not end with the connection. It gets SIGTERM when the machine is shut down.
 #
 # Settings, all from the environment:
