@@ -269,7 +269,7 @@ def _reduce(
   positive: Bool[AnyArray, "*b l"],
   config: config_lib.Loss,
 ) -> Float[Array, "*b"]:
-  """Returns one loss per query from the losses of its positives.
+  """Returns one loss per query from the losses of its positives; 0 for none.
 
   The paper takes the minimum (arXiv 2504.10507, intra-feed relaxation). The
   soft minimum is -s log mean exp(-loss / s).
@@ -283,4 +283,4 @@ def _reduce(
     return least
   relative = jnp.exp((least[..., None] - losses) / SOFTNESS)
   mean = jnp.sum(jnp.where(positive, relative, 0.0), -1) / count
-  return least - SOFTNESS * jnp.log(jnp.maximum(mean, TINY))
+  return least - SOFTNESS * jnp.log(jnp.where(mean > 0, mean, 1.0))
