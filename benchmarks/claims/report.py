@@ -201,8 +201,8 @@ def _stored(path: pathlib.Path) -> dict[str, Any]:
     return {**content, "log": content["log"], "rows": dict(content["rows"])}
   except (OSError, ValueError, KeyError, TypeError) as error:
     sys.exit(
-      f"error: {path} is not a stored report "
-      f"({type(error).__name__}: {error}); give the report.json that reproduce.py wrote"
+      f"error: {path} is not a stored report ({type(error).__name__}: "
+      f"{error}); give the report.json that reproduce.py wrote"
     )
 
 
