@@ -1,8 +1,11 @@
 """Answers to requests: candidates with their provenance, or a failure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+
+from pinrec_jax.decode import budget as budget_lib
 
 
 class Candidate(msgspec.Struct):
@@ -60,6 +63,16 @@ class Failure(msgspec.Struct, frozen=True):
 
   error: str
   user: str | None = None
+
+
+def achieved(
+  candidates: Sequence[Candidate], outcomes: Sequence[str]
+) -> dict[str, float]:
+  """Returns the share of a list for each outcome that found an item."""
+  found = [one.outcome or budget_lib.UNSPECIFIED for one in candidates]
+  names = (*outcomes, budget_lib.UNSPECIFIED)
+  counts = {name: found.count(name) for name in names}
+  return {name: n / len(found) for name, n in counts.items() if n}
 
 
 def as_json(given: Answer | Failure) -> dict[str, Any]:

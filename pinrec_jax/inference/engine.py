@@ -3,55 +3,25 @@
 Evaluation, the command line and the server all use this one path.
 """
 
-import functools
+import dataclasses
 import pathlib
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
-from pinrec_jax.data import histories, schema
+from pinrec_jax import compilation_cache, sharding
 from pinrec_jax.decode import budget as budget_lib
-from pinrec_jax.decode import conditions as conditions_lib
-from pinrec_jax.decode import generate, merge_duplicates
 from pinrec_jax.index import merge_lists
-from pinrec_jax.inference import answers
+from pinrec_jax.inference import answers, generation
 from pinrec_jax.inference import bundle as bundle_lib
 from pinrec_jax.inference import requests as requests_lib
-from pinrec_jax.model import pinrec
-from pinrec_jax.types import AnyArray, Params
 
 MAX_BATCH = 256  # Requests that `retrieve` answers at once.
-# Sizes are rounded up to these steps, so that few programs are compiled.
-SEEN_STEP = 64
-UNKNOWN_STEP = 64
+SEEN_STEP = 64  # Seen items are padded to a multiple of this.
 DIGITS = 6  # Of a score in an answer.
-
-
-class Vectors(NamedTuple):
-  """Vectors that were generated for a batch, in the order of generation.
-
-  A request may have fewer vectors than others. The rest has a share of 0.
-
-  Attributes:
-    query: unit-norm vectors.
-    budget: share of the candidates before near-duplicates were merged.
-    share: share of the candidates after that.
-    outcome: index of the outcome; -1 is unspecified.
-    offset: seconds ahead; -1 is the next event.
-    step: generation step, from 0.
-  """
-
-  query: Float[np.ndarray, "b q d"]
-  budget: Float[np.ndarray, "b q"]
-  share: Float[np.ndarray, "b q"]
-  outcome: Int[np.ndarray, "b q"]
-  offset: Int[np.ndarray, "b q"]
-  step: Int[np.ndarray, "b q"]
 
 
 class Candidates(NamedTuple):
@@ -84,7 +54,7 @@ class Retriever:
 
   @classmethod
   def load(cls, path: str | pathlib.Path, **changes: Any) -> "Retriever":
-    """Reads a bundle.
+    """Reads a bundle. Compiled programs come from the compilation cache.
 
     Args:
       path: a work folder, a folder of bundles, or a bundle.
@@ -93,10 +63,12 @@ class Retriever:
 
     Raises:
       FileNotFoundError: if there is no bundle.
-      ValueError: if the bundle is damaged, or another version wrote it.
+      ValueError: if the bundle is damaged, another version wrote it, or JAX
+        finds no device.
     """
-    folder = pathlib.Path(path).expanduser()
-    return cls(bundle_lib.load(folder, **changes))
+    sharding.require_device()
+    compilation_cache.enable()
+    return cls(bundle_lib.load(pathlib.Path(path).expanduser(), **changes))
 
   @property
   def outcomes(self) -> tuple[str, ...]:
@@ -123,7 +95,7 @@ class Retriever:
         first. docs/requests.md lists all fields.
       budget: default of requests without a budget, as a mapping or as
         "click:0.7,like:0.3". Otherwise the configuration's budget is used.
-      candidates: default length of a list, likewise.
+      candidates: default length of a list, instead of the configuration's.
 
     Yields:
       {"user", "candidates": [{"item", "outcome", "offset", "step", "score"}],
@@ -143,6 +115,39 @@ class Retriever:
         batch = []
     yield from map(answers.as_json, self.answer(batch))
 
+  def warm_up(self, most: int = 1, *, candidates: int | None = None) -> None:
+    """Compiles for batches of up to `most` requests, before there are any.
+
+    It covers the configured steps and offsets, and histories that the model
+    reads whole. A process that starts again finds the programs in the
+    compilation cache.
+
+    Args:
+      most: requests in a batch.
+      candidates: length of a list, instead of the configuration's.
+
+    Raises:
+      ValueError: if a number is below 1.
+    """
+    if most < 1:
+      raise ValueError(f"most is {most}; warm up for 1 request or more")
+    request = self.reader.read(
+      {"user": "warm-up"}, "", self.reader.defaults(candidates=candidates)
+    )
+    assert isinstance(request, requests_lib.Request)
+    longest = self.reader.max_tokens(request.ask.steps)
+    for power in range((most - 1).bit_length() + 1):
+      for seen in range(1, longest, SEEN_STEP):
+        items = self.bundle.candidates[:seen]
+        batch = [dataclasses.replace(request, seen=items)] * (1 << power)
+        vectors = self.generate(batch)
+        share = np.zeros(vectors.share.size, np.float32)
+        for count in (1 << n for n in range(len(share).bit_length())):
+          share[:count] = 1 / count  # Merging leaves 1 vector, or more.
+          self.candidates(
+            vectors._replace(share=share.reshape(vectors.share.shape)), batch
+          )
+
   def answer(
     self, parsed: Sequence[requests_lib.Parsed]
   ) -> list[answers.Answer | answers.Failure]:
@@ -150,99 +155,64 @@ class Retriever:
     valid = [p for p in parsed if isinstance(p, requests_lib.Request)]
     found: Iterator[answers.Answer] = iter(())
     if valid:
-      # A power of two, so that few batch sizes are compiled.
-      padding = (1 << (len(valid) - 1).bit_length()) - len(valid)
+      padding = generation.rung(len(valid)) - len(valid)
       padded = [*valid, *valid[:1] * padding]
-      vectors = self.generate(padded)
-      listed = self.candidates(vectors, padded)
+      listed = self.candidates(self.generate(padded), padded)
       found = (
-        _answer(request, listed, row, self.bundle)
-        for row, request in enumerate(valid)
+        self._answer(request, listed, row) for row, request in enumerate(valid)
       )
     return [
       next(found) if isinstance(p, requests_lib.Request) else p for p in parsed
     ]
+
+  def _answer(
+    self, request: requests_lib.Request, found: Candidates, row: int
+  ) -> answers.Answer:
+    """Returns the answer to one request of a batch."""
+    bundle, names = self.bundle, (*self.outcomes, None)  # -1 is unspecified.
+    rows = found.item[row, : request.candidates]
+    rows = rows[rows >= 0]
+    columns = (found.outcome, found.offset, found.step, found.score)
+    listed = [
+      answers.Candidate(
+        item, names[of], at if at >= 0 else None, step, round(score, DIGITS)
+      )
+      for item, of, at, step, score in zip(
+        bundle.catalog.items.ids[rows].tolist(),
+        *(column[row, : len(rows)].tolist() for column in columns),
+        strict=True,
+      )
+    ]
+    return answers.Answer(
+      user=request.user,
+      candidates=listed,
+      model_step=bundle.provenance.step,
+      bundle=bundle.provenance.version,
+      budget=budget_lib.as_json(request.ask.budget, bundle.vocabulary),
+      achieved=answers.achieved(listed, self.outcomes),
+      events_read=len(request.events),
+      events_dropped=request.dropped,
+      unknown_items=request.unknown.ids if request.unknown else (),
+    )
 
   def generate(
     self,
     requests: Sequence[requests_lib.Request],
     *,
     length: int | None = None,
-  ) -> Vectors:
+  ) -> generation.Vectors:
     """Generates the vectors of a batch and merges near-duplicates.
 
     Args:
       requests: the batch.
-      length: positions of a history; by default as many as any request may
-        have.
+      length: positions of a history; by default enough for every request.
     """
-    asks = [request.ask for request in requests]
-    steps = _ladder(max(ask.steps for ask in asks))
-    offsets = _ladder(max(len(ask.offsets) for ask in asks))
-    conditions, budget = conditions_lib.of_batch(
-      asks, offsets=offsets, steps=steps
-    )
-    flat = budget.reshape(len(asks), -1)
-    width = min(_ladder(int((flat > 0).sum(1).max())), flat.shape[1])
-    # Vectors with a budget come first, in the order of generation.
-    select = np.argsort(flat == 0, axis=1, kind="stable")[:, :width]
-    budget = np.take_along_axis(flat, select, 1)
-    tokens = histories.serving(
-      [request.events for request in requests],
-      length or self.reader.max_tokens(min(ask.steps for ask in asks)),
-    )
-    query, share = _vectors(
-      self.bundle.model,
-      self._params,
-      self._item_vectors(requests, tokens),
-      tokens,
-      conditions,
-      np.array([_number(request) for request in requests], np.uint32),
-      select,
-      budget,
-      steps=steps,
-      threshold=self.bundle.config.decode.dedup_threshold,
-      seed=self.bundle.config.seed,
-    )
-    queries = len(conditions.outcome)
-    which = select % queries
-    return Vectors(
-      query=np.asarray(query),
-      budget=budget,
-      share=np.asarray(share),
-      outcome=np.asarray(conditions.outcome)[which] - 1,
-      offset=np.take_along_axis(np.asarray(conditions.offset), which, 1),
-      step=(select // queries).astype(np.int32),
-    )
-
-  def _item_vectors(
-    self, requests: Sequence[requests_lib.Request], tokens: schema.Tokens
-  ) -> Float[np.ndarray, "b l d"]:
-    """Returns the vectors of all history items, known or not."""
-    vectors = self.bundle.vectors[tokens.item]
-    unknown = [r for r in requests if r.unknown_features is not None]
-    if not unknown:
-      return vectors
-    features = jax.tree.map(
-      lambda *parts: np.concatenate(parts),
-      *(request.unknown_features for request in unknown),
-    )
-    size = len(features.item_type)
-    fill = -size % UNKNOWN_STEP
-    padded = jax.tree.map(
-      lambda x: np.pad(x, [(0, fill)] + [(0, 0)] * (x.ndim - 1)), features
-    )
-    found = np.asarray(pinrec.embed(self.bundle.model, self._params, padded))
-    first = 0
-    for row, request in enumerate(requests):
-      if request.unknown_features is not None:
-        place = request.unknown_place - len(request.events)  # from the right
-        vectors[row, place] = found[first : first + len(place)]
-        first += len(place)
-    return vectors
+    if length is None:
+      length = self.reader.max_tokens(min(r.ask.steps for r in requests))
+    return generation.generate(self.bundle, self._params, requests, length)
 
   def search(
-    self, vectors: Vectors, k: int, *, merged: bool = True
+    self, vectors: generation.Vectors, k: int, *, merged: bool = True
   ) -> tuple[Int[np.ndarray, "b q k"], Float[np.ndarray, "b q k"]]:
     """Returns the nearest candidates of every vector, as places of the index.
 
@@ -250,20 +220,21 @@ class Retriever:
       vectors: of a batch.
       k: neighbours of each vector.
       merged: search for the vectors that have a share after merging. False
-        searches for all that were asked for.
+        searches for all vectors that have a budget.
 
     Returns:
       Places in `bundle.candidates`, -1 where there is none, and cosines.
     """
     kept = (vectors.share if merged else vectors.budget) > 0
-    place, score = self.bundle.index.search(vectors.query[kept], k)
+    size = min(k, len(self.bundle.candidates))
+    place, score = self.bundle.index.search(vectors.query[kept], size)
     places = np.full((*kept.shape, k), -1, np.int32)
     scores = np.full((*kept.shape, k), -np.inf, np.float32)
-    places[kept], scores[kept] = place, score
+    places[kept, :size], scores[kept, :size] = place, score
     return places, scores
 
   def candidates(
-    self, vectors: Vectors, requests: Sequence[requests_lib.Request]
+    self, vectors: generation.Vectors, requests: Sequence[requests_lib.Request]
   ) -> Candidates:
     """Returns the list of every request.
 
@@ -314,81 +285,3 @@ class Retriever:
     for row, own in enumerate(places):
       hidden[row, : len(own)] = own
     return hidden.astype(np.int32)
-
-
-def _answer(
-  request: requests_lib.Request,
-  found: Candidates,
-  row: int,
-  bundle: bundle_lib.Bundle,
-) -> answers.Answer:
-  """Returns the answer to one request of a batch."""
-  names = (*bundle.vocabulary.outcome_names, None)  # -1 is unspecified.
-  rows = found.item[row, : request.candidates]
-  rows = rows[rows >= 0]
-  size = len(rows)
-  outcome = found.outcome[row, :size].tolist()
-  columns = zip(
-    bundle.catalog.items.ids[rows].tolist(),
-    outcome,
-    found.offset[row, :size].tolist(),
-    found.step[row, :size].tolist(),
-    found.score[row, :size].tolist(),
-    strict=True,
-  )
-  counts = {name: outcome.count(n) for n, name in enumerate(names[:-1])}
-  counts[budget_lib.UNSPECIFIED] = outcome.count(-1)
-  return answers.Answer(
-    user=request.user,
-    candidates=[
-      answers.Candidate(
-        item, names[of], at if at >= 0 else None, step, round(score, DIGITS)
-      )
-      for item, of, at, step, score in columns
-    ],
-    model_step=bundle.provenance.step,
-    bundle=bundle.provenance.version,
-    budget=budget_lib.as_json(request.ask.budget, bundle.vocabulary),
-    achieved={n: count / size for n, count in counts.items() if count},
-    events_read=len(request.events),
-    events_dropped=request.dropped,
-    unknown_items=request.unknown,
-  )
-
-
-def _ladder(number: int) -> int:
-  """Returns the next power of two."""
-  return 1 << (number - 1).bit_length()
-
-
-def _number(request: requests_lib.Request) -> int:
-  """Returns the seed of a request's draws: of the user and the request id."""
-  return zlib.crc32(f"{request.user}\0{request.request_id}".encode())
-
-
-@functools.partial(
-  jax.jit, static_argnames=("model", "steps", "threshold", "seed")
-)
-def _vectors(
-  model: pinrec.PinRec,
-  params: Params,
-  item_vectors: Float[AnyArray, "b l d"],
-  tokens: schema.Tokens,
-  conditions: conditions_lib.Conditions,
-  number: Int[AnyArray, "b"],
-  select: Int[AnyArray, "b q"],
-  budget: Float[AnyArray, "b q"],
-  *,
-  steps: int,
-  threshold: float,
-  seed: int,
-) -> tuple[Float[Array, "b q d"], Float[Array, "b q"]]:
-  """Returns the selected vectors and their shares after merging."""
-  keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), number)
-  query = generate.generate(
-    model, params, item_vectors, tokens, conditions, keys, steps=steps
-  )
-  query = query.reshape(len(query), -1, query.shape[-1])
-  query = jnp.take_along_axis(query, select[..., None], 1)
-  share = merge_duplicates.merge_duplicates(query, budget, threshold=threshold)
-  return query, share
