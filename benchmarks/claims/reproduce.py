@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
     suite = rows.suite_of(options.log, base, names, options.seeds)
     with processes.together():
       reproduce(suite, options.workdir)
-  except (OSError, ValueError, flags.Error, errors.RunDivergedError) as error:
+  except (OSError, ValueError, errors.RunDivergedError) as error:
     sys.exit(f"error: {error}")
   except errors.RunStoppedError as stop:
     print(stop, file=sys.stderr)
@@ -61,12 +61,20 @@ def main(arguments: list[str]) -> None:
 
 
 def _base(log: str, overrides: list[str]) -> config_lib.Config:
-  """Returns a log's configuration with the fields of the command line."""
+  """Returns a log's configuration with the fields of the command line.
+
+  Raises:
+    ValueError: on an unknown field or flag.
+  """
   values = flags.FlagValues()
   argv = [sys.argv[0], f"--config={HERE / 'logs.py'}:{log}", *overrides]
   config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
-  if rest := values(argv)[1:]:
-    raise flags.Error(f"unexpected arguments {rest}; use --name=value")
+  try:
+    rest = values(argv)[1:]
+  except (AttributeError, KeyError, TypeError, flags.Error) as error:
+    raise ValueError(error) from error
+  if rest:
+    raise ValueError(f"unexpected arguments {rest}; use --name=value")
   return values.config
 
 

@@ -9,6 +9,11 @@ items, in lists of cold items alone.
 
 Two models per seed. On one core of a shared x86-64 machine they take 3 minutes
 on mini, 13 on pure and 10 on ml_1m.
+
+Expect with three seeds:
+
+* recall@10/cold_only: id_dropout 0.1 vs. id_dropout 0 (paper: increase): mini
+  +165 ± 88.9 % ≈; pure +50.7 ± 33.2 % ≈; ml_1m +43.8 ± 13.3 % ✓
 """
 
 import suite

@@ -7,6 +7,11 @@ The model without ids has a hash table of one row, which all items share.
 
 Two models per seed. On one core of a shared x86-64 machine they take 3 minutes
 on mini, 13 on pure and 48 on ml_1m.
+
+Expect with three seeds:
+
+* recall@10: content and ids vs. content only (paper: +14.0 %): mini +5.7 ± 4.1
+  % ≈; pure +3.5 ± 0.7 % ○; ml_1m +194 ± 8.0 % ✓
 """
 
 import suite

@@ -8,6 +8,11 @@ next event.
 
 One model per seed. On one core of a shared x86-64 machine it takes 1 minute on
 mini and synthetic, 6 on pure and 24 on ml_1m.
+
+Expect with three seeds:
+
+* unordered_recall@10: 16 steps vs. 1 step (paper: +71.4 %): synthetic +14.5 ±
+  3.5 % ○; mini +39.7 ± 4.8 % ✓; pure +35.1 ± 4.1 % ○; ml_1m +27.2 ± 0.5 % ○
 """
 
 import suite

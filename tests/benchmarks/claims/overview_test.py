@@ -1,5 +1,6 @@
 """The table of all claims, and the stored results behind it."""
 
+import importlib
 import json
 import math
 import pathlib
@@ -131,3 +132,16 @@ def test_the_stored_table_is_current():
   assert set(order) == set(logs.LOGS)
   table = overview.table([_stored(log) for log in order])
   assert table in (ROOT / "docs" / "claims" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", rows.ROWS)
+def test_the_notes_of_a_row_expect_the_stored_figures(name):
+  """The error shows what the note should say."""
+  order = ("synthetic", "mini", "pure", "ml_1m")
+  lines = overview.table([_stored(log) for log in order]).splitlines()[2:]
+  text = importlib.import_module(f"rows.{name}").__doc__ or ""
+  note = " ".join(text.split())
+  for row, comparison, paper, *cells in map(_cells, lines):
+    if row == name:
+      found = [f"{log} {c}" for log, c in zip(order, cells, strict=True) if c]
+      assert f"* {comparison} (paper: {paper}): {'; '.join(found)}" in note
