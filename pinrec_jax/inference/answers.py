@@ -50,7 +50,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
   achieved: dict[str, float]
   events_read: int
   events_dropped: int = 0
-  unknown_items: tuple[str, ...] = ()
+  unknown_items: list[str] = []
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -192,7 +192,7 @@ class Retriever:
       achieved=answers.achieved(listed, self.outcomes),
       events_read=len(request.events),
       events_dropped=request.dropped,
-      unknown_items=request.unknown.ids if request.unknown else (),
+      unknown_items=[*request.unknown.ids] if request.unknown else [],
     )
 
   def generate(
