@@ -1,5 +1,6 @@
 """What a run does, as functions with typed reports; nothing here prints."""
 
+import dataclasses
 import pathlib
 import time
 
@@ -22,7 +23,7 @@ from pinrec_jax.data import evaluation_cases, row_errors, statistics
 from pinrec_jax.evals import baselines, examples, requirements
 from pinrec_jax.evals import evaluate as evaluate_lib
 from pinrec_jax.index import scann_index
-from pinrec_jax.inference import bundle, engine
+from pinrec_jax.inference import bundle, engine, users
 from pinrec_jax.losses import positives
 from pinrec_jax.model import backbone
 from pinrec_jax.training import loop, runs
@@ -163,7 +164,11 @@ def build_index(
   found = retriever(config, workdir, dataset)
   version = ""
   if jax.process_index() == 0:
-    version = bundle.save(found.bundle, workdir / BUNDLES).name
+    version = _save(found.bundle, dataset, workdir)
+    if twin_lib.is_trained(config, workdir):
+      twin = workdir / twin_lib.FOLDER
+      other = retriever(twin_lib.of_config(config), twin, dataset)
+      _save(other.bundle, dataset, twin)
   seconds = time.monotonic() - began
   approximate = isinstance(found.bundle.index, scann_index.Scann)
   recall = None
@@ -180,6 +185,18 @@ def build_index(
     recall=recall,
   )
   return report, found
+
+
+def _save(
+  found: bundle.Bundle, dataset: dataset_lib.Dataset, workdir: pathlib.Path
+) -> str:
+  """Writes a bundle with what is known of the log's users."""
+  full = dataclasses.replace(
+    found,
+    popular=statistics.most_popular(dataset),
+    users=users.of_dataset(dataset),
+  )
+  return bundle.save(full, workdir / BUNDLES).name
 
 
 def evaluate(

@@ -18,10 +18,12 @@ from pinrec_jax.inference import bundle as bundle_lib
 from pinrec_jax.inference import items as items_lib
 from pinrec_jax.inference import requests as requests_lib
 from pinrec_jax.inference import sizes as sizes_lib
-from pinrec_jax.model import pinrec
+from pinrec_jax.model import item_embedder, pinrec
 from pinrec_jax.types import AnyArray, Params
 
-UNKNOWN_STEP = 64  # Unknown items are padded to a multiple of this.
+EMBEDDED = (
+  64  # Items that are embedded together, so that one shape is compiled.
+)
 
 
 class Vectors(NamedTuple):
@@ -51,7 +53,7 @@ def generate(
   items: items_lib.Items,
   params: Params,
   requests: Sequence[requests_lib.Request],
-  sizes: sizes_lib.Sizes,
+  rung: sizes_lib.Rung | None,
   length: int,
 ) -> Vectors:
   """Generates the vectors of a batch and merges near-duplicates.
@@ -61,17 +63,23 @@ def generate(
     items: the items that histories may have.
     params: parameters of the model, on a device.
     requests: the batch.
-    sizes: the shapes to use.
+    rung: the sizes to use; None rounds up to powers of two. With a rung,
+      vectors without a budget are kept, too, so that their number is fixed.
     length: positions of a history; one is for the start token.
   """
   asks = [request.ask for request in requests]
-  steps = sizes_lib.up(max(ask.steps for ask in asks), sizes.steps)
-  offsets = sizes_lib.up(max(len(ask.offsets) for ask in asks), sizes.offsets)
+  if rung:
+    steps, offsets = rung.steps, rung.offsets
+  else:
+    steps = sizes_lib.up(max(ask.steps for ask in asks))
+    offsets = sizes_lib.up(max(len(ask.offsets) for ask in asks))
   conditions, budget = conditions_lib.of_batch(
     asks, offsets=offsets, steps=steps
   )
   flat = budget.reshape(len(asks), -1)
-  width = sizes.vectors(int((flat > 0).sum(1).max()), flat.shape[1])
+  width = flat.shape[1]
+  if not rung:
+    width = min(sizes_lib.up(int((flat > 0).sum(1).max())), width)
   # Vectors with a budget come first, in the order of generation.
   select = np.argsort(flat == 0, axis=1, kind="stable")[:, :width]
   budget = np.take_along_axis(flat, select, 1)
@@ -121,11 +129,7 @@ def _item_vectors(
     lambda *parts: np.concatenate(parts),
     *(own.features for _, _, own in unknown),
   )
-  fill = -len(features.item_type) % UNKNOWN_STEP
-  padded = jax.tree.map(
-    lambda x: np.pad(x, [(0, fill)] + [(0, 0)] * (x.ndim - 1)), features
-  )
-  found = np.asarray(pinrec.embed(bundle.model, params, padded))
+  found = embed(bundle.model, params, features)
   first = 0
   for row, events, own in unknown:
     size = len(own.ids)
@@ -133,6 +137,22 @@ def _item_vectors(
     vectors[row, own.place - events] = found[first : first + size]
     first += size
   return vectors
+
+
+def embed(
+  model: pinrec.PinRec, params: Params, features: item_embedder.ItemFeatures
+) -> Float[np.ndarray, "n d"]:
+  """Returns the unit-norm vectors of items, computed in one shape."""
+  size = len(features.item_type)
+  fill = -size % EMBEDDED
+  padded = jax.tree.map(
+    lambda x: np.pad(x, [(0, fill)] + [(0, 0)] * (x.ndim - 1)), features
+  )
+  parts = [
+    np.asarray(pinrec.embed(model, params, padded.take(slice(n, n + EMBEDDED))))
+    for n in range(0, size, EMBEDDED)
+  ]
+  return np.concatenate(parts)
 
 
 def _seed(request: requests_lib.Request) -> int:
