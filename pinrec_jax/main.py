@@ -15,7 +15,8 @@ from ml_collections import config_flags
 from pinrec_jax import terminal
 
 MODES = (
-  "demo", "prepare", "train", "index", "evaluate", "retrieve", "serve", "doctor",
+  "demo", "prepare", "train", "index", "evaluate", "retrieve", "serve", "export",
+  "doctor",
 )  # fmt: skip
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Configuration to run; see configs/.", lock_config=True

@@ -23,12 +23,13 @@ from pinrec_jax.data import evaluation_cases, row_errors, statistics
 from pinrec_jax.evals import baselines, examples, requirements
 from pinrec_jax.evals import evaluate as evaluate_lib
 from pinrec_jax.index import scann_index
-from pinrec_jax.inference import bundle, engine, users
+from pinrec_jax.inference import bundle, engine, export, users
 from pinrec_jax.losses import positives
 from pinrec_jax.model import backbone
 from pinrec_jax.training import loop, runs
 
 BUNDLES = "bundles"  # Folder of the bundles in a work folder.
+EXPORT = "export"  # Folder of exported files in a work folder.
 SWEEP_USERS = 5000  # Users of a budget sweep.
 
 
@@ -185,6 +186,29 @@ def build_index(
     recall=recall,
   )
   return report, found
+
+
+def export_bundle(
+  config: config_lib.Config, workdir: str | pathlib.Path
+) -> reports.ExportReport:
+  """Writes the current bundle's program and item vectors for other software.
+
+  Raises:
+    FileNotFoundError: if there is no bundle.
+    ValueError: on a bad field, or a damaged bundle.
+  """
+  workdir = check(config, workdir)
+  given = config_lib.inference(config)
+  found = engine.Retriever.load(workdir, decode=given.decode, index=given.index)
+  folder = workdir / EXPORT
+  manifest = export.write(found, folder)
+  return reports.ExportReport(
+    bundle=manifest["bundle"],
+    jax=manifest["jax"],
+    readable_until=manifest["readable_until"],
+    items=len(found.bundle.candidates),
+    folder=folder,
+  )
 
 
 def _save(

@@ -162,11 +162,7 @@ def save(bundle: Bundle, folder: pathlib.Path) -> pathlib.Path:
   with files.new_folder(new) as part:
     bundle.catalog.save(part / CATALOG)
     files.write(part / CONFIG, config_files.to_json(bundle.config))
-    flat = flax.traverse_util.flatten_dict(dict(bundle.params), sep="/")
-    safetensors.numpy.save_file(
-      {name: np.asarray(x, order="C") for name, x in flat.items()},
-      part / PARAMS,
-    )
+    files.write(part / PARAMS, safetensors.numpy.save(flat_params(bundle)))
     np.save(part / VECTORS, bundle.vectors)
     np.save(part / ROWS, bundle.features.rows)
     np.save(part / PROJECTION, bundle.projection)
@@ -187,6 +183,12 @@ def save(bundle: Bundle, folder: pathlib.Path) -> pathlib.Path:
     new.rename(place)
   bundle_folders.set_current(folder, version)
   return place
+
+
+def flat_params(bundle: Bundle) -> dict[str, np.ndarray]:
+  """Returns the parameters by name, as they are written."""
+  flat = flax.traverse_util.flatten_dict(dict(bundle.params), sep="/")
+  return {name: np.asarray(x, order="C") for name, x in flat.items()}
 
 
 def load(path: pathlib.Path, **changes: Any) -> Bundle:

@@ -48,6 +48,26 @@ class Vectors(NamedTuple):
   step: Int[np.ndarray, "b q"]
 
 
+class Inputs(NamedTuple):
+  """The arrays from which the vectors of a batch are generated.
+
+  Attributes:
+    item_vectors: vectors of the items of the histories.
+    tokens: the histories, padded on the left.
+    conditions: of all requests.
+    seeds: of feedback draws.
+    select: which vectors are kept, in this order.
+    budget: share of each kept vector.
+  """
+
+  item_vectors: Float[AnyArray, "b l d"]
+  tokens: schema.Tokens
+  conditions: conditions_lib.Conditions
+  seeds: UInt[AnyArray, "b"]
+  select: Int[AnyArray, "b q"]
+  budget: Float[AnyArray, "b q"]
+
+
 def generate(
   bundle: bundle_lib.Bundle,
   items: items_lib.Items,
@@ -67,11 +87,44 @@ def generate(
       vectors without a budget are kept, too, so that their number is fixed.
     length: positions of a history; one is for the start token.
   """
+  steps = rung.steps if rung else 0
+  if not steps:
+    steps = sizes_lib.up(max(request.ask.steps for request in requests))
+  given = inputs(bundle, items, params, requests, rung, steps, length)
+  query, share = vectors(
+    bundle.model,
+    params,
+    given,
+    steps=steps,
+    threshold=bundle.config.decode.dedup_threshold,
+    seed=bundle.config.seed,
+  )
+  conditions = given.conditions
+  queries = len(conditions.outcome)
+  which = np.asarray(given.select) % queries
+  return Vectors(
+    query=np.asarray(query),
+    budget=np.asarray(given.budget),
+    share=np.asarray(share),
+    outcome=np.asarray(conditions.outcome)[which] - 1,
+    offset=np.take_along_axis(np.asarray(conditions.offset), which, 1),
+    step=(np.asarray(given.select) // queries).astype(np.int32),
+  )
+
+
+def inputs(
+  bundle: bundle_lib.Bundle,
+  items: items_lib.Items,
+  params: Params,
+  requests: Sequence[requests_lib.Request],
+  rung: sizes_lib.Rung | None,
+  steps: int,
+  length: int,
+) -> Inputs:
+  """Returns the arrays of a batch; the arguments are as in `generate`."""
   asks = [request.ask for request in requests]
-  if rung:
-    steps, offsets = rung.steps, rung.offsets
-  else:
-    steps = sizes_lib.up(max(ask.steps for ask in asks))
+  offsets = rung.offsets if rung else 0
+  if not offsets:
     offsets = sizes_lib.up(max(len(ask.offsets) for ask in asks))
   conditions, budget = conditions_lib.of_batch(
     asks, offsets=offsets, steps=steps
@@ -82,30 +135,14 @@ def generate(
     width = min(sizes_lib.up(int((flat > 0).sum(1).max())), width)
   # Vectors with a budget come first, in the order of generation.
   select = np.argsort(flat == 0, axis=1, kind="stable")[:, :width]
-  budget = np.take_along_axis(flat, select, 1)
   tokens = histories.serving([request.events for request in requests], length)
-  query, share = _generate(
-    bundle.model,
-    params,
+  return Inputs(
     _item_vectors(bundle, items, params, requests, tokens),
     tokens,
     conditions,
     np.array([_seed(request) for request in requests], np.uint32),
     select,
-    budget,
-    steps=steps,
-    threshold=bundle.config.decode.dedup_threshold,
-    seed=bundle.config.seed,
-  )
-  queries = len(conditions.outcome)
-  which = select % queries
-  return Vectors(
-    query=np.asarray(query),
-    budget=budget,
-    share=np.asarray(share),
-    outcome=np.asarray(conditions.outcome)[which] - 1,
-    offset=np.take_along_axis(np.asarray(conditions.offset), which, 1),
-    step=(select // queries).astype(np.int32),
+    np.take_along_axis(flat, select, 1),
   )
 
 
@@ -163,26 +200,40 @@ def _seed(request: requests_lib.Request) -> int:
 @functools.partial(
   jax.jit, static_argnames=("model", "steps", "threshold", "seed")
 )
-def _generate(
+def vectors(
   model: pinrec.PinRec,
   params: Params,
-  item_vectors: Float[AnyArray, "b l d"],
-  tokens: schema.Tokens,
-  conditions: conditions_lib.Conditions,
-  seeds: UInt[AnyArray, "b"],
-  select: Int[AnyArray, "b q"],
-  budget: Float[AnyArray, "b q"],
+  given: Inputs,
   *,
   steps: int,
   threshold: float,
   seed: int,
 ) -> tuple[Float[Array, "b q d"], Float[Array, "b q"]]:
-  """Returns the selected vectors and their shares after merging."""
-  keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), seeds)
-  query = generate_lib.generate(
-    model, params, item_vectors, tokens, conditions, keys, steps=steps
+  """Returns the selected vectors and their shares after merging.
+
+  Args:
+    model: the model; a static argument, as are all that follow `given`.
+    params: parameters of the model.
+    given: the batch.
+    steps: generation steps.
+    threshold: cosine above which vectors are merged.
+    seed: of feedback draws.
+  """
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(
+    jax.random.key(seed), given.seeds
   )
-  query = query.reshape(len(query), -1, query.shape[-1])
-  query = jnp.take_along_axis(query, select[..., None], 1)
-  share = merge_duplicates.merge_duplicates(query, budget, threshold=threshold)
+  query = generate_lib.generate(
+    model,
+    params,
+    given.item_vectors,
+    given.tokens,
+    given.conditions,
+    keys,
+    steps=steps,
+  )
+  query = query.reshape(query.shape[0], -1, query.shape[-1])
+  query = jnp.take_along_axis(query, given.select[..., None], 1)
+  share = merge_duplicates.merge_duplicates(
+    query, given.budget, threshold=threshold
+  )
   return query, share

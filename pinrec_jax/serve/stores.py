@@ -1,7 +1,7 @@
 """What keeps users' events and changed items, and how it can fail."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class StoreError(Exception):
@@ -25,6 +25,7 @@ class Stored(NamedTuple):
   forgotten: bool = False
 
 
+@runtime_checkable
 class Store(Protocol):
   """A durable store of users' events and of changed items.
 

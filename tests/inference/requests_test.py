@@ -302,9 +302,7 @@ def test_an_age_is_a_condition_only_if_the_log_is_split_by_time(
   small.decode.age = 0
   retriever = untrained(small)
   assert retriever.reader.defaults().ask.age == 0
-  names = dataclasses.replace(
-    world.vocabulary, validation_from=0, test_from=0
-  )
+  names = dataclasses.replace(world.vocabulary, validation_from=0, test_from=0)
   catalog = dataclasses.replace(world.catalog, vocabulary=names)
   bundle = dataclasses.replace(retriever.bundle, catalog=catalog)
   assert requests.Reader(bundle).defaults().ask.age == -1
