@@ -325,8 +325,7 @@ def test_of_ten_thousand_events_the_last_are_read_and_all_are_seen(retriever):
   whole, short = answered(
     retriever,
     *(
-      history(*some, budget="click:1", steps=1)
-      for some in (items, items[-23:])
+      history(*some, budget="click:1", steps=1) for some in (items, items[-23:])
     ),
     candidates=100,
   )
