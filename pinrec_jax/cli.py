@@ -17,12 +17,8 @@ REPORT = "report.json"
 
 # Sections of report.json that a mode makes obsolete.
 OBSOLETE = {
-  "prepare": (),
   "train": ("index", "evaluate", "demo"),
-  "index": ("demo",),
-  "evaluate": ("demo",),
   "demo": ("train", "index", "evaluate"),
-  "doctor": (),
 }
 
 
@@ -55,7 +51,7 @@ def write_report(path: pathlib.Path, mode: str, report: reports.Report) -> None:
       sections = files.read_json(path)
     except ValueError as error:
       print(f"{error}; it is written again", file=sys.stderr)
-  kept = {*MODES} - {*OBSOLETE[mode], mode}
+  kept = {*MODES} - {*OBSOLETE.get(mode, ()), mode}
   sections = {key: value for key, value in sections.items() if key in kept}
   files.write_json(path, {**sections, mode: report.figures()})
 
