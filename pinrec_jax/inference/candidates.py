@@ -74,7 +74,8 @@ def find(
     observe: gets the seconds of the stages "search" and "merge".
   """
   began = time.perf_counter()
-  size = sizes.list(max(request.candidates for request in requests))
+  longest = max(request.candidates for request in requests)
+  size = sizes.list(min(longest, max(items.count, 1)))
   hidden = [_hidden(items, request) for request in requests]
   k = sizes.neighbours(size, max(map(len, hidden)))
   near = neighbours(items, vectors, k, requests)

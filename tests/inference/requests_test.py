@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pinrec_jax.data import schema
-from pinrec_jax.inference import requests
+from pinrec_jax.inference import engine
 
 KNOWN = {"item": 105, "actions": ["click", "like"], "surface": "feed"}
 INT32 = 2**31
@@ -305,7 +305,8 @@ def test_an_age_is_a_condition_only_if_the_log_is_split_by_time(
   names = dataclasses.replace(world.vocabulary, validation_from=0, test_from=0)
   catalog = dataclasses.replace(world.catalog, vocabulary=names)
   bundle = dataclasses.replace(retriever.bundle, catalog=catalog)
-  assert requests.Reader(bundle).defaults().ask.age == -1
+  undated = engine.Retriever(bundle).reader
+  assert undated.defaults().ask.age == -1
 
 
 def test_history_and_steps_share_the_positions(retriever):
