@@ -148,10 +148,10 @@ def demo(
 def doctor(
   config: config_lib.Config | None, workdir: pathlib.Path
 ) -> doctor_lib.Diagnosis:
-  """Prints versions, devices, data and free space, and what is wrong.
+  """Prints versions, devices, data, free space, and every fault.
 
   Raises:
-    ValueError: naming all that is wrong, after everything was printed.
+    ValueError: naming all faults, after everything was printed.
   """
   found = doctor_lib.examine(config, workdir)
   for name, value, remedy in found.findings:

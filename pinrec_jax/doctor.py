@@ -49,7 +49,7 @@ class Diagnosis:
     return {name: value for name, value, _ in self.findings}
 
   def require(self) -> None:
-    """Raises ValueError naming all that is wrong."""
+    """Raises ValueError naming all faults."""
     wrong = [f"{f.name}: {f.remedy}" for f in self.findings if f.remedy]
     if wrong:
       raise ValueError("\n  ".join([f"{len(wrong)} to fix", *wrong]))

@@ -79,7 +79,7 @@ def load(
 def prepare(
   config: config_lib.Config, workdir: str | pathlib.Path
 ) -> reports.PrepareReport:
-  """Prepares a log if need be, and returns what it holds and lost.
+  """Prepares a log if need be; returns its statistics and its row errors.
 
   Raises:
     ValueError: on a bad field, or a log that cannot be read.

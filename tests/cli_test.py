@@ -58,7 +58,8 @@ def test_not_a_number_becomes_null(path):
 
 
 @pytest.mark.parametrize(
-  "content", [b"", b"{", b"[]", b"\xff\xfe", b'{"train": {"loss": 1}'],
+  "content",
+  [b"", b"{", b"[]", b"\xff\xfe", b'{"train": {"loss": 1}'],
 )
 def test_a_damaged_report_is_replaced(path, content, capsys):
   path.parent.mkdir()
@@ -74,9 +75,7 @@ def test_figures_of_an_older_version_are_dropped(path):
   }  # fmt: skip
 
 
-def test_a_report_that_cannot_be_written_leaves_the_old_one(
-  path, monkeypatch
-):
+def test_a_report_that_cannot_be_written_leaves_the_old_one(path, monkeypatch):
   written(path, "train", loss=1)
   before = path.read_text()
 

@@ -10,7 +10,7 @@ from pinrec_jax import config as config_lib
 
 
 def wrong(config, folder):
-  """Returns the remedies by the name of what is wrong."""
+  """Returns the remedy of every fault, by its name."""
   findings = doctor.examine(config, folder).findings
   return {f.name: f.remedy for f in findings if f.remedy}
 
@@ -116,7 +116,7 @@ def test_without_a_device_everything_is_printed_all_the_same(
 
   for name in ("devices", "process_index", "default_backend"):
     monkeypatch.setattr(jax, name, none)
-  with pytest.raises(ValueError, match="devices: .*Unable to initialize"):
+  with pytest.raises(ValueError, match=r"devices: .*Unable to initialize"):
     cli.run("doctor", None, tmp_path)
   printed = capsys.readouterr().out
   assert "!!  devices" in printed

@@ -8,7 +8,8 @@ import logging as std_logging
 from absl import app, logging
 from pinrec_jax import terminal
 
-OWN = compile("logging.info('resuming at step %d', 7)", terminal.__file__, "exec")
+LINE = "logging.info('resuming at step %d', 7)"
+OWN = compile(LINE, terminal.__file__, "exec")
 
 def main(_):
   logging.info("a library says something")

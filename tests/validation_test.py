@@ -113,7 +113,7 @@ def test_a_state_that_is_the_prediction_is_as_wide_as_an_item():
 )
 def test_an_unconditioned_model_has_no_conditions(field, value):
   validation.validate(changed(**{field: value}))
-  with pytest.raises(ValueError, match="or train with model.conditioned=True"):
+  with pytest.raises(ValueError, match=r"train with model\.conditioned=True"):
     validation.validate(changed(**{field: value, "model.conditioned": False}))
 
 
@@ -131,7 +131,7 @@ def test_item_columns_need_an_item_table():
     validation.validate(config)
   config.data.items = "items.csv"
   config.data.custom.text_embedder = "module:function"
-  with pytest.raises(ValueError, match="text_embedder is .*column_types"):
+  with pytest.raises(ValueError, match=r"text_embedder is .*column_types"):
     validation.validate(config)
 
 

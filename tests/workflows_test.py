@@ -160,7 +160,7 @@ def test_a_demo_is_compared_with_its_twin(tmp_path, caplog):
   assert report.twin is not None
   figures = report.figures()
   assert {"uc_recall@39", "popularity_ndcg@3", "index_items"} <= set(figures)
-  # The unconditioned twin generates as many vectors.
+  # The twin generates the same number of vectors.
   twin_figures = report.evaluate.models["PinRec-UC"]
   assert twin_figures["vectors"] == figures["vectors"] == 2
   assert report.evaluate.short_list is not None
@@ -185,9 +185,7 @@ def test_the_twin_has_no_conditions():
   assert not twin.wanted(other)
 
 
-@pytest.mark.parametrize(
-  ("items", "cutoffs"), [(24, (10, 50)), (8, (10,))]
-)
+@pytest.mark.parametrize(("items", "cutoffs"), [(24, (10, 50)), (8, (10,))])
 def test_a_catalog_smaller_than_the_lists_is_trained_and_evaluated(
   tmp_path, items, cutoffs
 ):

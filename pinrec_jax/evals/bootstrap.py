@@ -13,7 +13,7 @@ def intervals(
 ) -> Float[np.ndarray, "2 n"]:
   """Returns 95 % intervals of sum(found) / sum(total) over users.
 
-  Every resample draws users with replacement, as many as there are. All figures
+  Every resample draws the same number of users, with replacement. All figures
   share the resamples, which depend on the number of users alone. So figures of
   the same users can be compared.
 

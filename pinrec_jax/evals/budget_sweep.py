@@ -25,10 +25,10 @@ def sweep(
   """Moves the budget from one outcome to the next along `evals.sweep`.
 
   Returns:
-    One row per budget. budget/NAME is the share of an outcome. rate/NAME is
-    the fraction of all candidates on which the user acted in this way in the
-    test log, with 95 % bounds as rate/NAME:low and rate/NAME:high. hits/NAME is
-    the number of these candidates. recall is of the longest list.
+    One row per budget. budget/NAME is the share of an outcome. hits/NAME is the
+    number of candidates on which their user acted in this way in the test log.
+    rate/NAME is their fraction of all candidates. Its 95 % bounds are
+    rate/NAME:low and rate/NAME:high. recall is of the longest list.
   """
   targets, rows = metrics.targets(cases), []
   names = config.sweep

@@ -12,7 +12,7 @@ from pinrec_jax.data import statistics as statistics_lib
 from pinrec_jax.types import Number
 
 Models = Mapping[str, Mapping[str, Number]]  # Figures of each model by name.
-# Distributions of a log: the values, and what is counted.
+# Distributions of a log: the values, and the things that are counted.
 SPREADS = {
   "length": ("engagements of a user", "users"),
   "gap": ("seconds between two engagements, 0 drawn as 1", "gaps"),

@@ -32,7 +32,7 @@ def check_twin_steps(
 ) -> None:
   """Raises ValueError if the twin would need more steps than fit.
 
-  With as many vectors as the run, the twin takes one step per vector.
+  The twin generates the same number of vectors, one per step.
   """
   decode, names = config.decode, dataset.vocabulary
   if decode.budget:

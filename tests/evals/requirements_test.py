@@ -40,7 +40,7 @@ def test_the_twin_needs_a_step_for_every_vector(small, world):
   small.decode.budget = "save:1"
   requirements.check_twin_steps(small, world)
   small.decode.offsets = (-1, 60, 120)
-  with pytest.raises(ValueError, match="24 steps.*sequence_length is 24"):
+  with pytest.raises(ValueError, match=r"24 steps.*sequence_length is 24"):
     requirements.check_twin_steps(small, world)
 
 

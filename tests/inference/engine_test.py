@@ -9,7 +9,7 @@ import pytest
 
 from pinrec_jax.data import schema
 from pinrec_jax.index import scann_index
-from pinrec_jax.inference import candidates, engine, sizes
+from pinrec_jax.inference import candidates, engine, requests, sizes
 from pinrec_jax.model import pinrec
 
 needs_scann = pytest.mark.skipif(
@@ -21,6 +21,12 @@ TIE = 1e-6  # Candidates whose scores differ by less may change places.
 def history(*items, **fields):
   """Returns a request with these items as its history."""
   return {"user": "u", "events": [{"item": i} for i in items], **fields}
+
+
+def valid(parsed):
+  """Returns a request that was read without a failure."""
+  assert isinstance(parsed, requests.Request), parsed
+  return parsed
 
 
 def answered(retriever, *given, **options):
@@ -141,7 +147,7 @@ def test_a_catalog_smaller_than_the_list_is_listed_whole(
   assert len(one["candidates"]) == 8
   assert len(other["candidates"]) == 9
   reader = found.reader
-  batch = [reader.read({"user": "u"}, "", reader.defaults())]
+  batch = [valid(reader.read({"user": "u"}, "", reader.defaults()))]
   near = candidates.neighbours(found.items, found.generate(batch), 10)
   assert (near.place[..., -1] == -1).all()
   assert (near.score[..., -1] == -np.inf).all()
@@ -204,7 +210,7 @@ def test_a_candidate_names_the_vector_that_found_it(retriever, text):
     exact=np.array([False, True]),
   )
   reader = retriever.reader
-  request = reader.read({"user": "u"}, "", reader.defaults())
+  request = valid(reader.read({"user": "u"}, "", reader.defaults()))
   answer = engine.answers.as_json(retriever._answer(request, found, 1))
   ids = bundle.catalog.items.ids
   assert answer["candidates"] == [
