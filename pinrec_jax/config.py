@@ -323,6 +323,7 @@ class Inference(Section):
   decode: Decode = dataclasses.field(default_factory=Decode)
   index: Index = dataclasses.field(default_factory=Index)
   sequence_length: PositiveInt = 64  # As data.sequence_length.
+  # As data.history_events.
   history_events: Literal["engagements", "exposures"] = "engagements"
   seed: int = 0  # Seed of sampled feedback.
 

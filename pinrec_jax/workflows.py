@@ -7,7 +7,6 @@ import time
 import jax
 import numpy as np
 from absl import logging
-from jaxtyping import Bool
 
 from pinrec_jax import (
   compilation_cache,
@@ -20,7 +19,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import twin as twin_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, row_errors, statistics
-from pinrec_jax.evals import baselines, examples, requirements
+from pinrec_jax.evals import baselines, budget_sweep, examples, requirements
 from pinrec_jax.evals import evaluate as evaluate_lib
 from pinrec_jax.index import scann_index
 from pinrec_jax.inference import bundle, engine, export, users
@@ -82,7 +81,7 @@ def load(
 def prepare(
   config: config_lib.Config, workdir: str | pathlib.Path
 ) -> reports.PrepareReport:
-  """Prepares a log if need be, and returns what it holds and lost.
+  """Prepares a log if need be; returns its statistics and its row errors.
 
   Raises:
     ValueError: on a bad field, or a log that cannot be read.
@@ -130,12 +129,11 @@ def retriever(
     ValueError: if it has another configuration.
   """
   trained = runs.best(config, dataset.catalog, workdir)
-  hidden: Bool[np.ndarray, "v"] | None = None
-  if config.model.id_dropout:
-    split = evaluation_cases.after_training(
-      train_on_validation=config.train.train_on_validation
-    )
-    hidden = statistics.cold_items(dataset, split)
+  split = evaluation_cases.after_training(
+    train_on_validation=config.train.train_on_validation
+  )
+  cold = config.model.id_dropout > 0
+  hidden = statistics.cold_items(dataset, split) if cold else None
   return engine.Retriever(
     bundle.create(
       config_lib.inference(config),
@@ -269,7 +267,7 @@ def evaluate(
   sweep: list[evaluate_lib.Figures] = []
   if config.model.conditioned and len(config.evals.sweep) > 1:
     some = evaluation_cases.cases(dataset, "test", limit=SWEEP_USERS)
-    sweep = evaluate_lib.sweep(found, some, config.evals)
+    sweep = budget_sweep.sweep(found, some, config.evals)
   targets = np.concatenate([case.targets.item for case in cases])
   return reports.EvaluateReport(
     models=models,

@@ -78,7 +78,8 @@ def find(
   if rung:
     size, k = rung.candidates, rung.neighbours
   else:
-    size = max(request.candidates for request in requests)
+    longest = max(request.candidates for request in requests)
+    size = min(longest, max(items.count, 1))
     k = sizes_lib.neighbours(size, max(map(len, hidden)))
   near = neighbours(items, vectors, k, requests)
   for place, own in zip(near.place, hidden, strict=True):
