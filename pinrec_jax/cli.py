@@ -10,6 +10,7 @@ import jax
 from pinrec_jax import config as config_lib
 from pinrec_jax import doctor as doctor_lib
 from pinrec_jax import files, reports, workflows
+from pinrec_jax import twin as twin_lib
 from pinrec_jax.evals import plots, text
 
 REPORT = "report.json"
@@ -46,7 +47,7 @@ def write_report(path: pathlib.Path, mode: str, report: reports.Report) -> None:
   """Puts a mode's figures into report.json.
 
   The file is an object with one section per mode. Sections that the mode made
-  obsolete are removed. A damaged file is replaced.
+  obsolete are removed, and so is everything else. A damaged file is replaced.
   """
   sections = {}
   if path.is_file():
@@ -54,9 +55,9 @@ def write_report(path: pathlib.Path, mode: str, report: reports.Report) -> None:
       sections = files.read_json(path)
     except ValueError as error:
       print(f"{error}; it is written again", file=sys.stderr)
-  dropped = {*OBSOLETE[mode], mode}
-  kept = {key: value for key, value in sections.items() if key not in dropped}
-  files.write_json(path, {**kept, mode: report.figures()})
+  kept = {*MODES} - {*OBSOLETE[mode], mode}
+  sections = {key: value for key, value in sections.items() if key in kept}
+  files.write_json(path, {**sections, mode: report.figures()})
 
 
 def prepare(
@@ -130,12 +131,6 @@ def _show_evaluation(
     if report.sweep:
       plots.budget_sweep(report.sweep, workdir / "budget_sweep.png")
   _say(text.recalls(report.models, outcomes, cutoffs))
-  if report.short_list:
-    user, length = report.short_list
-    _say(
-      f"note: user {user!r} has {length} items left to recommend, fewer than "
-      f"{max(cutoffs)}; such lists are shorter"
-    )
   if report.sweep:
     _say(text.sweep(report.sweep, max(cutoffs)))
   _say(text.examples(report.examples))
@@ -148,8 +143,8 @@ def demo(
   report = workflows.demo(config, workdir)
   _show_training(config, report.train, workdir)
   if report.twin:
-    twin = workflows.twin(config)
-    _show_training(twin, report.twin, workdir / workflows.TWIN)
+    twin = twin_lib.of_config(config)
+    _show_training(twin, report.twin, workdir / twin_lib.FOLDER)
   _show_evaluation(config, report.evaluate, workdir)
   return report
 

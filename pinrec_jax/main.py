@@ -11,6 +11,8 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from pinrec_jax import terminal
+
 MODES = (
   "demo", "prepare", "train", "index", "evaluate", "retrieve", "doctor",
 )  # fmt: skip
@@ -85,6 +87,5 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-  # Libraries warn about what is none of a user's business.
-  logging.set_verbosity(logging.ERROR)
+  terminal.quiet()
   app.run(main, flags_parser=_parse)

@@ -119,6 +119,10 @@ def fields(
 def validate(config: Any) -> None:
   """Checks a configuration and freezes it.
 
+  Args:
+    config: a `Config`, or the `Inference` part of one. Conditions between
+      fields are checked for a `Config` alone.
+
   Raises:
     ValueError: naming the first bad field, its value and the remedy.
   """
@@ -151,20 +155,21 @@ def _freeze(part: Section) -> None:
   vars(part)["_frozen"] = True
 
 
-def require_folder(workdir: pathlib.Path) -> None:
+def require_folder(workdir: str | pathlib.Path) -> None:
   """Raises ValueError for an address such as gs://bucket/run."""
   if re.match("[a-z0-9]+:/", str(workdir)):
     raise ValueError(
       f"the work folder {str(workdir)!r} is an address; mount the bucket, and "
-      "give the folder it is mounted at"
+      "use the mounted folder"
     )
 
 
 def relations(config: Any) -> _Rules:
-  """Yields the conditions that fields must satisfy together."""
-  yield from _of_data(config)
-  yield from _of_model(config)
-  yield from _of_training(config)
+  """Yields the conditions that the fields of a `Config` satisfy together."""
+  if hasattr(config, "data"):  # The inference part has no such conditions.
+    yield from _of_data(config)
+    yield from _of_model(config)
+    yield from _of_training(config)
 
 
 def _of_data(config: Any) -> _Rules:

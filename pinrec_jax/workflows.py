@@ -2,10 +2,10 @@
 
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
+from absl import logging
 from jaxtyping import Bool
 
 from pinrec_jax import (
@@ -16,9 +16,10 @@ from pinrec_jax import (
   validation,
 )
 from pinrec_jax import config as config_lib
+from pinrec_jax import twin as twin_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, row_errors, statistics
-from pinrec_jax.evals import baselines, requirements, retrieve
+from pinrec_jax.evals import baselines, examples, requirements
 from pinrec_jax.evals import evaluate as evaluate_lib
 from pinrec_jax.index import scann_index
 from pinrec_jax.inference import bundle, engine
@@ -26,21 +27,24 @@ from pinrec_jax.losses import positives
 from pinrec_jax.model import backbone
 from pinrec_jax.training import loop, runs
 
-TWIN = "uc"  # Folder of the unconditioned twin in a work folder.
 BUNDLES = "bundles"  # Folder of the bundles in a work folder.
 SWEEP_USERS = 5000  # Users of a budget sweep.
-EXAMPLES, EXAMPLE_ITEMS = 3, 5  # Users that are shown, and items of each list.
 
 
-def check(config: config_lib.Config, workdir: pathlib.Path) -> None:
+def check(
+  config: config_lib.Config, workdir: str | pathlib.Path
+) -> pathlib.Path:
   """Checks and freezes a configuration, and readies JAX for a run.
 
   It joins the run's processes if the environment names any.
 
+  Returns:
+    The work folder.
+
   Raises:
     TimeoutError: naming the processes that did not come.
     ValueError: on a bad field, a work folder that is an address, no device, or
-      ScaNN that is asked for by name and missing.
+      ScaNN that the configuration names and that is not installed.
   """
   validation.validate(config)
   positives.objective(config.loss.objective)
@@ -50,15 +54,16 @@ def check(config: config_lib.Config, workdir: pathlib.Path) -> None:
   sharding.require_device()
   scann_index.require(config.index.kind)
   compilation_cache.enable()
+  return pathlib.Path(workdir).expanduser()
 
 
 def load(
   config: config_lib.Config, *, twin: bool = False
 ) -> dataset_lib.Dataset:
-  """Returns the log, once all that the configuration names is in it.
+  """Returns the log, once every name in the configuration was found in it.
 
   Args:
-    config: what to run.
+    config: of the run.
     twin: whether the unconditioned twin is evaluated, too.
 
   Raises:
@@ -73,7 +78,7 @@ def load(
 
 
 def prepare(
-  config: config_lib.Config, workdir: pathlib.Path
+  config: config_lib.Config, workdir: str | pathlib.Path
 ) -> reports.PrepareReport:
   """Prepares a log if need be, and returns what it holds and lost.
 
@@ -91,22 +96,22 @@ def prepare(
 
 def train(
   config: config_lib.Config,
-  workdir: pathlib.Path,
+  workdir: str | pathlib.Path,
   dataset: dataset_lib.Dataset | None = None,
 ) -> reports.TrainReport:
   """Trains a model, or continues the run of the work folder.
 
   Args:
-    config: what to run.
+    config: of the run.
     workdir: of checkpoints and logs.
     dataset: the log, if it is open already.
 
   Raises:
-    RunDivergedError: (pinrec_jax.training.loop) if the loss is not finite.
+    RunDivergedError: (pinrec_jax.training.errors) if the loss is not finite.
     RunStoppedError: after Ctrl-C or SIGTERM; the state is saved.
     ValueError: on a bad field, or a log that cannot be read.
   """
-  check(config, workdir)
+  workdir = check(config, workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   return loop.train(config, dataset or load(config), workdir)
 
@@ -143,7 +148,7 @@ def retriever(
 
 def build_index(
   config: config_lib.Config,
-  workdir: pathlib.Path,
+  workdir: str | pathlib.Path,
   dataset: dataset_lib.Dataset | None = None,
 ) -> tuple[reports.IndexReport, engine.Retriever]:
   """Writes the bundle of a run's best checkpoint, for `Retriever.load`.
@@ -152,7 +157,7 @@ def build_index(
     FileNotFoundError: if there is no checkpoint.
     ValueError: if it has another configuration.
   """
-  check(config, workdir)
+  workdir = check(config, workdir)
   dataset = dataset or load(config)
   began = time.monotonic()
   found = retriever(config, workdir, dataset)
@@ -160,16 +165,16 @@ def build_index(
   if jax.process_index() == 0:
     version = bundle.save(found.bundle, workdir / BUNDLES).name
   seconds = time.monotonic() - began
-  scann = isinstance(found.bundle.index, scann_index.Scann)
+  approximate = isinstance(found.bundle.index, scann_index.Scann)
   recall = None
-  if scann:
+  if approximate:
     cases = evaluation_cases.cases(
       dataset, "test", limit=config.evals.batch_size, required=False
     )
     recall = evaluate_lib.index_recall(found, cases) if cases else None
   report = reports.IndexReport(
     bundle=version,
-    index="scann" if scann else "exact",
+    index="scann" if approximate else "exact",
     index_items=len(found.bundle.candidates),
     index_seconds=seconds,
     recall=recall,
@@ -179,42 +184,47 @@ def build_index(
 
 def evaluate(
   config: config_lib.Config,
-  workdir: pathlib.Path,
+  workdir: str | pathlib.Path,
   dataset: dataset_lib.Dataset | None = None,
   found: engine.Retriever | None = None,
 ) -> reports.EvaluateReport:
   """Evaluates a run on the test users, beside its twin and popularity.
 
   Args:
-    config: what to run.
+    config: of the run.
     workdir: of the run.
     dataset: the log, if it is open already.
-    found: the run's retriever, if it is at hand.
+    found: the run's retriever, if it was built before.
 
   Raises:
     FileNotFoundError: if there is no checkpoint.
     ValueError: if it has another configuration.
   """
-  check(config, workdir)
-  with_twin = has_twin(config, workdir)
-  dataset = dataset or load(config, twin=with_twin)
-  found = found or retriever(config, workdir, dataset)
+  workdir = check(config, workdir)
+  has_twin = twin_lib.is_trained(config, workdir)
+  dataset = dataset or load(config, twin=has_twin)
   cases = evaluation_cases.cases(dataset, "test")
+  short_list = requirements.shortest_list(config, dataset, cases)
+  if short_list:
+    logging.warning(
+      "user %r has %d items left to recommend, fewer than the largest of "
+      "evals.cutoffs (%d); such lists are shorter",
+      *short_list, max(config.evals.cutoffs),
+    )  # fmt: skip
+  found = found or retriever(config, workdir, dataset)
   groups = statistics.item_groups(dataset, "test")
   name = "PinRec-OC" if config.model.conditioned else "PinRec-UC"
-  models = {
-    name: evaluate_lib.evaluate(found, cases, config.evals, groups=groups)
-  }
-  if with_twin:
-    vectors = int(models[name]["vectors"])
+  figures = evaluate_lib.evaluate(found, cases, config.evals, groups=groups)
+  models = {name: figures}
+  if has_twin:
     models["PinRec-UC"] = _twin_figures(
-      config, workdir, dataset, cases, groups, vectors
+      config, workdir, dataset, cases, groups, int(figures["vectors"])
     )
   if config.evals.oracle_time:
     models["oracle time"] = evaluate_lib.oracle_time(
       found, cases, config.evals, groups=groups
     )
-  models["popularity"] = _popularity_figures(config, dataset, cases, groups)
+  models["popularity"] = baselines.figures(config, dataset, cases, groups)
   sweep: list[evaluate_lib.Figures] = []
   if config.model.conditioned and len(config.evals.sweep) > 1:
     some = evaluation_cases.cases(dataset, "test", limit=SWEEP_USERS)
@@ -226,8 +236,8 @@ def evaluate(
     users=len(cases),
     targets=len(targets),
     group_targets={n: int(some[targets].sum()) for n, some in groups.items()},
-    short_list=requirements.shortest_list(config, dataset, cases),
-    examples=_examples(found, cases, config.evals.sweep),
+    short_list=short_list,
+    examples=examples.of_users(found, cases, config.evals.sweep),
   )
 
 
@@ -240,75 +250,16 @@ def _twin_figures(
   vectors: int,
 ) -> evaluate_lib.Figures:
   """Returns the twin's figures; unordered recall at an equal vector count."""
-  settings = config.evals
-  found = retriever(twin(config), workdir / TWIN, dataset)
+  twin, settings = twin_lib.of_config(config), config.evals
+  found = retriever(twin, workdir / twin_lib.FOLDER, dataset)
   figures = evaluate_lib.evaluate(found, cases, settings, groups=groups)
   return figures | evaluate_lib.unordered(
     found, cases, vectors=vectors, batch_size=settings.batch_size
   )
 
 
-def _popularity_figures(
-  config: config_lib.Config,
-  dataset: dataset_lib.Dataset,
-  cases: list[evaluation_cases.Case],
-  groups: evaluate_lib.Groups,
-) -> evaluate_lib.Figures:
-  cutoffs = config.evals.cutoffs
-  lists = baselines.popularity(
-    dataset,
-    cases,
-    split="test",
-    size=max(cutoffs),
-    filter_seen=config.index.filter_seen,
-  )
-  outcomes = dataset.vocabulary.outcome_names
-  return evaluate_lib.of_lists(lists, cases, outcomes, cutoffs, groups)
-
-
-def _examples(
-  found: engine.Retriever,
-  cases: Sequence[evaluation_cases.Case],
-  outcomes: Sequence[str],
-) -> list[reports.Example]:
-  """Returns what every outcome retrieves for a few users."""
-  every = -(-len(cases) // EXAMPLES)
-  chosen = cases[::every][:EXAMPLES]
-  budgets: dict[str, str] = {name: f"{name}:1" for name in outcomes}
-  if not found.bundle.config.model.conditioned:
-    budgets = {"any outcome": ""}
-  lists = {
-    name: retrieve.retrieve(
-      found,
-      chosen,
-      found.reader.defaults(budget=budget).ask,
-      size=EXAMPLE_ITEMS,
-      batch_size=len(chosen),
-      quiet=True,
-    ).items
-    for name, budget in budgets.items()
-  }
-  ids = found.bundle.catalog.items.ids
-  examples = []
-  for row, case in enumerate(chosen):
-    engaged = case.past.item[case.past.engaged]
-    examples.append(
-      reports.Example(
-        user=case.user,
-        engagements=len(engaged),
-        history=ids[engaged[-EXAMPLE_ITEMS:]].tolist(),
-        targets=ids[case.targets.item[:EXAMPLE_ITEMS]].tolist(),
-        lists={
-          name: ids[own[row][own[row] >= 0]].tolist()
-          for name, own in lists.items()
-        },
-      )
-    )
-  return examples
-
-
 def demo(
-  config: config_lib.Config, workdir: pathlib.Path
+  config: config_lib.Config, workdir: str | pathlib.Path
 ) -> reports.DemoReport:
   """Trains a model and its twin, indexes and evaluates.
 
@@ -316,33 +267,16 @@ def demo(
     RunDivergedError, RunStoppedError, ValueError: as `train`.
   """
   began = time.monotonic()
-  check(config, workdir)
-  wanted = config.evals.twin and config.model.conditioned
+  workdir = check(config, workdir)
+  wanted = twin_lib.wanted(config)
   dataset = load(config, twin=wanted)
-  trained = train(config, workdir, dataset)
-  other = train(twin(config), workdir / TWIN, dataset) if wanted else None
+  evaluation_cases.cases(dataset, "test")  # Raises before the training.
+  trained, other = train(config, workdir, dataset), None
+  if wanted:
+    other = train(
+      twin_lib.of_config(config), workdir / twin_lib.FOLDER, dataset
+    )
   index, found = build_index(config, workdir, dataset)
   figures = evaluate(config, workdir, dataset, found)
   seconds = time.monotonic() - began
   return reports.DemoReport(trained, other, index, figures, seconds)
-
-
-def has_twin(config: config_lib.Config, workdir: pathlib.Path) -> bool:
-  """Whether the run has a trained twin to be compared with."""
-  finished = runs.is_finished(twin(config), workdir / TWIN)
-  return config.evals.twin and config.model.conditioned and finished
-
-
-def twin(config: config_lib.Config) -> config_lib.Config:
-  """Returns the same run without conditions: PinRec-UC."""
-  other = config.train.init_from
-  changes: Mapping[str, object] = {
-    "train.init_from": str(pathlib.Path(other) / TWIN) if other else "",
-    "model.conditioned": False,
-    "decode.budget": "",
-    "decode.surface": "",
-    "decode.item_type": "",
-    "decode.offsets": (),
-    "evals.oracle_time": False,
-  }
-  return config_lib.replace(config, **changes)

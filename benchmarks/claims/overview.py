@@ -1,4 +1,4 @@
-"""Every claim on every log in one table."""
+"""One table of all claims on all logs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,80 +8,87 @@ from pinrec_jax import markdown
 MARKS = {
   "reproduced": "✓",
   "direction only": "○",
-  "within the spread": "≈",
+  "no significant difference": "≈",
   "not reproduced": "✗",
   "undefined": "–",
 }
 LEGEND = (
-  "Gains over the other arm, mean ± standard deviation over seeds. "
+  "Each cell is the relative gain over the baseline arm, mean ± standard "
+  "deviation over seeds. "
   + ", ".join(f"{mark} {label}" for label, mark in MARKS.items())
-  + "; of several, the least and the most of them, and how many are "
-  f"{MARKS['reproduced']}. Empty: not run, or not there."
+  + " (paired t-test, α = .05). Not reproduced means a significant gain in the "
+  "other direction. A cell of several outcomes has their smallest and largest "
+  f"gain, and how many of them are {MARKS['reproduced']}. A cell is empty if "
+  "the row was not run on the log."
 )
-# What the tests of a row are told as that are one test per outcome: what ought
-# to be gained, and what lost.
+# Lines of the table that summarize one test per outcome, by kind of plot. The
+# first has the expected increases, the second the expected decreases.
 PER_OUTCOME = {
   "matrix": (
-    "recall@10 of the outcome asked for, over UC",
-    "... and of each other outcome",
+    "recall@10 of the requested outcome: OC vs. UC",
+    "recall@10 of each other outcome: OC vs. UC",
   ),
   "curve": (
-    "recall@10 of the outcome the whole budget went to, over that without any",
-    "... and of the outcome it went from",
+    "recall@10 of the last outcome: 100 % vs. 0 % of the budget",
+    "recall@10 of the first outcome: 0 % vs. 100 % of the budget",
   ),
 }
 
 
 def table(reports: Sequence[Mapping[str, Any]]) -> str:
-  """Returns a Markdown table, a claim a row and a log a column.
+  """Returns a Markdown table with one line per claim and one column per log.
 
   Args:
-    reports: as `report.write` returns them, one a log.
+    reports: one report per log, as `report.write` returns them.
   """
-  logs = [_lines(told) for told in reports]
+  logs = [_lines(report) for report in reports]
   lines = dict.fromkeys(key for log in logs for key in log)
-  names = [_head(told) for told in reports]
+  names = [_head(report) for report in reports]
   rows = []
-  for row, what in _by_row(lines):
-    found = [log.get((row, what), []) for log in logs]
-    paper = next(_paper(tests) for tests in found if tests)
-    cells = [_cell(tests) for tests in found]
-    rows.append([row, what, paper, *cells])
-  return markdown.table(["row", "what", "the paper's", *names], rows)
+  for row, text in _by_row(lines):
+    found = [log.get((row, text), []) for log in logs]
+    paper = next(expected(tests[0]) for tests in found if tests)
+    rows.append([row, text, paper, *map(_cell, found)])
+  return markdown.table(["row", "comparison", "paper", *names], rows)
 
 
-def _head(told: Mapping[str, Any]) -> str:
-  seeds = [row["seeds"] for row in told["rows"].values() if row["seeds"]]
-  return f"{told['log']}, {min(seeds, default=0)} seeds"
+def expected(test: Mapping[str, Any]) -> str:
+  """Returns what the paper reports, as "+2.8 %" or "increase"."""
+  if test["paper"] is None:
+    return "decrease" if test["decrease"] else "increase"
+  return f"{_signed(test['paper'])} %"
+
+
+def comparison(test: Mapping[str, Any]) -> str:
+  """Returns the metric and the two arms of a test."""
+  return f"{test['metric']}: {test['arm']} vs. {test['baseline']}"
+
+
+def _head(report: Mapping[str, Any]) -> str:
+  seeds = [row["seeds"] for row in report["rows"].values() if row["seeds"]]
+  return f"{report['log']}, {min(seeds, default=0)} seeds"
 
 
 def _by_row(
   lines: Mapping[tuple[str, str], None],
 ) -> list[tuple[str, str]]:
-  """Sorts what logs add to a row beside what it has already."""
+  """Puts the lines that a later log adds to a row beside the row's others."""
   rows = list(dict.fromkeys(row for row, _ in lines))
   return sorted(lines, key=lambda line: rows.index(line[0]))
 
 
 def _lines(
-  told: Mapping[str, Any],
+  report: Mapping[str, Any],
 ) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-  """Returns the verdicts behind each line of the table."""
+  """Returns the verdicts of each line of the table."""
   lines: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-  for name, row in told["rows"].items():
+  for name, row in report["rows"].items():
     for test in row.get("verdicts", []):
-      what = f"{test['metric']} of {test['arm']}, over {test['over']}"
+      text = comparison(test)
       if row["plot"] in PER_OUTCOME:
-        what = PER_OUTCOME[row["plot"]][test["loss"]]
-      lines.setdefault((name, what), []).append(test)
+        text = PER_OUTCOME[row["plot"]][test["decrease"]]
+      lines.setdefault((name, text), []).append(test)
   return lines
-
-
-def _paper(tests: Sequence[Mapping[str, Any]]) -> str:
-  told = tests[0]["paper"]
-  if told is None:
-    return "a loss" if tests[0]["loss"] else "a gain"
-  return f"{_signed(told)} %"
 
 
 def _cell(tests: Sequence[Mapping[str, Any]]) -> str:
@@ -92,8 +99,8 @@ def _cell(tests: Sequence[Mapping[str, Any]]) -> str:
     return MARKS["undefined"]
   if len(tests) == 1:
     (test,) = tests
-    spread = f" ± {_number(test['spread'])}" if test["spread"] else ""
-    return f"{_signed(gains[0])}{spread} % {MARKS[test['label']]}"
+    std = f" ± {_number(test['std'])}" if test["std"] else ""
+    return f"{_signed(gains[0])}{std} % {MARKS[test['label']]}"
   reproduced = sum(test["label"] == "reproduced" for test in tests)
   return (
     f"{_signed(min(gains))} to {_signed(max(gains))} %, "
@@ -101,10 +108,10 @@ def _cell(tests: Sequence[Mapping[str, Any]]) -> str:
   )
 
 
-def _signed(share: float) -> str:
-  return f"{'−' if share < 0 else '+'}{_number(abs(share))}"
+def _signed(fraction: float) -> str:
+  return f"{'−' if fraction < 0 else '+'}{_number(abs(fraction))}"
 
 
-def _number(share: float) -> str:
-  """Returns per cents, to a tenth where they are fewer than a hundred."""
-  return f"{100 * share:.{0 if share >= 1 else 1}f}"
+def _number(fraction: float) -> str:
+  """Returns a percentage; above 100, without decimals."""
+  return f"{100 * fraction:.{0 if fraction >= 1 else 1}f}"

@@ -1,15 +1,16 @@
-"""What a suite found, in words, in numbers and as plots.
+"""Reports of a suite: figures, tables, verdicts and plots.
 
-  python -m pinrec_jax.claims.report results/claims_*.json docs/claims README.md
+  python benchmarks/claims/report.py results/claims_*.json docs/claims \
+    docs/claims.md
 
-draws the tables and the plots of stored reports anew, a README.md in that
-folder, where all of them stand side by side, and this table between the two
-MARKS of every page named after the folder.
+redraws stored reports without running anything. It writes a page and the plots
+of each report into the folder, and a README.md with one table of all logs. It
+also writes this table between the two MARKS of every page that is named after
+the folder.
 """
 
+import argparse
 import dataclasses
-import json
-import math
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,198 +18,191 @@ from typing import Any
 
 import jax
 import numpy as np
+import overview
+import plots
+import suite as suite_lib
+import verdict as verdict_lib
 
-from pinrec_jax import markdown
-from pinrec_jax.claims import overview
-from pinrec_jax.claims import suite as suite_lib
-from pinrec_jax.claims import verdict as verdict_lib
-from pinrec_jax.evals import plots
-from pinrec_jax.types import Number
+from pinrec_jax import files, markdown
 
-Figures = Mapping[str, Sequence[Mapping[str, Number]]]  # by arm, one a seed
+# Figures of each arm, one mapping per seed.
+Figures = Mapping[str, Sequence[Mapping[str, float]]]
 MARKS = "<!-- claims -->", "<!-- end of claims -->"
-SIZES = (
-  "vectors",
-  "parameters",
-  "withheld_candidates",
-)  # told in the table and not drawn
-DRAWN = {
-  "line": plots.arms,
-  "matrix": plots.gains,
-  "curve": plots.trade_off,
-}
+# Figures that the table shows and the plot does not.
+SIZES = ("vectors", "parameters", "cold_candidates")
+PLOTS = {"arms": plots.arms, "matrix": plots.matrix, "curve": plots.curve}
 
 
 def write(
   suite: suite_lib.Suite, figures: Mapping[str, Figures], workdir: pathlib.Path
 ) -> dict[str, Any]:
-  """Writes report.json, report.md and a plot a row; returns the first."""
-  told: dict[str, Any] = {
+  """Writes report.json, report.md and one plot per row.
+
+  Returns:
+    The content of report.json.
+  """
+  content = {
     "log": suite.base.data.name,
     "device": jax.devices()[0].device_kind,
-    "rows": {
-      name: _row(row, figures[name]) for name, row in suite.rows.items()
-    },
+    "rows": {n: _row(row, figures[n]) for n, row in suite.rows.items()},
   }
-  (workdir / "report.json").write_text(json.dumps(told, indent=1) + "\n")
-  show(told, workdir / "report.md")
-  return told
+  path = workdir / "report.json"
+  files.write_json(path, content)
+  content = files.read_json(path)
+  show(content, workdir / "report.md")
+  return content
 
 
-def show(told: Mapping[str, Any], path: pathlib.Path) -> None:
-  """Writes a report's text, and beside it a plot a row."""
-  text = [f"# Claims on {told['log']}", ""]
-  for name, row in told["rows"].items():
+def show(content: Mapping[str, Any], path: pathlib.Path) -> None:
+  """Writes the page of a report, and one plot per row beside it.
+
+  Args:
+    content: of report.json.
+    path: of the page.
+  """
+  text = [f"# Claims on {content['log']}", ""]
+  for name, row in content["rows"].items():
     text += [f"## {name}", "", f"{row['claim']} Seeds: {row['seeds']}.", ""]
     if not row["seeds"]:
       continue
     plot = f"{path.stem}_{name}.png" if path.stem != "report" else f"{name}.png"
-    text += [_table(row), ""]
-    text += [_sentence(found) for found in row["verdicts"]]
-    text += ["", f"![{name}]({plot})", ""]
-    drawn = [name for name in row["metrics"] if name not in SIZES]
-    DRAWN[row["plot"]](row["arms"], drawn, path.with_name(plot))
-  path.write_text("\n".join(text).rstrip() + "\n")
+    text += [
+      *(_table(row), "", *map(_sentence, row["verdicts"]), ""),
+      *(f"![{row['title']}]({plot})", ""),
+    ]
+    shown = [metric for metric in row["metrics"] if metric not in SIZES]
+    title = f"{row['title']}: {content['log']}, {row['seeds']} seeds"
+    if row["plot"] == "arms" and row["verdicts"]:
+      title += f"\n{_change(row['verdicts'][0])}"
+    PLOTS[row["plot"]](row, shown, title, path.with_name(plot))
+  files.write(path, "\n".join(text).rstrip() + "\n")
 
 
 def _row(row: suite_lib.Row, figures: Figures) -> dict[str, Any]:
-  """Returns all there is to tell of a row."""
+  """Returns what report.json holds of a row."""
   seeds = len(next(iter(figures.values()), ()))
-  told = {"claim": row.claim, "seeds": seeds}
+  content = {"title": row.title, "claim": row.claim, "seeds": seeds}
   if not seeds:
-    return told
-  return told | {
+    return content
+  return content | {
     "plot": row.plot,
     "metrics": row.metrics,
     "arms": {arm: summary(row, figures[arm]) for arm in row.arms},
     "verdicts": [
-      {
-        **dataclasses.asdict(test),
-        **{
-          key: _number(value)
-          for key, value in judged(test, figures)._asdict().items()
-        },
-      }
+      {**dataclasses.asdict(test), **judged(test, figures)._asdict()}
       for test in row.tests
     ],
   }
 
 
 def summary(
-  row: suite_lib.Row, reports: Sequence[Mapping[str, Number]]
+  row: suite_lib.Row, reports: Sequence[Mapping[str, float]]
 ) -> dict[str, dict[str, Any]]:
-  """Returns each seed's figure, the mean and the spread of what a row shows.
+  """Returns mean, standard deviation and values over seeds of each metric.
 
   Raises:
-    ValueError: naming a metric that the report lacks.
+    ValueError: naming a metric that the evaluation does not have.
   """
   found = {}
   names = dict.fromkeys([*row.metrics, *(test.metric for test in row.tests)])
   for name in names:
     if name not in reports[0]:
       raise ValueError(
-        f"no report has {name!r}; name a key of evals.run.evaluate, such as "
-        "recall@10"
+        f"the evaluation has no metric {name!r}; use one of its figures, such "
+        "as recall@10"
       )
     values = [report[name] for report in reports]
-    # Of what was not there to be found both are no number.
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     found[name] = {
       "mean": float(np.mean(values)),
-      "spread": spread,
-      "seeds": values,
+      "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+      "values": values,
     }
   return found
 
 
 def judged(test: suite_lib.Test, figures: Figures) -> verdict_lib.Verdict:
   """Returns the verdict of a test."""
-  arm, over = (
+  arm, baseline = (
     [report[test.metric] for report in figures[name]]
-    for name in (test.arm, test.over)
+    for name in (test.arm, test.baseline)
   )
-  return verdict_lib.judge(arm, over, test.paper, loss=test.loss)
-
-
-def _number(value: Any) -> Any:
-  """JSON has no number that is none."""
-  return None if isinstance(value, float) and math.isnan(value) else value
+  return verdict_lib.judge(arm, baseline, test.paper, decrease=test.decrease)
 
 
 def _table(row: Mapping[str, Any]) -> str:
-  rows = [
-    [
-      arm,
-      *(
-        f"{found[name]['mean']:.4g} ± {found[name]['spread']:.2g}"
-        for name in row["metrics"]
-      ),
-    ]
-    for arm, found in row["arms"].items()
-  ]
-  return markdown.table(["", *row["metrics"]], rows)
+  lines = []
+  for arm in row["arms"]:
+    found = [plots.value(row, arm, metric) for metric in row["metrics"]]
+    lines.append([arm, *(f"{v.mean:.4g} ± {v.std:.2g}" for v in found)])
+  return markdown.table(["arm", *row["metrics"]], lines)
 
 
-def _sentence(found: Mapping[str, Any]) -> str:
-  paper = "a loss" if found["loss"] else "a gain"
-  if found["paper"] is not None:
-    paper += f" of {100 * found['paper']:.1f} %"
-  gain = "none" if found["gain"] is None else f"{100 * found['gain']:+.1f}"
-  if found["spread"] is not None:
-    gain += f" ± {100 * found['spread']:.1f}"
-  reason = f" ({found['reason']})" if found["reason"] else ""
-  return (
-    f"* {found['metric']} of {found['arm']} over {found['over']}: {gain} %, "
-    f"the paper's is {paper}: **{found['label']}**{reason}"
-  )
+def _change(test: Mapping[str, Any]) -> str:
+  """Returns the measured gain and the one of the paper."""
+  gain = "undefined"
+  if test["gain"] is not None:
+    std = "" if test["std"] is None else f" ± {100 * test['std']:.1f}"
+    gain = f"{100 * test['gain']:+.1f}{std} %"
+  text = f"{overview.comparison(test)}: {gain}"
+  return f"{text} (paper: {overview.expected(test)})"
+
+
+def _sentence(test: Mapping[str, Any]) -> str:
+  reason = f" ({test['reason']})" if test["reason"] else ""
+  return f"* {_change(test)}: **{test['label']}**{reason}"
 
 
 def main(arguments: Sequence[str]) -> None:
-  """Draws stored reports anew; ends with a message where one is none."""
-  named = [pathlib.Path(name) for name in arguments if name.endswith(".md")]
-  others = [name for name in arguments if not name.endswith(".md")]
-  if len(others) < 2:
-    sys.exit("error: give one report.json or more, and the folder to draw in")
-  *reports, folder = map(pathlib.Path, others)
-  told = [_stored(report) for report in reports]
-  pages = {page: _around(page) for page in named}
+  """Redraws stored reports; exits with a message if one cannot be read."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("reports", type=pathlib.Path, nargs="+")
+  parser.add_argument("folder", type=pathlib.Path)
+  parser.add_argument("pages", type=pathlib.Path, nargs="*")
+  given = [path for path in arguments if not path.endswith(".md")]
+  pages = [pathlib.Path(path) for path in arguments if path.endswith(".md")]
+  options = parser.parse_args(given)
+  contents = [_stored(path) for path in options.reports]
+  around = {page: _around(page) for page in pages}
+  folder = options.folder
   folder.mkdir(parents=True, exist_ok=True)
-  for report, one in zip(reports, told, strict=True):
-    show(one, folder / f"{report.stem}.md")
-  table = f"{overview.table(told)}\n\n{overview.LEGEND}"
+  for path, content in zip(options.reports, contents, strict=True):
+    show(content, folder / f"{path.stem}.md")
+  table = f"{overview.table(contents)}\n\n{overview.LEGEND}"
   links = [
-    f"* [{one['log']}]({report.stem}.md)"
-    for report, one in zip(reports, told, strict=True)
+    f"* [{content['log']}]({path.stem}.md)"
+    for path, content in zip(options.reports, contents, strict=True)
   ]
-  text = "\n".join(["# Claims", "", table, "", *links])
-  (folder / "README.md").write_text(text + "\n")
-  for page, (before, after) in pages.items():
-    page.write_text(f"{before}\n\n{table}\n\n{after}")
+  text = "\n".join(["# Claims on all logs", "", table, "", *links])
+  files.write(folder / "README.md", text + "\n")
+  for page, (before, after) in around.items():
+    files.write(page, f"{before}\n\n{table}\n\n{after}")
 
 
 def _around(page: pathlib.Path) -> tuple[str, str]:
-  """Returns a page up to where the table begins, and from where it ends."""
+  """Returns the text of a page before and after the table."""
   begin, end = MARKS
   try:
     before, _, rest = page.read_text().partition(begin)
   except OSError as error:
-    sys.exit(f"error: {page} cannot be read ({error}); name a page there is")
+    sys.exit(f"error: {page} cannot be read ({error}); name an existing page")
   if end not in rest:
     sys.exit(
-      f"error: {page} has no lines {begin} and, below it, {end}; write them "
-      "where the table belongs"
+      f"error: {page} does not have the line {begin} and, below it, {end}; add "
+      "them where the table belongs"
     )
   return before + begin, rest[rest.index(end) :]
 
 
-def _stored(report: pathlib.Path) -> dict[str, Any]:
+def _stored(path: pathlib.Path) -> dict[str, Any]:
   try:
-    told = json.loads(report.read_text())
-    return {**told, "log": told["log"], "rows": dict(told["rows"])}
+    content = files.read_json(path)
+    return {**content, "log": content["log"], "rows": dict(content["rows"])}
   except (OSError, ValueError, KeyError, TypeError) as error:
     sys.exit(
-      f"error: {report} is no stored report ({type(error).__name__}: {error}); "
-      "give the report.json that --mode=reproduce wrote"
+      f"error: {path} is not a stored report ({type(error).__name__}: "
+      f"{error}); give the report.json that reproduce.py wrote"
     )
 
 

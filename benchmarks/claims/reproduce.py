@@ -1,66 +1,106 @@
-"""Runs a suite, or goes on with one, and writes what it found."""
+"""Reproduces claims of the paper on a public log.
 
+  python benchmarks/claims/reproduce.py --log=pure --rows=budget,logq \
+    --seeds=3 --workdir=runs/claims-pure --config.data.source=FOLDER
+
+`--log` is one of logs.py, and `--rows` lists modules of rows/; without it, all
+rows run that the log can show. `--config.FIELD=VALUE` changes all arms.
+
+A model that several arms share is trained once. Models and their figures are
+kept in WORKDIR/runs. So the command may be stopped, and continues when it is
+given again. WORKDIR/report.md has tables and verdicts, report.json the figures
+behind them, and each row has a plot.
+"""
+
+import argparse
 import gc
-import json
+import math
 import pathlib
+import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
+import cold_items
 import jax
+import logs
+import report as report_lib
+import rows
+import suite as suite_lib
+from absl import flags
+from ml_collections import config_flags
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import doctor, rules
-from pinrec_jax.claims import report as report_lib
-from pinrec_jax.claims import suite as suite_lib
-from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import evaluation_cases, statistics
-from pinrec_jax.evals import require
-from pinrec_jax.evals import run as evals_run
-from pinrec_jax.serve import retriever as retriever_lib
-from pinrec_jax.training import loop
-from pinrec_jax.types import Number
+from pinrec_jax import files, processes, reports, workflows
+from pinrec_jax.training import errors
 
-TRAINED = "trained.json"  # in a run's folder once its model is done
+HERE = pathlib.Path(__file__).parent
+TRAINED = "trained.json"  # In a run's folder, once its model is trained.
+
+
+def main(arguments: list[str]) -> None:
+  """Runs what the arguments ask for."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("--log", choices=list(logs.LOGS), default="mini")
+  parser.add_argument("--rows", default="", help="by default all")
+  parser.add_argument("--seeds", type=int, default=3)
+  parser.add_argument("--workdir", type=pathlib.Path, required=True)
+  options, rest = parser.parse_known_args(arguments)
+  try:
+    base = _base(options.log, rest)
+    names = [name for name in options.rows.split(",") if name]
+    suite = rows.suite_of(options.log, base, names, options.seeds)
+    with processes.together():
+      reproduce(suite, options.workdir)
+  except (OSError, ValueError, errors.RunDivergedError) as error:
+    sys.exit(f"error: {error}")
+  except errors.RunStoppedError as stop:
+    print(stop, file=sys.stderr)
+    sys.exit(75)  # EX_TEMPFAIL of sysexits.h, as pinrec_jax.main.
+
+
+def _base(log: str, overrides: list[str]) -> config_lib.Config:
+  """Returns a log's configuration with the fields of the command line.
+
+  Raises:
+    ValueError: on an unknown field or flag.
+  """
+  values = flags.FlagValues()
+  argv = [sys.argv[0], f"--config={HERE / 'logs.py'}:{log}", *overrides]
+  config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+  try:
+    rest = values(argv)[1:]
+  except (AttributeError, KeyError, TypeError, flags.Error) as error:
+    raise ValueError(error) from error
+  if rest:
+    raise ValueError(f"unexpected arguments {rest}; use --name=value")
+  return values.config
 
 
 def reproduce(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
-  """Runs what is missing of a suite, one seed of all rows after the other.
+  """Runs the missing parts of a suite: all rows with one seed, then the next.
 
-  A model that several arms share is trained once. Everything done is kept in
-  WORKDIR/runs, so that a suite may be stopped and goes on where it was; the
-  report is written after each seed and when it is stopped.
+  The report is written after each seed, and if the suite is stopped.
 
   Returns:
-    the report, as in WORKDIR/report.json.
+    The content of WORKDIR/report.json.
 
   Raises:
-    ValueError: on a row that cannot be, before anything is run.
+    ValueError: on an invalid row, before anything runs.
   """
-  known = suite_lib.trainings(suite)
-  rules.require_folder(workdir)
-  doctor.require(suite.base)
+  models = suite_lib.models(suite)
+  workflows.check(config_lib.replace(suite.base), workdir)
   workdir.mkdir(parents=True, exist_ok=True)
-  datasets = _Datasets()
-  clock, found = _Clock(suite, workdir, known), {}
+  clock, result = _Clock(suite, workdir, models), {}
   for seed in range(suite.seeds):
     try:
-      for own, training in known.items():
-        clock.tell(own, training, seed)
-        _run(training, seed, _folder(workdir, own, seed), workdir, datasets)
+      for key, model in models.items():
+        clock.show(key, model, seed)
+        _run(model, seed, _folder(workdir, key, seed), workdir)
     finally:
-      found = _write(suite, workdir)
-  return found
-
-
-def _let_go() -> None:
-  """Drops compiled programs, which the next model finds in `train.compiled`.
-
-  Each holds memory maps, of which Linux gives a process 65,530: with those of
-  fifty models the next compilation is a segmentation fault.
-  """
-  jax.clear_caches()
-  gc.collect()
+      result = _write(suite, workdir)
+  return result
 
 
 def _write(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
@@ -71,148 +111,140 @@ def _write(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
   return report_lib.write(suite, figures, workdir)
 
 
-class _Datasets:
-  """The logs that are open, by how they are read."""
-
-  def __init__(self):
-    self._open: dict[str, dataset_lib.Dataset] = {}
-
-  def __call__(self, config: config_lib.Data) -> dataset_lib.Dataset:
-    if repr(config) not in self._open:
-      self._open[repr(config)] = dataset_lib.load(config)
-    return self._open[repr(config)]
-
-
 class _Clock:
-  """Tells what is next, and how long all will take."""
+  """Prints which model is next and how long the rest will take."""
 
   def __init__(
     self,
     suite: suite_lib.Suite,
     workdir: pathlib.Path,
-    known: dict[str, suite_lib.Training],
-  ):
-    self._workdir, self._known = workdir, known
-    self._jobs = [(own, s) for s in range(suite.seeds) for own in known]
+    models: dict[str, suite_lib.Model],
+  ) -> None:
+    self._workdir, self._models = workdir, models
+    self._jobs = [(key, s) for s in range(suite.seeds) for key in models]
 
-  def _seconds(self, own: str, seed: int) -> float | None:
-    path = _folder(self._workdir, own, seed) / TRAINED
-    return json.loads(path.read_text())["seconds"] if path.is_file() else None
+  def _seconds(self, key: str, seed: int) -> float | None:
+    path = _folder(self._workdir, key, seed) / TRAINED
+    return files.read_json(path)["seconds"] if path.is_file() else None
 
-  def _rows(self, own: str) -> int:
-    train = self._known[own].config.train
+  def _examples(self, key: str) -> int:
+    train = self._models[key].config.train
     return train.steps * train.batch_size
 
-  def tell(self, own: str, training: suite_lib.Training, seed: int) -> None:
-    """Prints a line, unless the model is there."""
-    if jax.process_index() or self._seconds(own, seed) is not None:
+  def show(self, key: str, model: suite_lib.Model, seed: int) -> None:
+    """Prints a line, unless the model is trained already."""
+    if jax.process_index() or self._seconds(key, seed) is not None:
       return
     took = {job: self._seconds(*job) for job in self._jobs}
     done = [job for job in self._jobs if took[job] is not None]
-    rows = sum(self._rows(name) for name, _ in done)
+    examples = sum(self._examples(key) for key, _ in done)
     left = "time left is unknown"
-    if rows:
-      pace = sum(took[job] or 0.0 for job in done) / rows
-      rest = sum(self._rows(name) for name, _ in self._jobs) - rows
+    if examples:
+      pace = sum(took[job] or 0.0 for job in done) / examples
+      rest = sum(self._examples(key) for key, _ in self._jobs) - examples
       left = f"about {pace * rest / 3600:.1f} hours left"
     print(
-      f"{len(done)} of {len(self._jobs)} trained, {left}; next: "
-      f"{training.name}, seed {seed}"
+      f"{len(done)} of {len(self._jobs)} trained, {left}; next: {model.name}, "
+      f"seed {seed}"
     )
 
 
-def _folder(workdir: pathlib.Path, own: str, seed: int) -> pathlib.Path:
-  return workdir / "runs" / own / f"seed{seed}"
+def _folder(workdir: pathlib.Path, key: str, seed: int) -> pathlib.Path:
+  return workdir / "runs" / key / f"seed{seed}"
 
 
 def _run(
-  training: suite_lib.Training,
-  seed: int,
-  folder: pathlib.Path,
-  workdir: pathlib.Path,
-  datasets: Callable[[config_lib.Data], dataset_lib.Dataset],
+  model: suite_lib.Model, seed: int, folder: pathlib.Path, workdir: pathlib.Path
 ) -> None:
-  """Trains a model unless it is there, and asks what was not asked of it."""
-  config = suite_lib.configured(
-    training.config, {"train.seed": seed}, training.name
-  )
-  if training.after:
-    config.train.init_from = str(_folder(workdir, training.after, seed))
-  asked = {
-    key: suite_lib.configured(asking, {"train.seed": seed}, training.name)
-    for key, asking in training.asked.items()
-    if not (folder / f"asked-{key}.json").is_file()
+  """Trains a model and evaluates it, unless its figures are there."""
+  missing = {
+    key: config
+    for key, config in model.evaluations.items()
+    if not (folder / f"{key}.json").is_file()
   }
-  done = (folder / TRAINED).is_file()
-  if done and not asked:
+  trained = (folder / TRAINED).is_file()
+  if trained and not missing:
     return
-  dataset = datasets(config.data)
-  for asking in asked.values():
-    require.lists(asking, dataset)
-  folder.mkdir(parents=True, exist_ok=True)
-  if not done:
+  fields: dict[str, Any] = {"train.seed": seed}
+  if not trained:
+    first = dict(fields)
+    if model.init_from:
+      source = _folder(workdir, model.init_from, seed)
+      first["train.init_from"] = str(source)
+    config = suite_lib.configured(model.config, first, model.name)
+    dataset = workflows.load(config)
+    if model.cold_fraction:
+      dataset = cold_items.split(dataset, model.cold_fraction).training
     began = time.monotonic()
-    told = loop.train(config, dataset, folder)
-    told["seconds"] = time.monotonic() - began
-    _save(folder / TRAINED, told)
-  trained = loop.best(config, dataset.catalog, folder)
-  for key, asking in asked.items():
-    measured = datasets(asking.data)
-    retriever = retriever_lib.of_dataset(
-      asking, trained.model, trained.params, measured
-    )
-    _save(folder / f"asked-{key}.json", _measured(retriever, measured))
-  _let_go()
+    figures = workflows.train(config, folder, dataset).figures()
+    _save(folder / TRAINED, {**figures, "seconds": time.monotonic() - began})
+  for key, config in missing.items():
+    own = suite_lib.configured(config, fields, model.name)
+    _save(folder / f"{key}.json", _evaluated(own, folder, model.cold_fraction))
+  # Each compiled program holds memory maps, and Linux gives a process 65,530 of
+  # them. Those of fifty models would crash the next compilation.
+  jax.clear_caches()
+  gc.collect()
 
 
-def _measured(
-  retriever: retriever_lib.Retriever, dataset: dataset_lib.Dataset
-) -> dict[str, Any]:
-  """Returns the figures of the test users, and popularity's beside them."""
-  cases = evaluation_cases.cases(dataset, "test")
-  items = statistics.item_groups(dataset, "test")
-  began = time.monotonic()
-  found = evals_run.evaluate(retriever, cases, items=items)
-  found["seconds_per_user"] = (time.monotonic() - began) / len(cases)
-  return found | evals_run.of_popularity(
-    dataset, cases, retriever.config, items=items
-  )
+def _evaluated(
+  config: config_lib.Config, folder: pathlib.Path, cold_fraction: float
+) -> reports.Figures:
+  """Returns a model's figures on the test users, with those of popularity."""
+  dataset = workflows.load(config)
+  parts = None
+  if cold_fraction:
+    parts = cold_items.split(dataset, cold_fraction)
+    dataset = parts.evaluation
+  found = workflows.retriever(config, folder, dataset)
+  figures = workflows.evaluate(config, folder, dataset, found).figures()
+  if parts:
+    figures |= cold_items.figures(config, folder, parts, found)
+  return figures
 
 
-def _save(path: pathlib.Path, told: dict[str, Any]) -> None:
-  """Writes figures; a file that is there is whole."""
-  if jax.process_index():
-    return
-  half = path.with_suffix(".half")
-  half.write_text(json.dumps(told, indent=1) + "\n")
-  half.rename(path)
+def _save(path: pathlib.Path, figures: reports.Figures) -> None:
+  if jax.process_index() == 0:
+    files.write_json(path, figures)
 
 
 def gathered(
   suite: suite_lib.Suite, workdir: pathlib.Path
-) -> dict[str, dict[str, list[dict[str, Number]]]]:
-  """Returns the figures there are: by row, by arm, a report a seed.
+) -> dict[str, report_lib.Figures]:
+  """Returns the figures of all finished seeds, by row and arm.
 
-  Only seeds that all of a row's arms have count, so that they can be paired.
+  A seed counts once all arms of the row have it, so that seeds can be paired.
   """
-  found: dict[str, dict[str, list[dict[str, Number]]]] = {}
-  for name, row in suite.rows.items():
-    found[name] = {arm: [] for arm in row.arms}
-    keys = {
-      arm_name: (
-        suite_lib.training_key(suite.base, arm),
-        suite_lib.key(suite_lib.asked(suite.base, arm)),
-      )
-      for arm_name, arm in row.arms.items()
+  return {
+    name: _of_row(suite, row, workdir) for name, row in suite.rows.items()
+  }
+
+
+def _of_row(
+  suite: suite_lib.Suite, row: suite_lib.Row, workdir: pathlib.Path
+) -> report_lib.Figures:
+  found: dict[str, list[dict[str, float]]] = {arm: [] for arm in row.arms}
+  keys = {
+    name: (
+      suite_lib.model_key(suite.base, arm),
+      suite_lib.key(suite_lib.evaluated(suite.base, arm)),
+    )
+    for name, arm in row.arms.items()
+  }
+  for seed in range(suite.seeds):
+    paths = {
+      name: _folder(workdir, model, seed) / f"{key}.json"
+      for name, (model, key) in keys.items()
     }
-    for seed in range(suite.seeds):
-      paths = {
-        arm_name: _folder(workdir, own, seed) / f"asked-{key}.json"
-        for arm_name, (own, key) in keys.items()
-      }
-      if all(path.is_file() for path in paths.values()):
-        for arm_name, path in paths.items():
-          told = json.loads(path.read_text())
-          trained = json.loads((path.parent / TRAINED).read_text())
-          found[name][arm_name].append(trained | told)
+    if all(path.is_file() for path in paths.values()):
+      for name, path in paths.items():
+        own = files.read_json(path.parent / TRAINED) | files.read_json(path)
+        # JSON has null in place of NaN.
+        found[name].append(
+          {key: math.nan if v is None else v for key, v in own.items()}
+        )
   return found
+
+
+if __name__ == "__main__":
+  main(sys.argv[1:])

@@ -1,175 +1,228 @@
-"""What is claimed, and the runs that put it to the test."""
+"""Claims of the paper as rows: arms to train, and tests between two arms."""
 
-import copy
 import dataclasses
-import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import rules
+from pinrec_jax import validation
 
-Fields = Mapping[
-  str, Any
-]  # by path in a run's configuration: "loss.uniform_negatives"
-# Sections and fields a trained model does not fix. The data's say on which
-# targets it is measured.
-ASKED = (
+# Values of configuration fields by path, such as {"model.dropout": 0.1}.
+Fields = Mapping[str, Any]
+# Sections and fields that may differ between training and evaluation. The two
+# fields of the data select the targets.
+FREE = (
   "decode",
   "index",
   "evals",
   "data.target_surface",
   "data.target_outcomes",
 )
+# Fields that say where a run takes place. They change no figure.
+PLACES = (
+  "data.prepared_dir",
+  "data.source",
+  "data.num_workers",
+  "train.profile_steps",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-  """A model, and what is asked of it."""
+  """A model and its evaluation.
+
+  Attributes:
+    train: fields in which the training differs from the suite's base.
+    evaluate: further fields in which the evaluation differs; see FREE.
+    init_from: the arm whose trained weights this arm starts from.
+    cold_fraction: fraction of the catalog that training never sees.
+  """
 
   train: Fields = dataclasses.field(default_factory=dict)
-  ask: Fields = dataclasses.field(default_factory=dict)  # of ASKED alone
-  after: "Arm | None" = None  # whose weights it begins with
+  evaluate: Fields = dataclasses.field(default_factory=dict)
+  init_from: "Arm | None" = None
+  cold_fraction: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Test:
-  """That one arm retrieves more, or less, than another."""
+  """A comparison of one arm with another.
+
+  Attributes:
+    arm: name of the arm that the paper proposes.
+    baseline: name of the arm it is compared with.
+    metric: a key of the evaluation's figures.
+    paper: relative change that the paper reports, 0.028 for +2.8 %; None if the
+      paper gives no number.
+    decrease: whether the paper reports a decrease.
+  """
 
   arm: str
-  over: str
-  metric: str  # a key of the report of `evals.run.evaluate`
-  # How much the paper tells, 0.028 for 2.8 %; None if it tells no number.
+  baseline: str
+  metric: str
   paper: float | None = None
-  loss: bool = False  # it tells that the figure falls
+  decrease: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """One claim of the paper."""
+  """One claim of the paper.
 
-  claim: str  # in words
+  Attributes:
+    title: of the plot.
+    claim: the claim in words.
+    arms: arms by name.
+    metrics: figures to show.
+    tests: comparisons that decide whether the claim is reproduced.
+    plot: kind of the plot; see `report.PLOTS`.
+  """
+
+  title: str
+  claim: str
   arms: Mapping[str, Arm]
-  metrics: tuple[str, ...]  # to show
+  metrics: tuple[str, ...]
   tests: tuple[Test, ...]
-  plot: str = "line"  # as in report.DRAWN
+  plot: str = "arms"
 
 
 @dataclasses.dataclass
 class Suite:
-  """Claims on one log; what `--mode=reproduce` runs."""
+  """Claims on one log.
 
-  base: config_lib.Config  # of every run, but for what an arm says
+  Attributes:
+    base: configuration that all arms start from.
+    rows: claims by name.
+    seeds: number of seeds, from 0.
+  """
+
+  base: config_lib.Config
   rows: dict[str, Row]
   seeds: int = 3
 
 
 @dataclasses.dataclass
-class Training:
-  """One model of a suite, and everything asked of it."""
+class Model:
+  """One model of a suite, which several arms may share.
 
-  name: str  # of the row and the arm it was first met in
+  Attributes:
+    name: row and arm that need it first.
+    config: configuration of its training.
+    init_from: key of the model it starts from; empty for new weights.
+    cold_fraction: fraction of the catalog that training never sees.
+    evaluations: configurations of its evaluations, by key.
+  """
+
+  name: str
   config: config_lib.Config
-  after: str  # the key of the model it begins with; empty: of none
-  asked: dict[str, config_lib.Config]  # by key
+  init_from: str
+  cold_fraction: float
+  evaluations: dict[str, config_lib.Config]
 
 
-def trainings(suite: Suite) -> dict[str, Training]:
-  """Returns every model that the rows need, each once, in order.
+def models(suite: Suite) -> dict[str, Model]:
+  """Returns every model that the rows need, once each, by key.
+
+  A model comes after the model it starts from.
 
   Raises:
-    ValueError: on a field there is not, a configuration that cannot be, or a
-      test of an arm or of a number that no row has.
+    ValueError: on an unknown field, an invalid configuration, or a test of an
+      arm that its row does not have.
   """
   if suite.seeds < 1:
-    raise ValueError(f"config.seeds is {suite.seeds}; use 1 or more")
-  found: dict[str, Training] = {}
+    raise ValueError(f"--seeds is {suite.seeds}; use 1 or more")
+  found: dict[str, Model] = {}
   for name, row in suite.rows.items():
     for test in row.tests:
-      missing = {test.arm, test.over} - set(row.arms)
+      missing = {test.arm, test.baseline} - set(row.arms)
       if missing:
         raise ValueError(
-          f"row {name!r} tests the arm {sorted(missing)[0]!r}, which is not "
-          f"one of its own: {', '.join(row.arms)}"
+          f"row {name!r} tests the arm {min(missing)!r}, which it does not "
+          f"have; use one of {', '.join(row.arms)}"
         )
     for arm_name, arm in row.arms.items():
       where = f"row {name!r}, arm {arm_name!r}"
-      training = found[_train(found, suite.base, arm, where)]
-      config = asked(suite.base, arm, where)
-      training.asked[key(config)] = config
+      model = found[_add(found, suite.base, arm, where)]
+      config = evaluated(suite.base, arm, where)
+      model.evaluations[key(config)] = config
   return found
 
 
-def _train(
-  found: dict[str, Training], base: config_lib.Config, arm: Arm, where: str
+def _add(
+  found: dict[str, Model], base: config_lib.Config, arm: Arm, where: str
 ) -> str:
-  """Adds the model of an arm, after those it begins with; returns its key."""
-  after = _train(found, base, arm.after, where) if arm.after else ""
+  """Adds the model of an arm, after the one it starts from; returns its key."""
+  first = _add(found, base, arm.init_from, where) if arm.init_from else ""
   config = configured(base, arm.train, where)
-  own = training_key(base, arm)
-  found.setdefault(own, Training(where, config, after, {}))
+  own = model_key(base, arm)
+  found.setdefault(own, Model(where, config, first, arm.cold_fraction, {}))
   return own
 
 
-def training_key(base: config_lib.Config, arm: Arm) -> str:
-  """Names what an arm trains, the models it begins with included."""
-  before = training_key(base, arm.after) if arm.after else ""
-  return key(configured(base, arm.train, ""), before)
+def model_key(base: config_lib.Config, arm: Arm) -> str:
+  """Returns the key of an arm's model, which names its folder."""
+  more = []
+  if arm.init_from:
+    more.append(model_key(base, arm.init_from))
+  if arm.cold_fraction:
+    more.append(f"cold {arm.cold_fraction}")
+  return key(configured(base, arm.train, ""), *more)
 
 
-def asked(
+def evaluated(
   base: config_lib.Config, arm: Arm, where: str = ""
 ) -> config_lib.Config:
-  """Returns the configuration an arm is evaluated with.
+  """Returns the configuration of an arm's evaluation.
 
   Raises:
-    ValueError: if it asks for what training fixes.
+    ValueError: if it changes a field that training fixes.
   """
-  wrong = [
-    path for path in arm.ask if not {path, path.partition(".")[0]} & set(ASKED)
-  ]
-  if wrong:
-    raise ValueError(
-      f"{where} asks for {wrong[0]}, which training fixes; put it in train, or "
-      f"ask for one of {', '.join(ASKED)}"
-    )
-  return configured(base, {**arm.train, **arm.ask}, where)
+  for path in arm.evaluate:
+    if not {path, path.partition(".")[0]} & set(FREE):
+      raise ValueError(
+        f"{where} evaluates with another {path}, which training fixes; set it "
+        f"in Arm.train, or change one of {', '.join(FREE)}"
+      )
+  return configured(base, {**arm.train, **arm.evaluate}, where)
 
 
 def configured(
   base: config_lib.Config, fields: Fields, where: str
 ) -> config_lib.Config:
-  """Returns a configuration with some fields set, once it is known to be valid.
+  """Returns a copy of a configuration with some fields changed, and checked.
 
   Raises:
     ValueError: naming `where`, the field, the value and the remedy.
   """
-  config = copy.deepcopy(base)
-  for path, value in fields.items():
-    section, _, name = path.rpartition(".")
-    try:
-      part = functools.reduce(getattr, section.split("."), config)
-      getattr(part, name)
-    except AttributeError:
-      raise ValueError(
-        f"{where} sets {path}, which no configuration has; see "
-        "pinrec_jax/config.py"
-      ) from None
-    setattr(part, name, value)
   try:
-    rules.validate(config)
-  except ValueError as error:
+    config = config_lib.replace(base, **fields)
+    validation.validate(config)
+  except (AttributeError, ValueError) as error:
     raise ValueError(f"{where}: {error}") from error
   return config
 
 
 def key(config: config_lib.Config, *more: str) -> str:
-  """Names a configuration; where it is run, and how, does not count."""
-  told = dataclasses.asdict(config)
-  told["data"].pop("prepared")
-  told["train"].pop("device")
-  told["train"].pop("join_seconds")
-  text = json.dumps([told, *more], sort_keys=True)
+  """Returns a digest of the fields that differ from their defaults.
+
+  So a new field of the package does not invalidate finished runs.
+  """
+  default = dict(_flat(config_lib.Config()))
+  changed = {
+    path: value
+    for path, value in _flat(config)
+    if value != default[path] and path not in PLACES
+  }
+  text = json.dumps([changed, *more], sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _flat(section: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+  """Yields the path and the value of every field."""
+  for field in dataclasses.fields(section):
+    value = getattr(section, field.name)
+    if dataclasses.is_dataclass(value):
+      yield from _flat(value, f"{prefix}{field.name}.")
+    else:
+      yield f"{prefix}{field.name}", value

@@ -1,4 +1,4 @@
-"""Whether what was measured bears a claim out."""
+"""Decides from paired seeds whether a claim is reproduced."""
 
 import math
 import statistics
@@ -7,15 +7,24 @@ from typing import NamedTuple
 
 from scipy import stats
 
-ERROR = 0.05  # how often a gain is told where there is none
-LEAST = 0.5  # share of the paper's gain from which its size, too, is reproduced
+ALPHA = 0.05  # Significance level of the two-sided test.
+# Fraction of the paper's change from which its size counts as reproduced.
+MIN_FRACTION = 0.5
 
 
 class Verdict(NamedTuple):
-  """What seeds that were paired say of a gain."""
+  """The outcome of a comparison of two arms.
 
-  gain: float  # mean over seeds of arm / over - 1
-  spread: float  # its standard deviation over seeds
+  Attributes:
+    gain: mean over seeds of arm / baseline - 1.
+    std: sample standard deviation of the gain over seeds.
+    seeds: number of seeds.
+    label: the verdict.
+    reason: why the label is not "reproduced".
+  """
+
+  gain: float
+  std: float
   seeds: int
   label: str
   reason: str
@@ -23,51 +32,52 @@ class Verdict(NamedTuple):
 
 def judge(
   arm: Sequence[float],
-  over: Sequence[float],
+  baseline: Sequence[float],
   paper: float | None = None,
   *,
-  loss: bool = False,
+  decrease: bool = False,
 ) -> Verdict:
-  """Judges the gain of an arm over another, seed by seed.
+  """Returns the verdict on the gain of an arm over a baseline.
 
-  A gain is told from none by a paired t-test at 5 %; one that is not is "within
-  the spread" of seeds, whichever way it points. One that is told is
-  "reproduced" if it is at least half of the paper's, "direction only" if it is
-  smaller, and "not reproduced" if it is a loss.
+  A two-sided paired t-test over the relative gains of the seeds decides whether
+  the gain is significant. A significant gain in the paper's direction is
+  "reproduced" if it is at least half of the paper's, else "direction only". A
+  significant gain in the other direction is "not reproduced".
 
   Args:
-    arm: a figure of each seed.
-    over: the other arm's, of the same seeds.
-    paper: the gain it tells; None if it tells no number.
-    loss: gain and loss change places.
+    arm: the arm's figure of each seed.
+    baseline: the baseline's figure of each seed.
+    paper: relative gain that the paper reports; None if it gives no number.
+    decrease: whether the paper reports a decrease.
   """
-  if missing := _missing(arm, over):
+  if missing := _missing(arm, baseline):
     return Verdict(math.nan, math.nan, len(arm), "undefined", missing)
-  gains = [a / b - 1 for a, b in zip(arm, over, strict=True)]
+  gains = [a / b - 1 for a, b in zip(arm, baseline, strict=True)]
   n, gain = len(gains), statistics.mean(gains)
-  spread = statistics.stdev(gains) if n > 1 else math.nan
-  toward = -gain if loss else gain
+  std = statistics.stdev(gains) if n > 1 else math.nan
+  size = -gain if decrease else gain
   if n == 1:
-    label = "direction only" if toward > 0 else "not reproduced"
-    reason = "one seed tells no spread"
-  elif abs(gain) <= _margin(spread, n):
-    label, reason = "within the spread", "not told from no difference"
-  elif toward < 0:
-    label, reason = "not reproduced", "it points the other way"
-  elif toward < LEAST * (paper or 0.0):
-    label, reason = "direction only", "less than half of the paper's"
+    label = "direction only" if size > 0 else "not reproduced"
+    reason = "one seed allows no test"
+  elif abs(gain) <= _margin(std, n):
+    label, reason = "no significant difference", ""
+  elif size < 0:
+    label, reason = "not reproduced", "significant in the other direction"
+  elif size < MIN_FRACTION * abs(paper or 0.0):
+    label, reason = "direction only", "less than half of the paper's change"
   else:
     label, reason = "reproduced", ""
-  return Verdict(gain, spread, n, label, reason)
+  return Verdict(gain, std, n, label, reason)
 
 
-def _missing(arm: Sequence[float], over: Sequence[float]) -> str:
-  """Returns why there is no gain to tell; empty where there is one."""
-  if any(map(math.isnan, (*arm, *over))):
-    return "nothing of what it counts was there to be found"
-  return "" if all(over) else "the other arm found nothing"
+def _missing(arm: Sequence[float], baseline: Sequence[float]) -> str:
+  """Returns why there is no gain; empty if there is one."""
+  if any(map(math.isnan, (*arm, *baseline))):
+    return "the log has no target for this metric"
+  return "" if all(baseline) else "the baseline found nothing"
 
 
-def _margin(spread: float, seeds: int) -> float:
-  quantile = stats.t.ppf(1 - ERROR / 2, seeds - 1)
-  return float(quantile) * spread / math.sqrt(seeds)
+def _margin(std: float, seeds: int) -> float:
+  """Returns the largest mean gain that is not significant."""
+  quantile = stats.t.ppf(1 - ALPHA / 2, seeds - 1)
+  return float(quantile) * std / math.sqrt(seeds)

@@ -1,7 +1,9 @@
 """A prepared log, opened for reading."""
 
+import contextlib
 import dataclasses
 import importlib
+import io
 import pathlib
 import shlex
 from collections.abc import Iterator, Sequence
@@ -10,6 +12,7 @@ from typing import Any
 import filelock
 import tensorflow_datasets as tfds
 import tqdm
+from absl import logging
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import catalog as catalog_lib
@@ -75,12 +78,29 @@ def prepare(config: config_lib.Data) -> tfds.core.DatasetBuilder:
     builder = builder_class(
       data=config, config=variant or None, data_dir=str(root)
     )
-    builder.download_and_prepare(
-      # A folder of its own, so that nobody else's half a download lies there.
-      download_dir=str(root / "downloads" / f"{name}-{variant}"),
-      download_config=_pipeline(config),
-    )
+    with _one_line(config.name, builder):
+      builder.download_and_prepare(
+        # A folder of its own, so that nobody else's half a download lies there.
+        download_dir=str(root / "downloads" / f"{name}-{variant}"),
+        download_config=_pipeline(config),
+      )
   return builder
+
+
+@contextlib.contextmanager
+def _one_line(name: str, builder: tfds.core.DatasetBuilder) -> Iterator[None]:
+  """Logs one line in place of what TFDS prints."""
+  if not builder.is_prepared():
+    logging.info(
+      "preparing %s once, in %s; a large log takes minutes",
+      name, builder.data_dir,
+    )  # fmt: skip
+  tfds.disable_progress_bar()
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      yield
+  finally:
+    tfds.enable_progress_bar()
 
 
 def _pipeline(config: config_lib.Data) -> tfds.download.DownloadConfig | None:

@@ -57,8 +57,11 @@ def generate(
   def _step(carry: tuple, number: Int[Array, ""]):
     query, last, cache = carry
     step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
-    odds = jnp.log(conditions.feedback)
-    drawn = jax.vmap(jax.random.categorical)(step_keys, odds)
+    # Unlike random.categorical, this does not depend on queries without odds,
+    # which other requests of the batch may have added.
+    point = jax.vmap(jax.random.uniform)(step_keys) * (1 - 1e-6)
+    odds = jnp.cumsum(conditions.feedback, -1)
+    drawn = jnp.argmax(odds > point[:, None] * odds[:, -1:], -1)
     vector = query[jnp.arange(batch), drawn]
     last = next_token(last, conditions, drawn)
     states, cache = bound.states(vector[:, None], last, cache)

@@ -1,12 +1,14 @@
-"""Baselines that every result stands beside."""
+"""Baselines that every result is compared with."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
 
+from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, statistics
+from pinrec_jax.evals import evaluate
 
 
 def popularity(
@@ -45,3 +47,22 @@ def popularity(
     kept = ranked[~np.isin(ranked, own)][:size]
     lists[row, : len(kept)] = kept
   return lists
+
+
+def figures(
+  config: config_lib.Config,
+  dataset: dataset_lib.Dataset,
+  cases: Sequence[evaluation_cases.Case],
+  groups: evaluate.Groups,
+) -> evaluate.Figures:
+  """Returns the figures of popularity on the test users."""
+  cutoffs = config.evals.cutoffs
+  lists = popularity(
+    dataset,
+    cases,
+    split="test",
+    size=max(cutoffs),
+    filter_seen=config.index.filter_seen,
+  )
+  outcomes = dataset.vocabulary.outcome_names
+  return evaluate.of_lists(lists, cases, outcomes, cutoffs, groups)

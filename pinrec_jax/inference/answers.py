@@ -1,8 +1,11 @@
 """Answers to requests: candidates with their provenance, or a failure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+
+from pinrec_jax.decode import budget as budget_lib
 
 
 class Candidate(msgspec.Struct):
@@ -34,9 +37,12 @@ class Answer(msgspec.Struct, omit_defaults=True):
     budget: the shares that were asked for.
     achieved: the shares of the list, by the outcomes of the vectors that found
       the items.
+    index: version of the items; 0 are those of the bundle.
+    exact: whether every allowed item was compared.
     events_read: events that the model read.
     events_dropped: older events that did not fit.
-    unknown_items: items of the history that the catalog does not have.
+    unknown_items: items of the history or the filters that the catalog does not
+      have.
   """
 
   user: str
@@ -45,9 +51,11 @@ class Answer(msgspec.Struct, omit_defaults=True):
   bundle: str
   budget: dict[str, float]
   achieved: dict[str, float]
+  index: int
+  exact: bool
   events_read: int
   events_dropped: int = 0
-  unknown_items: tuple[str, ...] = ()
+  unknown_items: list[str] = []
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -60,6 +68,16 @@ class Failure(msgspec.Struct, frozen=True):
 
   error: str
   user: str | None = None
+
+
+def achieved(
+  candidates: Sequence[Candidate], outcomes: Sequence[str]
+) -> dict[str, float]:
+  """Returns the share of a list for each outcome that found an item."""
+  found = [one.outcome or budget_lib.UNSPECIFIED for one in candidates]
+  names = (*outcomes, budget_lib.UNSPECIFIED)
+  counts = {name: found.count(name) for name in names}
+  return {name: n / len(found) for name, n in counts.items() if n}
 
 
 def as_json(given: Answer | Failure) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Bundles: everything that answering requests needs, and nothing else.
 
 A bundle is the seam between training and serving. It holds the parameters
-without optimizer state, the part of the configuration that inference needs, the
-catalog with the users' own item ids, the item vectors, the index and a manifest
-with digests. Loading one needs no training code, mesh or configuration.
+without optimizer state, and the part of the configuration that inference needs.
+It also holds the catalog with the users' own item ids, the item vectors, the
+index and a manifest with digests. Loading a bundle needs no training code, mesh
+or configuration.
 """
 
 import dataclasses
@@ -19,18 +20,18 @@ import safetensors.numpy
 from jaxtyping import Bool, Float, Int
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import config_files, files
+from pinrec_jax import config_files, files, validation
 from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.data import schema
-from pinrec_jax.index import build, scann_index
+from pinrec_jax.index import build, exact, scann_index
+from pinrec_jax.inference import bundle_folders
 from pinrec_jax.model import item_embedder, pinrec
 from pinrec_jax.types import Params
 
-FORMAT = 1  # Raised when older bundles can no longer be read.
-MANIFEST, CURRENT = "manifest.json", "current"
+CONFIG, CATALOG, INDEX = "config.json", "catalog", "scann"
+PARAMS, VECTORS, ROWS = "params.safetensors", "vectors.npy", "hash_rows.npy"
 LIBRARIES = ("jax", "flax", "numpy", "scann", "pinrec-jax")
-VERSION_LENGTH = 16  # Characters of the digest that names a bundle.
-REMEDY = "write the bundle again with --mode=index"
+CHANGEABLE = ("decode", "index", "seed")  # Other fields shape the parameters.
 
 
 class Provenance(NamedTuple):
@@ -103,7 +104,7 @@ def create(
     params: parameters of the model.
     catalog: the items.
     outcome_fractions: fraction of each outcome in the training log.
-    features: features of all items, if they are at hand.
+    features: features of all items, if they were computed before.
     hidden: items whose id embedding was never trained. They are embedded from
       content alone.
     step: step of the checkpoint.
@@ -116,8 +117,7 @@ def create(
     features = features.hide(hidden)
   model = pinrec.of_inference(config, catalog.vocabulary)
   vectors = pinrec.embed_items(model, params, features)
-  candidates = np.flatnonzero(catalog.items.candidate)
-  index = build.build(config.index, vectors[candidates])
+  index = build.build(config.index, vectors[catalog.items.candidate])
   return Bundle(
     config,
     params,
@@ -134,83 +134,38 @@ def save(bundle: Bundle, folder: pathlib.Path) -> pathlib.Path:
   """Writes a bundle into a folder of bundles and makes it the current one.
 
   The bundle's folder is named by a digest of its content. So an unchanged
-  bundle is written once, and `set_current` goes back to an older one.
+  bundle is written once, and `bundle_folders.set_current` goes back to an older
+  bundle.
 
   Returns:
     The folder of the bundle.
   """
   new = folder / ".new"
   with files.new_folder(new) as part:
-    bundle.catalog.save(part / "catalog")
-    files.write(part / "config.json", config_files.to_json(bundle.config))
+    bundle.catalog.save(part / CATALOG)
+    files.write(part / CONFIG, config_files.to_json(bundle.config))
     flat = flax.traverse_util.flatten_dict(dict(bundle.params), sep="/")
     safetensors.numpy.save_file(
-      {name: np.ascontiguousarray(x) for name, x in flat.items()},
-      part / "params.safetensors",
+      {name: np.asarray(x, order="C") for name, x in flat.items()},
+      part / PARAMS,
     )
-    np.save(part / "vectors.npy", bundle.vectors)
-    np.save(part / "hash_rows.npy", bundle.features.rows)
+    np.save(part / VECTORS, bundle.vectors)
+    np.save(part / ROWS, bundle.features.rows)
     if isinstance(bundle.index, scann_index.Scann):
-      bundle.index.save(part / "scann")
-    manifest = {
-      "format": FORMAT,
+      bundle.index.save(part / INDEX)
+    about = {
       "step": bundle.provenance.step,
       "libraries": {name: _version(name) for name in LIBRARIES},
       "outcome_fractions": [float(x) for x in bundle.outcome_fractions],
-      "files": files.digests(part),
     }
-    files.write_json(part / MANIFEST, manifest)
-    digest = files.digest(part / MANIFEST)
-    files.write(part / "manifest.sha256", digest + "\n")
-  place = folder / digest[:VERSION_LENGTH]
+    version = bundle_folders.write_manifest(part, about)
+  place = folder / version
   if place.exists():
     shutil.rmtree(new)
   else:
     new.rename(place)
-  set_current(folder, place.name)
+  bundle_folders.set_current(folder, version)
   return place
-
-
-def set_current(folder: pathlib.Path, version: str) -> None:
-  """Makes a bundle of a folder the current one.
-
-  Raises:
-    FileNotFoundError: naming the bundles there are.
-  """
-  if not (folder / version / MANIFEST).is_file():
-    known = sorted(p.parent.name for p in folder.glob(f"*/{MANIFEST}"))
-    raise FileNotFoundError(
-      f"there is no bundle {version!r} in {folder}; it has {', '.join(known)}"
-    )
-  files.write(folder / CURRENT, version + "\n")
-
-
-def find(path: pathlib.Path) -> pathlib.Path:
-  """Returns the folder of a bundle.
-
-  Args:
-    path: the bundle itself, a folder of bundles, or the work folder of a run;
-      of the last two, the current bundle is meant.
-
-  Raises:
-    FileNotFoundError: if there is no bundle.
-    ValueError: if the pointer to the current bundle is damaged.
-  """
-  for place in (path, path / "bundles"):
-    if (place / MANIFEST).is_file():
-      return place
-    if (place / CURRENT).is_file():
-      version = (place / CURRENT).read_text(encoding="utf-8").strip()
-      if not (place / version / MANIFEST).is_file():
-        raise ValueError(
-          f"{place / CURRENT} names the bundle {version!r}, which is not there; "
-          + REMEDY
-        )
-      return place / version
-  raise FileNotFoundError(
-    f"there is no bundle in {path}; run --mode=index first, with the same "
-    "--workdir"
-  )
 
 
 def load(path: pathlib.Path, **changes: Any) -> Bundle:
@@ -220,59 +175,47 @@ def load(path: pathlib.Path, **changes: Any) -> Bundle:
   ScaNN.
 
   Args:
-    path: as in `find`.
+    path: as in `bundle_folders.find`.
     **changes: fields of the inference configuration to change, by path, such
       as "decode.candidates".
 
   Raises:
+    AttributeError: if there is no such field.
     FileNotFoundError: if there is no bundle.
-    ValueError: naming a file that is damaged, or if another version of the
-      package wrote the bundle.
+    ValueError: naming a file that is damaged or a bad field, or if another
+      version of the package wrote the bundle.
   """
-  folder = find(path)
-  manifest = _manifest(folder)
+  folder = bundle_folders.find(path)
+  manifest, version = bundle_folders.read_manifest(folder)
   config = config_files.from_json(
     config_lib.Inference,
-    (folder / "config.json").read_text(encoding="utf-8"),
-    str(folder / "config.json"),
+    (folder / CONFIG).read_text(encoding="utf-8"),
+    str(folder / CONFIG),
   )
+  for name in changes:
+    if name.partition(".")[0] not in CHANGEABLE:
+      raise ValueError(
+        f"{name} is fixed by training; change fields of {', '.join(CHANGEABLE)}"
+      )
   config = config_lib.replace(config, **changes)
-  catalog = catalog_lib.load(folder / "catalog")
-  flat = safetensors.numpy.load_file(folder / "params.safetensors")
-  vectors = np.load(folder / "vectors.npy")
+  validation.validate(config)
+  catalog = catalog_lib.load(folder / CATALOG)
+  flat = safetensors.numpy.load_file(folder / PARAMS)
+  vectors = np.load(folder / VECTORS)
   items = catalog.items
+  features = item_embedder.ItemFeatures(
+    np.load(folder / ROWS), items.categorical, items.dense, items.item_type
+  )
   return Bundle(
     config,
     flax.traverse_util.unflatten_dict(flat, sep="/"),
     catalog,
-    item_embedder.ItemFeatures(
-      np.load(folder / "hash_rows.npy"),
-      items.categorical,
-      items.dense,
-      items.item_type,
-    ),
+    features,
     vectors,
     _index(folder, config.index, vectors[items.candidate]),
     np.array(manifest["outcome_fractions"], np.float32),
-    Provenance(
-      manifest["step"], files.digest(folder / MANIFEST)[:VERSION_LENGTH]
-    ),
+    Provenance(manifest["step"], version),
   )
-
-
-def _manifest(folder: pathlib.Path) -> dict[str, Any]:
-  """Returns the manifest, once all files agree with it."""
-  files.check(
-    folder, {MANIFEST: (folder / "manifest.sha256").read_text().strip()}, REMEDY
-  )
-  manifest = files.read_json(folder / MANIFEST)
-  if manifest["format"] != FORMAT:
-    raise ValueError(
-      f"{folder} has the bundle format {manifest['format']}, this version of "
-      f"pinrec_jax reads format {FORMAT}; {REMEDY}"
-    )
-  files.check(folder, manifest["files"], REMEDY)
-  return manifest
 
 
 def _index(
@@ -283,21 +226,22 @@ def _index(
   """Returns the index of a bundle.
 
   Raises:
-    ValueError: if ScaNN is asked for by name and cannot be used.
+    ValueError: if the configuration names ScaNN and it cannot be used.
   """
   scann_index.require(config.kind)
-  written = (folder / "scann").is_dir()
+  written = (folder / INDEX).is_dir()
   if config.kind == "scann" and not written:
     raise ValueError(
       f"config.index.kind is 'scann', and {folder} was written without ScaNN; "
-      + REMEDY
+      + bundle_folders.REMEDY
     )
   if written and config.kind != "exact" and scann_index.available():
-    return scann_index.Scann.load(folder / "scann")
-  return build.exact.Exact(vectors)
+    return scann_index.Scann.load(folder / INDEX)
+  return exact.Exact(vectors)
 
 
 def _version(name: str) -> str | None:
+  """Returns the version of an installed package."""
   try:
     return importlib.metadata.version(name)
   except importlib.metadata.PackageNotFoundError:

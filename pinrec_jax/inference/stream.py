@@ -2,8 +2,10 @@
 
 import contextlib
 import gzip
+import os
 import pathlib
 import queue
+import stat
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import Any
 import msgspec
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import validation
 from pinrec_jax.inference import answers, engine
 
 GZIP = b"\x1f\x8b"
@@ -44,10 +47,12 @@ def retrieve(
   Raises:
     FileNotFoundError: if there is no bundle or no file of requests.
     OSError: if the file cannot be read to its end.
-    ValueError: if the bundle is damaged, or the default budget is invalid.
+    ValueError: if the bundle is damaged, or the configuration or the default
+      budget is invalid.
   """
   changes = {}
   if config is not None:
+    validation.validate(config)
     given = config_lib.inference(config)
     changes = {"decode": given.decode, "index": given.index}
   retriever = engine.Retriever.load(workdir, **changes)
@@ -68,20 +73,21 @@ def retrieve(
 def _batches(source: str, size: int) -> Iterator[list[Line]]:
   """Yields the lines that have arrived, at most `size` together.
 
-  So a pipe that stays open gets each answer at once, and a file is read in full
-  batches. Empty lines are left out, but counted.
+  So a pipe that stays open gets each answer at once. A regular file is read in
+  full batches. Empty lines are left out, but counted.
   """
   arrived: queue.Queue[Any] = queue.Queue(maxsize=4 * size)
   with contextlib.ExitStack() as stack:
     file: Any = sys.stdin.buffer
     if source != "-":
       file = stack.enter_context(pathlib.Path(source).expanduser().open("rb"))
+    waiting = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
     threading.Thread(target=_read, args=(file, arrived), daemon=True).start()
     while True:
       batch = [arrived.get()]
       with contextlib.suppress(queue.Empty):
         while isinstance(batch[-1], tuple) and len(batch) < size:
-          batch.append(arrived.get_nowait())
+          batch.append(arrived.get(block=waiting))
       if found := [line for line in batch if isinstance(line, tuple)]:
         yield found
       if isinstance(batch[-1], Exception):
@@ -91,7 +97,7 @@ def _batches(source: str, size: int) -> Iterator[list[Line]]:
 
 
 def _read(file: Any, arrived: "queue.Queue[Any]") -> None:
-  """Puts every line, and at the end None or what went wrong."""
+  """Puts every line, and at the end None or the error."""
   try:
     packed = file.peek(2)[:2] == GZIP
     opened: Any = gzip.open(file) if packed else file
@@ -100,5 +106,5 @@ def _read(file: Any, arrived: "queue.Queue[Any]") -> None:
       if line:
         arrived.put((number, line))
     arrived.put(None)
-  except (OSError, EOFError, ValueError) as error:
+  except Exception as error:  # Whoever waits for the queue raises it.
     arrived.put(error)

@@ -1,5 +1,9 @@
 """The JSON form of requests, and its decoding."""
 
+import json
+import math
+import re
+import reprlib
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -7,7 +11,7 @@ import msgspec
 import numpy as np
 
 Id: TypeAlias = int | float | str
-SHOWN = 60  # Characters of a bad value that an error shows.
+EXAMPLE = '{"user": "u1", "events": [{"item": 7}]}'
 
 
 class EventFields(msgspec.Struct, forbid_unknown_fields=True):
@@ -30,7 +34,23 @@ class EventFields(msgspec.Struct, forbid_unknown_fields=True):
   time: float | None = None
   shown_only: bool | None = None
   item_type: str | None = None
-  features: dict[str, Id | list[Id]] | None = None
+  features: dict[str, Id | list[Id] | None] | None = None
+
+
+class FilterFields(msgspec.Struct, forbid_unknown_fields=True):
+  """Which items may be in the list of a request.
+
+  Attributes:
+    exclude: ids of items to leave out.
+    include: ids of the only items that may be in the list.
+    item_types: names of the item types that may be in it.
+    attributes: for each named feature, values of which an item must have one.
+  """
+
+  exclude: list[Id] | None = None
+  include: list[Id] | None = None
+  item_types: list[str] | None = None
+  attributes: dict[str, Id | list[Id]] | None = None
 
 
 class RequestFields(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,10 +68,11 @@ class RequestFields(msgspec.Struct, forbid_unknown_fields=True):
     age: condition: target age in seconds before the end of training.
     steps: generation steps.
     candidates: length of the list.
+    filters: which items may be in it.
   """
 
   user: Id
-  id: Id = ""
+  id: Id | None = None
   events: list[EventFields] | None = None
   context: EventFields | None = None
   budget: dict[str, float] | str | None = None
@@ -61,59 +82,96 @@ class RequestFields(msgspec.Struct, forbid_unknown_fields=True):
   age: int | None = None
   steps: int | None = None
   candidates: int | None = None
+  filters: FilterFields | None = None
 
 
 _DECODER = msgspec.json.Decoder(RequestFields)
 
 
-def decode(given: str | bytes | Mapping[str, Any]) -> RequestFields:
+def decode(given: Any) -> RequestFields:
   """Returns the fields of a request.
 
   Args:
-    given: JSON, or a mapping, which may hold NumPy values.
+    given: JSON as text or bytes, or a mapping, which may hold NumPy values.
 
   Raises:
     ValueError: naming the field at fault and its value.
+    RecursionError: if the request is nested too deeply.
   """
-  if isinstance(given, Mapping):
-    given = msgspec.json.encode(given, enc_hook=_plain)
-  try:
-    return _DECODER.decode(given)
-  except msgspec.ValidationError as error:
-    raise ValueError(_explained(str(error), given)) from error
-  except msgspec.DecodeError as error:
+  if isinstance(given, str | bytes):
+    try:
+      return _DECODER.decode(given)
+    except ValueError as error:
+      # The standard library also reads NaN and lone surrogates. So the error
+      # can name their field.
+      try:
+        value: Any = json.loads(given)
+      except ValueError:
+        raise ValueError(
+          f"it is not valid JSON ({error}); write {EXAMPLE}"
+        ) from error
+  elif isinstance(given, Mapping):
+    value = _plain(given)
+  else:
     raise ValueError(
-      f"it is not valid JSON ({error}); write "
-      '{"user": "u1", "events": [{"item": 7}]}'
-    ) from error
+      f"it is {reprlib.repr(given)}; give JSON text or a mapping such as "
+      f"{EXAMPLE}"
+    )
+  try:
+    return msgspec.convert(value, RequestFields)
+  except msgspec.ValidationError as error:
+    raise ValueError(_explained(str(error), value)) from error
 
 
-def id_text(value: Id) -> str:
-  """Returns an id as text: 4214, 4214.0, "4214" and " 4214" are the same."""
-  if isinstance(value, float) and value.is_integer():
-    value = int(value)
-  return str(value).strip()
+def id_text(value: Id, field: str) -> str:
+  """Returns an id as text: 4214, 4214.0, "4214" and " 4214" are the same.
+
+  Args:
+    value: the id.
+    field: its field, for errors.
+
+  Raises:
+    ValueError: if the id is empty, not finite, or not UTF-8 text.
+  """
+  if isinstance(value, float):
+    if not math.isfinite(value):
+      raise ValueError(f"{field} is {value}; give a number or a text")
+    if value.is_integer():
+      value = int(value)
+  try:
+    text = str(value).strip()
+    if not text.isascii():
+      text.encode()
+  except ValueError as error:  # Lone surrogates, or thousands of digits.
+    raise ValueError(f"{field} is not UTF-8 text ({error})") from error
+  if not text:
+    raise ValueError(f"{field} is empty; give an id")
+  return text
 
 
 def _plain(value: Any) -> Any:
-  """Returns NumPy values as plain ones, for the JSON encoder."""
+  """Returns a value with plain Python ones in place of NumPy's."""
+  if isinstance(value, Mapping):
+    return {_plain(key): _plain(inner) for key, inner in value.items()}
+  if isinstance(value, list | tuple):
+    return [_plain(inner) for inner in value]
   if isinstance(value, np.generic | np.ndarray):
     return value.tolist()
-  raise TypeError(f"{value!r} of type {type(value).__name__} is not JSON")
+  return value
 
 
-def _explained(message: str, given: str | bytes) -> str:
+def _explained(message: str, value: Any) -> str:
   """Returns a validation error with the path and the value at fault."""
-  problem, _, path = message.partition(" - at `$")
-  path = path.rstrip("`").lstrip(".")
-  value: Any = msgspec.json.decode(given)
-  for part in path.replace("[", ".[").split("."):
-    if part.startswith("["):
-      index = part.strip("[]")
-      value = value[int(index)] if index.isdigit() else value
-    elif part:
-      value = value[part] if isinstance(value, dict) else value
-  text = msgspec.json.encode(value).decode()
-  text = text if len(text) <= SHOWN else text[:SHOWN] + "..."
+  problem, _, path = message.partition(" - at `")
   problem = problem[:1].lower() + problem[1:]
-  return f"{path or 'the request'} is {text}: {problem}"
+  # "[...]" stands for some value of a mapping, which is then shown whole.
+  path = path.rpartition("$")[2].partition("[...]")[0].strip("`.")
+  for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", path):
+    value = value[int(index)] if index else value[name]
+  if "unknown field" in problem:
+    in_event = path.startswith(("events", "context"))
+    kind = EventFields if in_event else RequestFields
+    problem += f"; choose from {', '.join(kind.__struct_fields__)}"
+  elif "missing required field" in problem:
+    problem += f"; write {EXAMPLE}"
+  return f"{path or 'the request'} is {reprlib.repr(value)}: {problem}"

@@ -1,310 +1,315 @@
-import dataclasses
-import json
+"""Requests become histories and conditions; bad ones become failures."""
 
-import jax
+import dataclasses
+
 import numpy as np
 import pytest
 
 from pinrec_jax.data import schema
-from pinrec_jax.serve import requests, retriever
+from pinrec_jax.inference import requests
 
 KNOWN = {"item": 105, "actions": ["click", "like"], "surface": "feed"}
-BUDGET = {"click": 0.5, "save": 0.5}
+INT32 = 2**31
 
 
-@pytest.fixture
-def parse(world, small, untrained):
-  """Returns the function from events to a request."""
-
-  def of_events(events, number=3):
-    line = json.dumps({"user": "u", "events": events})
-    return requests.parse(
-      line, number, known=world.catalog, retriever=untrained(small)
-    )
-
-  return of_events
-
-
-def test_events_are_read_as_written(parse, world):
-  request = parse([{"item": "100"}, {**KNOWN, "time": 1_700_000_000}])
+def test_events_are_read_as_written(read, world):
+  request = read([{"item": "100"}, {**KNOWN, "time": 1_700_000_000}])
   events = request.events
   assert request.user == "u"
   assert world.items.ids[events.item].tolist() == [100, 105]
   assert events.actions.tolist() == [[0, 0, 0, 0], [1, 0, 1, 0]]
   assert events.surface.tolist() == [0, 1]
   assert events.time.tolist() == [schema.UNKNOWN_TIME, 1_700_000_000]
-  assert request.unknown == []
+  assert (request.dropped, request.unknown) == (0, None)
 
 
-def test_null_is_as_good_as_left_out(parse):
-  left_out = ("actions", "surface", "time", "features")
-  request = parse([{"item": 105, **dict.fromkeys(left_out)}])
-  for one, other in zip(
-    jax.tree.leaves(request[2:]),
-    jax.tree.leaves(parse([{"item": 105}])[2:]),
-    strict=True,
-  ):
-    np.testing.assert_array_equal(one, other)
-  assert not request.events.time.any()
-
-
-@pytest.mark.parametrize(
-  "line",
-  [
-    "{",
-    "[]",
-    "7",
-    "null",
-    '{"events": [{"item": 7}]}',
-    '{"user": "u"}',
-    '{"user": "u", "events": 7}',
-    '{"user": "u", "events": null}',
-  ],
-)
-def test_what_is_no_request_is_answered_with_one(line, world, small, untrained):
-  with pytest.raises(ValueError, match=r'line 9 is no request .*"item": 7'):
-    requests.parse(line, 9, known=world.catalog, retriever=untrained(small))
+@pytest.mark.parametrize("item", [105, 105.0, "105", " 105", np.int32(105)])
+def test_an_id_of_any_type_finds_its_item(read, world, item):
+  request = read([{"item": item}])
+  assert world.items.ids[request.events.item].tolist() == [105]
+  assert request.unknown is None
 
 
 @pytest.mark.parametrize(
   ("events", "message"),
   [
-    ([], "the history is empty; give at least one event"),
-    ([KNOWN, {}], "event 1 has no item"),
-    ([{"item": None}], "event 0 has no item"),
-    (["item"], "event 0 has no item"),
-    ({"item": 105}, "event 0 has no item"),
-    ([{**KNOWN, "actions": ["hug"]}], "unknown action 'hug'; .*save, like, hi"),
+    ([KNOWN, {}], r"events\[1\] .*missing required field `item`"),
+    ([{"item": float("nan")}], r"events\[0\]: item is nan; give a number"),
+    ([{"item": " "}], r"events\[0\]: item is empty; give an id"),
+    ([{"item": "\ud800"}], r"events\[0\]: item is not UTF-8 text"),
+    (
+      [KNOWN, {**KNOWN, "actions": ["hug"]}],
+      r"events\[1\]: unknown action 'hug'; .*save, like, hide",
+    ),
+    (
+      [{**KNOWN, "actions": ["\ud800"]}],
+      r"events\[0\]: unknown action '\\ud800'",
+    ),
     ([{**KNOWN, "surface": "moon"}], "unknown surface 'moon'; .*feed, search"),
-    ([{**KNOWN, "time": "soon"}], "event 0 has time 'soon'; give unix seconds"),
-    ([KNOWN, {**KNOWN, "time": 1_700_000_000_000}], "event 1 has time 17000"),
-    ([{**KNOWN, "time": -1}], "event 0 has time -1; give unix seconds"),
-    ([{**KNOWN, "time": float("nan")}], "event 0 has time nan; give unix"),
+    (
+      [KNOWN, {**KNOWN, "time": 1_700_000_000_000}],
+      r"events\[1\]: time is 1700000000000; give unix seconds",
+    ),
+    ([{**KNOWN, "time": -1}], r"events\[0\]: time is -1; give unix seconds"),
+    ([{**KNOWN, "time": float("nan")}], "time is nan; give unix seconds"),
+    ([{**KNOWN, "time": float("inf")}], "time is inf; give unix seconds"),
     (
       [{**KNOWN, "time": 9}, KNOWN, {**KNOWN, "time": 8}],
-      "event 2 is earlier than the one before; sort the history",
+      r"events\[2\] is earlier than the event before it: time is 8; sort",
     ),
     (
       [{"item": "new", "features": {"colour": "red"}}],
-      "unknown item feature 'colour'; this data set has author, tag",
+      "item 'new': unknown item feature 'colour'; .* has author, tag",
     ),
     (
       [{"item": "new", "features": {"tag": ["t0", "t1", "t2"]}}],
-      "item feature 'tag' has 3 values; give at most 2",
+      "item 'new': .*'tag' has 3 values; give at most 2",
     ),
-    ([{"item": "new", "features": ["t0"]}], "event 0 has features .*name them"),
-    ([{"item": 105, "shown_only": 2}], "has shown_only 2; give true or false"),
-    ([{**KNOWN, "shown_only": True}], "event 0 has actions and is shown_only"),
     (
-      [{"item": 1, "shown_only": True}, {"item": "new", "features": ["t0"]}],
-      "event 1 has features",
+      [{"item": "new", "item_type": "PIN"}],
+      "item 'new': unknown item type 'PIN'; .*AD, NORMAL",
     ),
-    ([{"item": 105, "actions": "click"}], "event 0 has actions 'click'; list"),
+    (
+      [{**KNOWN, "shown_only": True}],
+      r"actions is \['click', 'like'\] and shown_only is true; remove one",
+    ),
     (
       [KNOWN, {"item": 105, "action": ["click"]}],
-      "event 1 has 'action', which nothing reads; .*from item, actions",
+      r"events\[1\] .*unknown field `action`; choose from item, actions",
     ),
-    ([KNOWN] * 23, "has 23 events, more than the 22 that fit; give the latest"),
   ],
 )  # fmt: skip
-def test_error_names_line_user_and_fault(parse, events, message):
-  with pytest.raises(ValueError, match=f"^line 3, user 'u': .*{message}"):
-    parse(events)
+def test_an_error_names_the_line_the_user_and_the_field(
+  refused, events, message
+):
+  answer = refused({"user": "u", "events": events})
+  with pytest.raises(ValueError, match=f"^line 3(, user 'u')?: .*{message}"):
+    raise ValueError(answer.error)
+  answer.error.encode()
 
 
-def test_what_nothing_reads_is_no_part_of_a_request(world, small, untrained):
-  told = {"user": "u", "events": [KNOWN], "contex": {"item": 7}}
-  with pytest.raises(ValueError, match="request 0, user 'u': the request has"):
-    requests.parse(told, 0, known=world.catalog, retriever=untrained(small))
+@pytest.mark.parametrize(
+  ("field", "value", "message"),
+  [
+    ("budget", {"hug": 1.0}, "unknown outcome 'hug'; .*click, save, like"),
+    ("budget", {"click": 0.5}, "sums to 0.5, not 1"),
+    ("budget", {"click": -0.5, "save": 1.5}, "share -0.5 of 'click' is not"),
+    ("budget", {"click": float("nan")}, "share nan of 'click' is not"),
+    ("budget", "click:0.5,click:0.5", "names 'click' twice"),
+    ("budget", "click:much", "share 'much' of 'click' is not a number"),
+    ("surface", "moon", "unknown surface 'moon'; .*feed, search"),
+    ("item_type", "PIN", "unknown item type 'PIN'; .*AD, NORMAL"),
+    ("offsets", [], r"offsets is \[\]; list 1 to 16 numbers"),
+    ("offsets", [-60], r"offsets is \[-60\]; list .* or -1 for the next"),
+    ("offsets", [INT32], "offsets is .2147483648.; list .* to 2147483647"),
+    ("offsets", [0] * 1_000_000, "offsets is .*; list 1 to 16 numbers"),
+    ("age", -7, "age is -7; use seconds, 0 or more, or -1 for any"),
+    ("age", INT32, "age is 2147483648; use seconds"),
+    ("steps", 0, r"steps is 0; use 1 or more, and fewer than .*\(24\)"),
+    ("steps", 24, r"steps is 24; use 1 or more, and fewer than .*\(24\)"),
+    ("candidates", 0, "candidates is 0; use 1 or more"),
+    ("candidates", -1, "candidates is -1; use 1 or more"),
+    ("id", float("nan"), "id is nan; give a number or a text"),
+    ("user", "\ud800", "user is not UTF-8 text"),
+  ],
+)
+def test_a_field_that_is_out_of_range_is_named(refused, field, value, message):
+  answer = refused({"user": "u", "events": [KNOWN], field: value})
+  assert answer.user == (None if field == "user" else "u")
+  with pytest.raises(ValueError, match=f"^line 3.*: .*{message}"):
+    raise ValueError(answer.error)
+  answer.error.encode()
+  assert len(answer.error) < 500
 
 
-def test_a_dislike_may_be_no_engagement(parse, world):
+def test_nesting_without_end_is_refused(refused):
+  answer = refused('{"user": "u", "budget": ' + '{"a":' * 100_000)
+  assert answer.error.startswith("line 3: the JSON is nested too deeply; list")
+  endless: dict = {"user": "u"}
+  endless["budget"] = endless
+  assert "nested too deeply" in refused(endless).error
+  del endless["budget"]
+
+
+@pytest.mark.parametrize("given", [None, 7, ["user"], object()])
+def test_other_types_are_refused(refused, given):
+  assert "give JSON text or a mapping" in refused(given).error
+
+
+def test_numbers_of_any_size_are_read_or_refused(read, refused):
+  assert read([], candidates=10**400).candidates == 10**400
+  assert read([], user=10**400).user == "1" + 400 * "0"
+  assert "not UTF-8 text" in refused({"user": 10**5000}).error
+  for field in ("age", "steps"):
+    assert field in refused({"user": "u", field: 10**400}).error
+
+
+def test_a_user_without_history_has_a_request(read):
+  for events in ([], None):
+    request = read(events)
+    assert len(request.events) == len(request.seen) == 0
+
+
+def test_a_dislike_can_be_excluded_from_the_engagements(read, world):
   (signal,) = world.vocabulary.actions[world.vocabulary.outcomes :][:1]
   disliked = {"item": 106, "actions": [signal], "shown_only": True}
-  request = parse([KNOWN, disliked])
+  request = read([KNOWN, disliked])
   assert world.items.ids[request.events.item].tolist() == [105]
   assert world.items.ids[request.seen].tolist() == [105]
-  engaged = parse([KNOWN, {"item": 106, "actions": [signal]}])
+  engaged = read([KNOWN, {"item": 106, "actions": [signal]}])
   assert world.items.ids[engaged.events.item].tolist() == [105, 106]
 
 
-def test_long_history_is_cut_where_it_is_asked_for(parse, small, world):
+def test_a_long_history_loses_its_oldest_events(read, refused, world):
   events = [{"item": 100 + n} for n in range(30)]
-  small.decode.truncate = True
-  request = parse(events)
+  request = read(events)
   assert world.items.ids[request.events.item].tolist() == list(range(108, 130))
-  # What is cut off was seen all the same, and is checked.
+  assert request.dropped == 8
+  # Dropped events are seen all the same, and are checked.
   assert world.items.ids[request.seen].tolist() == list(range(100, 130))
-  with pytest.raises(ValueError, match="event 0 has no item"):
-    parse([{}, *events])
+  assert "field `item`" in refused({"user": "u", "events": [{}, *events]}).error
+  assert read(events, steps=5).dropped == 11
 
 
-@pytest.mark.parametrize("inputs", ["engagements", "exposures"])
-def test_what_was_only_shown_is_read_and_left_out_as_configured(
-  parse, small, world, inputs
+@pytest.mark.parametrize("history_events", ["engagements", "exposures"])
+def test_impressions_are_read_and_filtered_as_configured(
+  read, small, world, history_events
 ):
-  small.data.history_events = inputs
+  small.data.history_events = history_events
   events = [KNOWN, {"item": 110, "shown_only": True}, {"item": 111}]
-  for drop_seen, left_out in (
+  for filter_seen, left_out in (
     ("nothing", []),
     ("engagements", [105, 111]),
     ("exposures", [105, 110, 111]),
   ):
-    small.index.filter_seen = drop_seen
-    request = parse(events)
-    read = [105, 110, 111] if inputs == "exposures" else [105, 111]
-    assert world.items.ids[request.events.item].tolist() == read
+    small.index.filter_seen = filter_seen
+    request = read(events)
+    items = [105, 110, 111] if history_events == "exposures" else [105, 111]
+    assert world.items.ids[request.events.item].tolist() == items
     assert world.items.ids[request.seen].tolist() == left_out
-    assert len(request.features.rows) == len(read)
 
 
-def test_a_history_of_shown_items_alone_may_be_nothing_to_read(parse, small):
+def test_a_history_of_impressions_alone_can_be_empty(read, small):
   shown = [{"item": 105, "shown_only": True}]
-  with pytest.raises(ValueError, match=r"empty; give .* not shown_only"):
-    parse(shown)
+  assert len(read(shown).events) == 0
   small.data.history_events = "exposures"
-  assert len(parse(shown).events) == 1
+  assert len(read(shown).events) == 1
 
 
-def test_row_reads_what_the_log_holds_of_known_items(parse, small, untrained):
-  parsed = [parse([KNOWN]), parse([{"item": 100 + n} for n in range(22)])]
-  tokens, features = requests.rows(parsed, length=23)
-  assert tokens.item.shape == (2, 23)
-  assert features.rows.shape == (2, 23, small.model.num_hashes)
-  expected = untrained(small).features.take(tokens.item)
-  for one, other in zip(features, expected, strict=True):
-    read = tokens.item > 0
-    np.testing.assert_array_equal(one[read], other[read])
-
-
-def test_unknown_items_have_rows_of_their_own_and_are_named(
-  parse, world, small, untrained
-):
-  before = untrained(small).features.rows.copy()
-  told = [
+def test_unknown_items_are_named_and_have_features(read, world):
+  events = [
     {"item": "new", "features": {"tag": ["t1"], "author": "a2"}},
     KNOWN,
-    {"item": 999_999},
+    {"item": 999_999, "item_type": "NORMAL", "features": {"tag": None}},
   ]
-  request = parse(told)
-  assert request.unknown == ["new", "999999"]
-  rows = request.features.rows
-  assert len(np.unique(rows, axis=0)) == 3
-  np.testing.assert_array_equal(rows, parse(told).features.rows)
-  codes = world.catalog.encode(told[0]["features"])
-  assert codes.all(where=[True, True, False])
-  np.testing.assert_array_equal(request.features.categorical[0], codes)
-  assert not request.features.categorical[2].any()
-  np.testing.assert_array_equal(untrained(small).features.rows, before)
-
-
-def test_items_unknown_or_told_apart_change_what_is_generated(
-  parse, small, untrained
-):
-  found = untrained(small)
-  parsed = [
-    parse([KNOWN, event])
-    for event in (
-      {"item": "new"},
-      {"item": "newer"},
-      {"item": "new", "features": {"tag": "t1"}},
-      {"item": "new"},
-    )
-  ]
-  key = jax.random.key(0)
-  tokens, features = requests.rows(parsed, 23)
-  query = found.vectors(tokens, found.embed(features), BUDGET, key).query
-  np.testing.assert_allclose(query[0], query[3], atol=1e-6)
-  for other in (1, 2):
-    assert np.abs(query[0] - query[other]).max() > 1e-3
-
-
-@pytest.mark.parametrize("text", [False, True], ids=["numbers", "names"])
-def test_response_tells_each_candidate_and_what_was_unknown(parse, world, text):
-  known, ids = world.catalog, world.items.ids
-  if text:
-    ids = np.array([f"v{key}" for key in ids], object)
-    known = dataclasses.replace(known, items=known.items._replace(ids=ids))
-  request = parse([KNOWN, {"item": "new"}])
-  found = retriever.Candidates(
-    item=np.array([[9, 9], [3, 4]], np.int32),
-    score=np.array([[0, 0], [0.25, 1 / 3]], np.float32),
-    outcome=np.array([[0, 0], [2, -1]]),
-    offset=np.array([[0, 0], [60, -1]]),
-    step=np.array([[0, 0], [0, 1]]),
+  unknown = read(events).unknown
+  assert unknown.ids == ("new", "999999")
+  assert unknown.place.tolist() == [0, 2]
+  features = unknown.features
+  assert len(np.unique(features.rows, axis=0)) == 2
+  np.testing.assert_array_equal(
+    features.rows, read(events).unknown.features.rows
   )
-  answer = requests.response(request, found, 1, known)
-  assert answer == {
-    "user": "u",
-    "candidates": [
-      {
-        "item": ids[3],
-        "outcome": "like",
-        "offset": 60,
-        "step": 0,
-        "score": 0.25,
-      },
-      {
-        "item": ids[4],
-        "outcome": None,
-        "offset": None,
-        "step": 1,
-        "score": 0.333333,
-      },
-    ],
-    "unknown_items": ["new"],
-  }
-  answer = requests.response(parse([KNOWN]), found, 1, world.catalog)
-  assert "unknown_items" not in answer
+  codes = world.catalog.encode(events[0]["features"])
+  assert codes.all(where=[True, True, False])
+  np.testing.assert_array_equal(features.categorical[0], codes)
+  assert not features.categorical[1].any()
+  assert features.item_type.tolist() == [0, 1]
 
 
-def test_the_context_of_a_request_is_read_last(world, small, untrained):
-  def parse(**more):
-    line = json.dumps({"user": "u", "events": [KNOWN], **more})
-    return requests.parse(
-      line, 1, known=world.catalog, retriever=untrained(small)
-    )
+def test_dropped_unknown_items_are_not_embedded(read):
+  events = [{"item": f"new-{n}"} for n in range(30)]
+  unknown = read(events).unknown
+  assert unknown.ids == tuple(f"new-{n}" for n in range(8, 30))
+  assert unknown.place.tolist() == list(range(22))
 
-  request = parse(context={"item": 110, "surface": "search"})
+
+def test_an_unknown_item_has_no_id_if_ids_are_dropped_in_training(read, small):
+  small.model.id_dropout = 0.2
+  request = read([KNOWN, {"item": "new", "features": {"tag": "t1"}}])
+  assert (request.unknown.features.rows == -1).all()
+
+
+def test_the_context_of_a_request_is_read_last(read, refused, world):
+  request = read([KNOWN], context={"item": 110, "surface": "search"})
   assert world.items.ids[request.events.item].tolist() == [105, 110]
   assert request.events.engaged.tolist() == [True, False]
   assert world.items.ids[request.seen].tolist() == [105]
   assert request.events.context.tolist() == [False, True]
-  assert parse(context=None).events.item.size == 1
-  with pytest.raises(ValueError, match="event 1 has no item"):
-    parse(context={"surface": "search"})
+  assert read([KNOWN], context=None).events.item.size == 1
+  answer = refused({"user": "u", "context": {"item": 3, "surface": "moon"}})
+  assert "context: unknown surface 'moon'" in answer.error
 
 
-def test_where_ids_may_be_hidden_an_unknown_item_has_none(parse, small):
-  small.model.id_dropout = 0.2
-  request = parse([KNOWN, {"item": "new", "features": {"tag": "t1"}}])
-  assert (request.features.rows[1] == -1).all()
-  assert (request.features.rows[0] >= 0).all()
+def test_conditions_come_from_the_request_or_the_configuration(read, small):
+  small.decode.surface, small.decode.offsets = "feed", (60, 90_000)
+  plain = read([])
+  assert (plain.ask.surface, plain.ask.offsets) == (1, (60, 90_000))
+  assert (plain.ask.steps, plain.candidates) == (2, 5)
+  own = read(
+    [], surface="search", item_type="NORMAL", offsets=[-1], age=-1, steps=3,
+    candidates=7, budget={"save": 1},
+  )  # fmt: skip
+  assert own.ask == plain.ask._replace(
+    surface=2, item_type=1, offsets=(-1,), age=-1, steps=3,
+    budget=(0.0, 1.0, 0.0, 0.0),
+  )  # fmt: skip
+  assert own.candidates == 7
 
 
-def test_of_ten_thousand_events_the_latest_are_read_and_all_are_seen(
-  parse, small, untrained
+def test_the_default_budget_is_the_fractions_of_the_log(retriever, read):
+  budget = retriever.reader.defaults().ask.budget
+  fractions = retriever.bundle.outcome_fractions
+  np.testing.assert_allclose(budget[:-1], fractions, rtol=1e-6)
+  assert (sum(budget), budget[-1]) == (pytest.approx(1), 0)
+  for empty in ("", {}):
+    assert read([], budget=empty).ask.budget == budget
+
+
+def test_a_budget_of_the_caller_replaces_the_configured_one(small, untrained):
+  small.decode.budget = "save:1"
+  reader = untrained(small).reader
+  assert reader.defaults().ask.budget == (0, 1, 0, 0)
+  own = reader.defaults(budget="like:0.5,click:0.5").ask.budget
+  assert own == reader.defaults(budget={"click": 0.5, "like": 0.5}).ask.budget
+  assert own == (0.5, 0, 0.5, 0)
+  with pytest.raises(ValueError, match="unknown outcome 'hug'"):
+    reader.defaults(budget="hug:1")
+  with pytest.raises(ValueError, match="candidates is 0; use 1 or more"):
+    reader.defaults(candidates=0)
+
+
+def test_an_unconditioned_model_takes_no_conditions(small, untrained, refused):
+  small.model.conditioned = False
+  reader = untrained(small).reader
+  assert reader.defaults().ask.budget == (0, 0, 0, 1)
+  with pytest.raises(ValueError, match="'save:1' asks an unconditioned model"):
+    reader.defaults(budget="save:1")
+  for field, value in (
+    ("budget", "save:1"),
+    ("surface", "feed"),
+    ("offsets", [60]),
+    ("age", 0),
+  ):
+    error = refused({"user": "u", field: value}).error
+    assert field in error
+    assert "unconditioned" in error
+
+
+def test_an_age_is_a_condition_only_if_the_log_is_split_by_time(
+  world, small, untrained
 ):
-  # Item 126 is the first event alone; the others are 100 to 109.
-  items = [126, *(100 + n * n % 10 for n in range(9_999))]
-  told = [
-    {"item": item, "actions": ["click"], "time": 1_600_000_000 + 60 * n}
-    for n, item in enumerate(items)
-  ]
-  with pytest.raises(ValueError, match="has 10000 events, more than the 22 th"):
-    parse(told)
-  small.decode.truncate = True
-  found, key = untrained(small), jax.random.key(0)
-  whole, short = parse(told), parse(told[-22:])
-  queries = []
-  for request in (whole, short):
-    tokens, features = requests.rows([request], found.longest)
-    items = found.embed(features)
-    queries.append(found.vectors(tokens, items, BUDGET, key))
-  np.testing.assert_array_equal(queries[0].query, queries[1].query)
-  listed = [
-    set(found.candidates(queries[0], [r.seen], 15).item[0])
-    for r in (whole, short)
-  ]
-  assert whole.seen.size == 10_000
-  assert [27 in items for items in listed] == [False, True]
+  small.decode.age = 0
+  retriever = untrained(small)
+  assert retriever.reader.defaults().ask.age == 0
+  names = dataclasses.replace(
+    world.vocabulary, validation_from=0, test_from=0
+  )
+  catalog = dataclasses.replace(world.catalog, vocabulary=names)
+  bundle = dataclasses.replace(retriever.bundle, catalog=catalog)
+  assert requests.Reader(bundle).defaults().ask.age == -1
+
+
+def test_history_and_steps_share_the_positions(retriever):
+  assert retriever.reader.max_tokens(1) == 24
+  assert retriever.reader.max_tokens(5) == 20

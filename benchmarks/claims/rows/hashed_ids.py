@@ -1,43 +1,33 @@
-"""What an item's hashed ID adds to its content.
+"""Hashed item ids beside content features.
 
-  bash launch/local.sh --mode=reproduce --workdir=runs/claims \
-    --config=configs/claims/hashed_ids.py:mini
+  python benchmarks/claims/reproduce.py --log=mini --rows=hashed_ids \
+    --workdir=runs/claims
 
-Without, one row of one table stands for every item.
+The model without ids has a hash table of one row, which all items share.
 
-Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
-13 on pure and 48 on ml_1m.
+Two models per seed. On one core of a shared x86-64 machine they take 3 minutes
+on mini, 13 on pure and 48 on ml_1m.
 
-Expect of three seeds:
+Expect with three seeds:
 
-* recall@10 of with, over without (the paper's: +14.0 %): mini +5.7 ± 4.1 % ≈;
-  pure +3.5 ± 0.7 % ○; ml_1m +194 ± 8.0 % ✓
-
-docs/claims.md tells why, docs/claims/ every arm.
+* recall@10: content and ids vs. content only (paper: +14.0 %): mini +5.7 ± 4.1
+  % ≈; pure +3.5 ± 0.7 % ○; ml_1m +194 ± 8.0 % ✓
 """
 
-import pathlib
-import runpy
-
-from pinrec_jax.claims import suite
-
-SUITE = pathlib.Path(__file__).parent.parent / "claims.py"
+import suite
 
 
 def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
   """Returns the claim, its arms and its tests."""
+  without, both = "content only", "content and ids"
   return suite.Row(
-    "Hashed IDs beside content find more than content alone (paper: +14.0 to "
-    "+14.4 %). Without, every item has the same ID.",
+    "Hashed item ids beside content",
+    "Hashed ids beside content find more than content alone (paper: +14.0 to "
+    "+14.4 %).",
     {
-      "without": suite.Arm({"model.num_hashes": 1, "model.table_size": 1}),
-      "with": suite.Arm(),
+      without: suite.Arm({"model.num_hashes": 1, "model.table_size": 1}),
+      both: suite.Arm(),
     },
     ("recall@10", "recall@10/head_items", "recall@10/tail_items"),
-    (suite.Test("with", "without", "recall@10", 0.14),),
+    (suite.Test(both, without, "recall@10", 0.14),),
   )
-
-
-def get_config(log: str = "mini") -> suite.Suite:
-  """Returns the row on one log."""
-  return runpy.run_path(str(SUITE))["get_config"](f"{log}/hashed_ids")

@@ -1,57 +1,48 @@
-"""Which part of a history the vectors answer to.
+"""The part of a history that the generated vectors are close to.
 
-  bash launch/local.sh --mode=reproduce --workdir=runs/claims \
-    --config=configs/claims/recency.py:mini
+  python benchmarks/claims/reproduce.py --log=mini --rows=recency \
+    --workdir=runs/claims
 
-Its models are those of multi_token.py.
+The models are those of the row multi_token.
 
-Two models a seed, on one core of a shared x86-64 machine in 3 minutes on mini,
-3 on synthetic, 13 on pure and 48 on ml_1m.
+Two models per seed. On one core of a shared x86-64 machine they take 3 minutes
+on mini and synthetic, 13 on pure and 48 on ml_1m.
 
-Expect of three seeds:
+Expect with three seeds:
 
-* recency of MT, 1 steps of 16, over OC, 16 steps of 1 (the paper's: a loss):
-  synthetic +11.0 ± 1.6 % ✗; mini +11.2 ± 5.1 % ≈; pure +10.7 ± 2.9 % ✗; ml_1m
-  −4.5 ± 1.8 % ≈
-* recency of MT, farthest ahead, over MT, nearest ahead (the paper's: a loss):
-  synthetic −8.5 ± 1.4 % ✓; mini +1.9 ± 0.6 % ✗; pure +0.0 ± 0.5 % ≈; ml_1m
-  −41.8 ± 1.2 % ✓
-
-docs/claims.md tells why, docs/claims/ every arm.
+* recency: MT 1 x 16 vs. OC 16 x 1 (paper: decrease): synthetic +11.0 ± 1.6 % ✗;
+  mini +11.2 ± 5.1 % ≈; pure +10.7 ± 2.9 % ✗; ml_1m −4.5 ± 1.8 % ≈
+* recency: MT at the farthest offset vs. MT at the nearest offset (paper:
+  decrease): synthetic −8.5 ± 1.4 % ✓; mini +1.9 ± 0.6 % ✗; pure +0.0 ± 0.5 % ≈;
+  ml_1m −41.8 ± 1.2 % ✓
 """
 
-import pathlib
-import runpy
+import suite
 
-from pinrec_jax.claims import suite
+from rows import multi_token
 
-HERE = pathlib.Path(__file__).parent
-SUITE = HERE.parent / "claims.py"
-MULTI_TOKEN = runpy.run_path(str(HERE / "multi_token.py"))
+NEAREST, FARTHEST = "MT at the nearest offset", "MT at the farthest offset"
 
 
 def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
   """Returns the claim, its arms and its tests."""
-  times = MULTI_TOKEN["ahead"](log)
-  one, every, arms = MULTI_TOKEN["arms"](log)
-  nearest, farthest = "MT, nearest ahead", "MT, farthest ahead"
-  for name, seconds in ((nearest, times[0]), (farthest, times[-1])):
-    ask = {"decode.budget": "unspecified:1", "decode.offsets": (seconds,)}
-    arms[name] = suite.Arm(arms[every].train, ask)
+  times, arms = multi_token.offsets(log), multi_token.arms(log)
+  every, single = multi_token.EVERY, multi_token.SINGLE
+  for name, seconds in ((NEAREST, times[0]), (FARTHEST, times[-1])):
+    arms[name] = suite.Arm(
+      arms[every].train,
+      {"decode.budget": "unspecified:1", "decode.offsets": (seconds,)},
+    )
   return suite.Row(
-    "Vectors for several times ahead answer to older interests too; one after "
-    "the other they follow the latest (the paper tells it without a number). "
-    "Recency is the place in the history, from 0 for the oldest event to 1 for "
-    "the latest, of what is nearest to a vector.",
+    "How recent the history events nearest to the vectors are",
+    "Vectors for several times ahead also reflect older interests, and vectors "
+    "of consecutive steps follow the latest one (the paper gives no number). "
+    "Recency is the place in the history of the event nearest to a vector, "
+    "from 0 (oldest) to 1 (latest).",
     arms,
     ("recency",),
     (
-      suite.Test(every, one, "recency", loss=True),
-      suite.Test(farthest, nearest, "recency", loss=True),
+      suite.Test(every, single, "recency", decrease=True),
+      suite.Test(FARTHEST, NEAREST, "recency", decrease=True),
     ),
   )
-
-
-def get_config(log: str = "mini") -> suite.Suite:
-  """Returns the row on one log."""
-  return runpy.run_path(str(SUITE))["get_config"](f"{log}/recency")

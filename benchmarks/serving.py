@@ -1,0 +1,281 @@
+"""How many requests a server answers, and how long each of them takes.
+
+  python benchmarks/serving.py --workdir=runs/demo --output=results/serving.json
+
+It starts a server in a process of its own and sends requests from this one.
+First it finds the highest rate that the server sustains: the answered rate is
+at least 99 % of the sent rate, and p99 is below --most-ms. Then it measures
+latency at 50 % and 80 % of that rate. --minutes=10 also holds 80 % for ten
+minutes, with upserts, event appends and two bundle swaps, and reports errors
+and the growth of memory.
+
+Requests arrive at random times (Poisson). Latency is from the planned arrival
+to the end of the answer, so that a slow server cannot slow down the load.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import record
+
+CONNECTIONS = 64
+SECONDS = 15.0  # Of each measurement.
+RATES = (100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1200, 1400)
+
+
+def main() -> None:
+  """Measures, prints and writes."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--workdir", type=pathlib.Path, required=True)
+  parser.add_argument("--config", default="configs/demo.py")
+  parser.add_argument("--most-ms", type=float, default=50, help="of p99")
+  parser.add_argument("--seconds", type=float, default=SECONDS)
+  parser.add_argument("--minutes", type=float, default=0, help="of the soak")
+  parser.add_argument("--output", type=pathlib.Path, required=True)
+  options = parser.parse_args()
+  server = Server(options.config, options.workdir)
+  try:
+    found = asyncio.run(measure(server, options))
+  finally:
+    server.stop()
+  record.write(options.output, sys.argv[1:], **found)
+
+
+class Server:
+  """A server in a process of its own."""
+
+  def __init__(self, config: str, workdir: pathlib.Path) -> None:
+    command = [
+      sys.executable, "-m", "pinrec_jax.main", f"--config={config}",
+      f"--workdir={workdir}", "--mode=serve", "--config.serve.port=0",
+      f"--config.serve.store={workdir}/benchmark-{os.getpid()}.sqlite",
+    ]  # fmt: skip
+    self.began = time.monotonic()
+    self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert self.process.stdout is not None
+    line = self.process.stdout.readline()
+    self.host, _, port = line.strip().rpartition("//")[2].partition(":")
+    self.port = int(port)
+
+  def memory(self) -> float:
+    """Returns the resident memory in MB."""
+    status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+    line = next(x for x in status.splitlines() if x.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+  def stop(self) -> None:
+    """Ends the server and removes its store."""
+    self.process.terminate()
+    self.process.wait(30)
+
+
+class Client:
+  """Connections that are kept open."""
+
+  def __init__(self, server: Server) -> None:
+    self._server = server
+    self._free: asyncio.Queue[Any] = asyncio.Queue()
+
+  async def call(
+    self, method: str, path: str, body: bytes = b""
+  ) -> tuple[int, bytes]:
+    """Returns the status and the body of an answer."""
+    if self._free.empty():
+      pair = await asyncio.open_connection(self._server.host, self._server.port)
+    else:
+      pair = self._free.get_nowait()
+    reader, writer = pair
+    head = (
+      f"{method} {path} HTTP/1.1\r\nhost: x\r\n"
+      f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    line = await reader.readline()
+    status, size = int(line.split()[1]), 0
+    while (header := await reader.readline()) != b"\r\n":
+      name, _, value = header.partition(b":")
+      if name.lower() == b"content-length":
+        size = int(value)
+    content = await reader.readexactly(size)
+    self._free.put_nowait(pair)
+    return status, content
+
+
+async def measure(
+  server: Server, options: argparse.Namespace
+) -> dict[str, Any]:
+  """Returns all figures."""
+  client = Client(server)
+  while (await client.call("GET", "/readyz"))[0] != 200:
+    await asyncio.sleep(0.2)
+  ready = time.monotonic() - server.began
+  print(f"ready after {ready:.1f} s")
+  info = json.loads((await client.call("GET", "/v1/info"))[1])
+  requests = await histories(client, info)
+  await load(client, requests, 50, 5)  # Warm connections.
+  sustained, rows = 0.0, []
+  for rate in RATES:
+    row = await load(client, requests, rate, options.seconds)
+    rows.append(row)
+    show(row)
+    if row["answered_per_s"] < 0.97 * rate or row["p99_ms"] > options.most_ms:
+      break
+    sustained = rate
+  found: dict[str, Any] = {
+    "seconds_to_ready": ready, "sustained_per_s": sustained, "rates": rows,
+  }  # fmt: skip
+  for fraction in (0.5, 0.8):
+    row = await load(client, requests, fraction * sustained, options.seconds)
+    found[f"at_{fraction:.0%}"] = row
+    show(row)
+  if options.minutes:
+    found["soak"] = await soak(server, client, requests, info, options, found)
+  return found
+
+
+def show(row: dict[str, Any]) -> None:
+  """Prints a line of figures."""
+  print(
+    f"{row['sent_per_s']:.0f} requests/s: answered {row['answered_per_s']:.0f}"
+    f"/s, p50 {row['p50_ms']:.1f} ms, p90 {row['p90_ms']:.1f} ms, p99 "
+    f"{row['p99_ms']:.1f} ms, {row['errors']} errors",
+    flush=True,
+  )
+
+
+async def histories(client: Client, info: dict[str, Any]) -> list[bytes]:
+  """Returns requests with histories of several lengths."""
+  random = np.random.default_rng(0)
+  page = json.loads((await client.call("GET", "/v1/items?limit=1000"))[1])
+  items = [one["item"] for one in page["items"]]
+  made = []
+  for user in range(256):
+    length = int(random.integers(1, 60))
+    events = [
+      {"item": items[n], "actions": [info["outcomes"][0]]}
+      for n in random.integers(len(items), size=length)
+    ]
+    made.append(json.dumps({"user": f"user{user}", "events": events}).encode())
+  return made
+
+
+async def load(
+  client: Client, requests: list[bytes], rate: float, seconds: float
+) -> dict[str, Any]:
+  """Sends requests at random times and returns the figures."""
+  random = np.random.default_rng(1)
+  number = max(int(rate * seconds), 1)
+  arrivals = np.cumsum(random.exponential(1 / rate, number))
+  latency, errors, began = np.zeros(number), [0], time.perf_counter()
+
+  async def one(place: int) -> None:
+    status, _ = await client.call(
+      "POST", "/v1/retrieve", requests[place % len(requests)]
+    )
+    latency[place] = time.perf_counter() - began - arrivals[place]
+    errors[0] += status != 200
+
+  tasks = []
+  for place, arrival in enumerate(arrivals):
+    wait = began + arrival - time.perf_counter()
+    if wait > 0:
+      await asyncio.sleep(wait)
+    tasks.append(asyncio.create_task(one(place)))
+  await asyncio.gather(*tasks)
+  took = time.perf_counter() - began
+  p50, p90, p99 = np.percentile(1e3 * latency, (50, 90, 99)).tolist()
+  return {
+    "sent_per_s": rate, "answered_per_s": number / took, "requests": number,
+    "p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "errors": errors[0],
+  }  # fmt: skip
+
+
+async def soak(
+  server: Server,
+  client: Client,
+  requests: list[bytes],
+  info: dict[str, Any],
+  options: argparse.Namespace,
+  found: dict[str, Any],
+) -> dict[str, Any]:
+  """Holds 80 % of the sustained rate, alone and then with changes."""
+  rate, seconds = 0.8 * found["sustained_per_s"], 60 * options.minutes
+  await load(client, requests, rate, 30)  # Until memory is allocated.
+  rows = {}
+  for name in ("alone", "with changes"):
+    before, stop = server.memory(), asyncio.Event()
+    changes = []
+    if name == "with changes":
+      changes = [
+        asyncio.create_task(every(1 / 50, upsert(client), stop)),
+        asyncio.create_task(every(1 / 200, append(client, info), stop)),
+        asyncio.create_task(every(seconds / 3, swap(client, info), stop)),
+      ]
+    row = await load(client, requests, rate, seconds)
+    stop.set()
+    failed = sum(await asyncio.gather(*changes))
+    grown = server.memory() / before - 1
+    rows[name] = row | {"memory_growth": grown, "failed_changes": failed}
+    show(row)
+    print(f"  memory grew by {grown:.1%}; {failed} changes failed")
+  return rows
+
+
+async def every(seconds: float, calls: Any, stop: asyncio.Event) -> int:
+  """Makes calls at a fixed rate and returns how many failed."""
+  failed, start, number = 0, time.perf_counter(), 0
+  async for status in calls:
+    failed += status >= 400
+    number += 1
+    wait = start + number * seconds - time.perf_counter()
+    if stop.is_set():
+      break
+    if wait > 0:
+      try:
+        async with asyncio.timeout(wait):
+          await stop.wait()
+        break
+      except TimeoutError:
+        pass
+  return failed
+
+
+async def upsert(client: Client):
+  """Yields the status of item upserts."""
+  number = 0
+  while True:
+    number += 1
+    item = f"benchmark-{number % 2000}"
+    yield (await client.call("PUT", f"/v1/items/{item}", b"{}"))[0]
+
+
+async def append(client: Client, info: dict[str, Any]):
+  """Yields the status of event appends."""
+  number = 0
+  while True:
+    number += 1
+    event = {"item": f"benchmark-{number % 2000}",
+             "actions": [info["outcomes"][0]], "time": time.time()}  # fmt: skip
+    body = json.dumps({"events": [event]}).encode()
+    path = f"/v1/users/user{number % 500}/events"
+    yield (await client.call("POST", path, body))[0]
+
+
+async def swap(client: Client, info: dict[str, Any]):
+  """Yields the status of bundle swaps, to the same bundle."""
+  yield 200  # Not at the very start.
+  while True:
+    body = json.dumps({"version": info["bundle"]}).encode()
+    yield (await client.call("POST", "/v1/bundle", body))[0]
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,1 @@
+"""The server: HTTP, batching, live items, histories, and the page."""

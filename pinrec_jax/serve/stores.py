@@ -1,0 +1,71 @@
+"""What keeps users' events and changed items, and how it can fail."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+
+class StoreError(Exception):
+  """The store cannot do what was asked; its message names the remedy."""
+
+
+class ReadOnlyError(StoreError):
+  """The store can be read, but nothing can be written."""
+
+
+class Store(Protocol):
+  """A durable store of users' events and of changed items.
+
+  A call that writes returns once its data survive a crash of the process and
+  of the machine. Events and items are opaque bytes here.
+  """
+
+  async def append(self, user: str, events: Sequence[bytes]) -> int:
+    """Adds a user's events and returns how many the user has now.
+
+    Only the latest events of a user are kept.
+
+    Raises:
+      StoreError: if they cannot be written.
+    """
+    ...
+
+  async def read(self, user: str) -> list[bytes]:
+    """Returns a user's events, oldest first.
+
+    Raises:
+      StoreError: if they cannot be read.
+    """
+    ...
+
+  async def delete(self, user: str) -> int:
+    """Deletes a user's events and returns how many there were.
+
+    Raises:
+      StoreError: if they cannot be deleted.
+    """
+    ...
+
+  async def put_item(self, item: str, state: bytes) -> None:
+    """Stores the state of a changed item, in place of an older one.
+
+    Raises:
+      StoreError: if it cannot be written.
+    """
+    ...
+
+  def items(self) -> AsyncIterator[tuple[str, bytes]]:
+    """Yields all changed items and their states, the oldest change first.
+
+    Raises:
+      StoreError: if they cannot be read.
+    """
+    ...
+
+  @property
+  def writable(self) -> bool:
+    """Whether the last write succeeded."""
+    ...
+
+  async def close(self) -> None:
+    """Finishes all writes."""
+    ...

@@ -1,0 +1,147 @@
+"""The table of all claims, and the stored results behind it."""
+
+import importlib
+import json
+import math
+import pathlib
+import re
+
+import logs
+import overview
+import pytest
+import rows
+import suite
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+def _test(
+  metric, gain, label="reproduced", *, std: float | None = 0.012, **fields
+):
+  test = {
+    "metric": metric,
+    "arm": "with",
+    "baseline": "without",
+    "paper": None,
+    "decrease": False,
+    "gain": gain,
+    "std": std,
+    "label": label,
+  }
+  return test | fields
+
+
+def _report(log, plot="arms", **tests):
+  return {
+    "log": log,
+    "rows": {
+      name: {"seeds": 3, "plot": plot, "verdicts": own}
+      for name, own in tests.items()
+    },
+  }
+
+
+def _cells(line):
+  return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_claim_has_a_line_and_a_log_a_column():
+  one = _report(
+    "one",
+    ids=[_test("recall@10", 0.081, paper=0.14)],
+    cold=[_test("recall@10", None, "undefined", std=None)],
+  )
+  two = _report(
+    "two", ids=[_test("recall@10", -1.5, "not reproduced", std=0.2)]
+  )
+  head, _, ids, cold = map(_cells, overview.table([one, two]).splitlines())
+  assert head == ["row", "comparison", "paper", "one, 3 seeds", "two, 3 seeds"]
+  assert ids == [
+    "ids",
+    "recall@10: with vs. without",
+    "+14.0 %",
+    "+8.1 ± 1.2 % ✓",
+    "−150 ± 20.0 % ✗",
+  ]
+  assert cold[2:] == ["increase", "–", ""]
+
+
+@pytest.mark.parametrize("plot", ["matrix", "curve"])
+def test_the_outcomes_of_a_row_share_a_line_by_the_expected_direction(plot):
+  tests = [
+    _test("recall@10/click", 0.05),
+    _test("recall@10/save", 0.2),
+    _test("recall@10/save", -0.5, decrease=True),
+    _test("recall@10/click", 0.01, "not reproduced", decrease=True),
+  ]
+  table = overview.table([_report("one", plot, outcomes=tests)])
+  _, _, gains, losses = map(_cells, table.splitlines())
+  assert gains[1:] == [
+    overview.PER_OUTCOME[plot][0],
+    "increase",
+    "+5.0 to +20.0 %, 2 of 2 ✓",
+  ]
+  assert losses[2:] == ["decrease", "−50.0 to +1.0 %, 1 of 2 ✓"]
+
+
+def test_a_row_without_seeds_has_no_line():
+  report = {"log": "one", "rows": {"ids": {"seeds": 0, "claim": "more"}}}
+  assert overview.table([report]).count("\n") == 1
+
+
+def _stored(log):
+  return json.loads((ROOT / "results" / f"claims_{log}.json").read_text())
+
+
+@pytest.mark.parametrize("log", list(logs.LOGS))
+def test_stored_results_have_the_names_of_the_rows(log):
+  whole = rows.suite_of(log, logs.get_config(log))
+  stored = _stored(log)["rows"]
+  assert list(stored) == list(whole.rows)
+  for name, row in whole.rows.items():
+    own = stored[name]
+    if own["seeds"]:
+      assert (own["title"], own["claim"]) == (row.title, row.claim)
+      assert list(own["arms"]) == list(row.arms)
+      assert own["metrics"] == list(row.metrics)
+
+
+@pytest.mark.parametrize("log", list(logs.LOGS))
+def test_arms_with_one_model_are_stored_with_one_models_figures(log):
+  """The models may be trained twice, and then differ as seeds differ."""
+  whole = rows.suite_of(log, logs.get_config(log))
+  stored = _stored(log)
+  found: dict[tuple, dict] = {}
+  for name, row in whole.rows.items():
+    arms = stored["rows"].get(name, {}).get("arms", {})
+    for arm in set(row.arms) & set(arms):
+      model = suite.model_key(whole.base, row.arms[arm])
+      key = suite.key(suite.evaluated(whole.base, row.arms[arm]))
+      for metric, own in arms[arm].items():
+        other = found.setdefault((model, key, metric), own)
+        apart = abs(own["mean"] - other["mean"])
+        std = math.hypot(own["std"], other["std"])
+        assert apart <= 2 * std, (name, arm, metric)
+
+
+def test_the_stored_table_is_current():
+  """benchmarks/claims/report.py writes it; see docs/reproduction.md."""
+  pages = (ROOT / "docs" / "reproduction.md").read_text()
+  names = re.findall(r"results/claims_(\w+)\.json", pages)
+  order = list(dict.fromkeys(names))
+  assert set(order) == set(logs.LOGS)
+  table = overview.table([_stored(log) for log in order])
+  assert table in (ROOT / "docs" / "claims" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", rows.ROWS)
+def test_the_notes_of_a_row_expect_the_stored_figures(name):
+  """The error shows what the note should say."""
+  order = ("synthetic", "mini", "pure", "ml_1m")
+  lines = overview.table([_stored(log) for log in order]).splitlines()[2:]
+  text = importlib.import_module(f"rows.{name}").__doc__ or ""
+  note = " ".join(text.split())
+  for row, comparison, paper, *cells in map(_cells, lines):
+    if row == name:
+      found = [f"{log} {c}" for log, c in zip(order, cells, strict=True) if c]
+      assert f"* {comparison} (paper: {paper}): {'; '.join(found)}" in note
