@@ -46,7 +46,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(
   brief.model.hidden_dim, brief.model.conditioned = 32, False
   refused = (
     r"checkpoints/\d+ does not fit this run: model.conditioned is True there "
-    r"and False here; model\.hidden_dim is 16 .* another --workdir"
+    r"and False here; model\.hidden_dim is 16 .*; use another --workdir"
   )
   with pytest.raises(ValueError, match=refused):
     runs.best(brief, world.catalog, tmp_path)
@@ -65,7 +65,7 @@ def test_a_checkpoint_of_another_version_is_refused_in_one_sentence(
   ):
     with pytest.raises(ValueError, match="another version of pinrec_jax") as e:
       call()
-    assert "train again in another --workdir" in str(e.value)
+    assert "use another --workdir, or train again" in str(e.value)
     assert "loss.counts" not in str(e.value)
   brief.train.init_from = str(tmp_path)
   with pytest.raises(ValueError, match="another version of pinrec_jax"):
