@@ -160,9 +160,9 @@ def test_a_model_axis_that_divides_a_process_unevenly_is_refused():
   [
     (
       {"JAX_PLATFORMS": "cuda"},
-      "JAX finds no device (JAX_PLATFORMS is 'cuda')",
+      "JAX finds no device (JAX_PLATFORMS is 'cuda'",
     ),
-    ({"JAX_PLATFORMS": "tpu"}, "JAX finds no device (JAX_PLATFORMS is 'tpu')"),
+    ({"JAX_PLATFORMS": "tpu"}, "JAX finds no device (JAX_PLATFORMS is 'tpu'"),
     (
       {"JAX_ENABLE_X64": "1"},
       "JAX_ENABLE_X64 is set, and the model is trained",
