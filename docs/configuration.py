@@ -3,8 +3,8 @@
   python docs/configuration.py > docs/configuration.md
   python docs/configuration.py --check
 
-What a field means is the comment above it and the one beside it. With --check
-nothing is printed, and a committed page that is not current is an error.
+The meaning of a field is the comment above it or beside it. With --check,
+nothing is printed, and it is an error if the committed page is out of date.
 """
 
 import ast
@@ -18,63 +18,74 @@ from collections.abc import Iterator
 from typing import Any
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import rules
+from pinrec_jax import markdown, validation
+from pinrec_jax.losses import positives
+from pinrec_jax.model import backbone
 
 PAGE = pathlib.Path(__file__).with_suffix(".md")
+# Names that are checked where they are looked up.
+CHOICES = {
+  "loss.objective": positives.OBJECTIVES,
+  "model.backbone": backbone.BLOCKS,
+}
 INTRODUCTION = """\
 # Configuration
 
-Written by `python docs/configuration.py > docs/configuration.md` from the
-comments in `pinrec_jax/config.py`; change those.
+This page lists every configuration field with its type, default, meaning and
+limits. It is generated from the comments in `pinrec_jax/config.py`. Change
+those, then run `python docs/configuration.py > docs/configuration.md`.
 
-A configuration is a file with a function `get_config` that returns a
-`pinrec_jax.config.Config`, as in `configs/`. On the command line a field is set
-by its full name:
+A configuration is a Python file with a function `get_config` that returns a
+`pinrec_jax.config.Config`. The files in `configs/` are examples. On the command
+line, set a field by its full name:
 
 ```bash
 bash launch/local.sh --config=configs/demo.py --config.train.steps=100 \\
-  --config.train.train_on_validation=False --config.model.offset_edges=60,3600 \\
-  --config.evals.sweep="('is_click', 'is_like')" --config.decode.offsets="()"
+  --config.train.train_on_validation=False \\
+  --config.model.offset_edges=60,3600 --config.decode.offsets="()" \\
+  --config.evals.sweep="('is_click', 'is_like')"
 ```
 
-A list of numbers may be written with commas alone; one of names needs its
-brackets and quotes, and an empty one is `()`. A name that is no field, or a
-value of another type, ends the program before any work. So does a value outside
-its limits (`pinrec_jax/rules.py`). Where a limit depends on another field, the
-number in brackets is that field's default. What a log does not have, an outcome
-or a surface, is said once the log is open.
+Write a list of numbers with commas. Write a list of names with brackets and
+quotes. Write an empty list as `()`.
+
+All fields are checked before any work starts. An unknown field, a value of
+another type and a value outside its limits are errors. A limit may depend on
+another field. The number in brackets is then the default of that field. Names
+of outcomes, surfaces and item types are checked when the log is open. A
+configuration is frozen once it is checked. `pinrec_jax.config.replace` returns
+a changed copy.
 """
 
 
 def page() -> str:
   """Returns the whole page."""
-  return "\n".join([INTRODUCTION, *_sections(config_lib.Config(), "")])
+  sections = _sections(config_lib.Config(), "")
+  return "\n".join([INTRODUCTION, *sections]).rstrip("\n") + "\n"
 
 
 def meanings() -> dict[str, dict[str, str]]:
-  """Returns what each class's fields mean, by their comments."""
+  """Returns the comment of every field, by class and by field."""
   source = inspect.getsource(config_lib)
   lines = source.splitlines()
-  beside, above = {}, {}  # by line; what stands above is a line of its own
+  above: dict[int, str] = {}  # Comments that have a line of their own.
+  beside: dict[int, str] = {}
   for token in tokenize.generate_tokens(io.StringIO(source).readline):
     if token.type == tokenize.COMMENT:
       row, column = token.start
       alone = not lines[row - 1][:column].strip()
       (above if alone else beside)[row] = token.string.lstrip("# ")
-  found: dict[str, dict[str, str]] = {}
-  for node in ast.parse(source).body:
-    if isinstance(node, ast.ClassDef):
-      fields = [
-        part
-        for part in node.body
-        if isinstance(part, ast.AnnAssign)
-        and "default_factory" not in ast.unparse(part)  # a section of its own
-      ]
-      found[node.name] = {
-        ast.unparse(field.target): _meaning(field, above, beside)
-        for field in fields
-      }
-  return found
+  return {
+    node.name: {
+      ast.unparse(field.target): _meaning(field, above, beside)
+      for field in node.body
+      # Fields with a default_factory are sections.
+      if isinstance(field, ast.AnnAssign)
+      and "default_factory" not in ast.unparse(field)
+    }
+    for node in ast.parse(source).body
+    if isinstance(node, ast.ClassDef)
+  }
 
 
 def _meaning(
@@ -85,55 +96,51 @@ def _meaning(
     first -= 1
   own = range(field.lineno, (field.end_lineno or field.lineno) + 1)
   parts = [above[row] for row in range(first, field.lineno)]
-  parts += [
-    f"({beside[row]})" if parts else beside[row] for row in own if row in beside
-  ]
+  parts += [beside[row] for row in own if row in beside]
   return " ".join(parts)
 
 
 def _limits() -> dict[str, str]:
-  """Returns what the rules ask of fields, by their full names."""
+  """Returns the limits of fields as sentences, by their full names."""
   config = config_lib.Config()
   found: dict[str, list[str]] = {}
-  for path, _, field in rules._fields(config, ""):
-    if field.metadata:
-      found.setdefault(path[1:], []).append(field.metadata["remedy"])
-  for _, path, remedy in (*rules._of_data(config), *rules._of_model(config)):
+  for path, _, field in validation.fields(config, ""):
+    if limit := field.metadata.get("limit"):
+      found.setdefault(path.lstrip("."), []).append(limit.remedy)
+  for path, known in CHOICES.items():
+    found.setdefault(path, []).append(f"choose from {', '.join(known)}")
+  for _, path, remedy in validation.relations(config):
     found.setdefault(path, []).append(remedy)
   return {
-    path: "; ".join(
-      one
-      for one in remedies
-      if not any(other.startswith(f"{one} ") for other in remedies)
-    )
+    path: " ".join(f"{text[0].upper()}{text[1:]}." for text in remedies)
     for path, remedies in found.items()
   }
 
 
 def _sections(part: Any, path: str) -> Iterator[str]:
   """Yields the lines of a section, then those of the sections within it."""
-  told, limits = meanings()[type(part).__name__], _limits()
-  within = []
-  rows = []
+  comments, limits = meanings()[type(part).__name__], _limits()
+  inner, rows = [], []
   for field in dataclasses.fields(part):
-    name = f"{path}{field.name}"
-    value = getattr(part, field.name)
+    name, value = f"{path}{field.name}", getattr(part, field.name)
     if dataclasses.is_dataclass(value):
-      within.append((value, f"{name}."))
-      continue
-    kind = getattr(field.type, "__name__", str(field.type))
-    if kind == "tuple":
-      kind = str(field.type)
-    cells = [_code(name), _code(kind), _code(_shown(value))]
-    cells += [_cell(told[field.name]), _cell(limits.get(name, ""))]
-    rows.append(f"| {' | '.join(cells)} |")
+      inner.append((value, f"{name}."))
+    else:
+      cells = [_code(name), _code(_kind(field.type)), _code(_shown(value))]
+      cells += [_cell(comments[field.name]), _cell(limits.get(name, ""))]
+      rows.append(cells)
   if rows:
     yield f"## {path.rstrip('.')}\n\n{type(part).__doc__}\n"
-    yield "| field | type | default | meaning | limits |\n|--|--|--|--|--|"
-    yield from rows
+    head = ["field", "type", "default", "meaning", "limits"]
+    yield markdown.table(head, rows)
     yield ""
-  for value, inner in within:
-    yield from _sections(value, inner)
+  for value, name in inner:
+    yield from _sections(value, name)
+
+
+def _kind(kind: Any) -> str:
+  """Returns a type as Python writes it."""
+  return kind.__name__ if type(kind) is type else str(kind)
 
 
 def _shown(value: object) -> str:
@@ -153,4 +160,7 @@ if __name__ == "__main__":
   if "--check" not in sys.argv[1:]:
     print(written, end="")
   elif not PAGE.is_file() or PAGE.read_text() != written:
-    sys.exit(f"{PAGE} is not current; write it anew, as its first lines say")
+    sys.exit(
+      f"{PAGE} is out of date; run python docs/configuration.py > "
+      "docs/configuration.md"
+    )

@@ -1,33 +1,37 @@
 #!/usr/bin/env bash
 # launch/gke.sh [--dry-run] tpu|gpu FLAG...
 #
-# Runs pinrec_jax.main on a GKE cluster with a JobSet of 2025 or later:
+# Runs pinrec_jax.main on a GKE cluster that has JobSet (2025 or later):
 #   IMAGE=... CLAIM=runs TOPOLOGY=4x4 launch/gke.sh tpu \
-#     --config=configs/custom_log.py --workdir=/mnt/share/own
+#     --config=configs/custom_log.py --workdir=/mnt/share/custom
 #
-# Fills in launch/gke/tpu.yaml or launch/gke/gpu.yaml and applies it; --dry-run
-# prints it instead. One process a host. All hosts read and write the work
-# folder, so it lies on CLAIM, a PersistentVolumeClaim with ReadWriteMany, which
-# is mounted at /mnt/share. A run that loses a host goes on from its last
-# checkpoint: without end after preemptions, RESTARTS times after errors.
+# It fills in launch/gke/tpu.yaml or launch/gke/gpu.yaml and applies the result.
+# --dry-run prints the result instead. Every host runs one process. All hosts
+# read and write the work folder. So the folder must be on CLAIM, a
+# PersistentVolumeClaim with ReadWriteMany, which is mounted at /mnt/share. A
+# run that loses a host continues from its last checkpoint. After preemptions
+# this happens any number of times, after errors RESTARTS times.
 #
 # Settings, all from the environment:
-#   IMAGE        of launch/docker.sh, in a registry; it has to be set
-#   CLAIM        the claim; LOCAL_WORKDIR=1 does without, and keeps nothing
-#   NAME         of the JobSet, pinrec
-#   NAMESPACE    of the cluster; kubectl's own by default
-#   ACCELERATOR  tpu-v6e-slice or nvidia-h100-80gb, as node pools call it
-#   TOPOLOGY     tpu: chips of the slice, 2x4
-#   CHIPS        a host: 4 TPU chips or 8 GPUs
-#   HOSTS        gpu: 1; for tpu it follows from the two above
-#   SPOT         1 takes spot nodes
-#   RESTARTS     after errors, 3
-#   GRACE        seconds from SIGTERM to SIGKILL, 300
+#   IMAGE          image of launch/docker.sh in a registry; required
+#   CLAIM          name of the claim; required, unless LOCAL_WORKDIR is 1
+#   LOCAL_WORKDIR  1 runs without a claim; the work folder is lost at the end
+#   NAME           name of the JobSet; default: pinrec
+#   NAMESPACE      namespace of the cluster; default: kubectl's own
+#   ACCELERATOR    label of the node pool; default: tpu-v6e-slice for tpu,
+#                  nvidia-h100-80gb for gpu
+#   TOPOLOGY       tpu: chips of the slice; default: 2x4
+#   CHIPS          chips of one host; default: 4 for tpu, 8 for gpu
+#   HOSTS          gpu: number of hosts; default: 1
+#   SPOT           1 uses spot nodes
+#   RESTARTS       restarts after errors; default: 3
+#   GRACE          seconds from SIGTERM to SIGKILL; default: 300
 #
+# To see the log, and to delete the run:
 #   kubectl logs --follow --selector=jobset.sigs.k8s.io/jobset-name=pinrec
 #   kubectl delete jobset pinrec
 
-# The manifests take settings by name, and have ${ and $( as they stand.
+# The manifests use settings by their names. ${ and $( are literal text in them.
 # shellcheck disable=SC2016,SC2034
 
 # shellcheck source=launch/shell.sh
@@ -46,47 +50,48 @@ case $kind in
     CHIPS=${CHIPS:-8}
     HOSTS=${HOSTS:-1}
     ;;
-  *) fail "the kind of node is '$kind'; give tpu or gpu, then the flags" ;;
+  *) fail "the kind of node is '$kind'; write tpu or gpu, then the flags" ;;
 esac
 shift
-(($#)) || fail "no flags are given; give at least --config=FILE"
+(($#)) || fail "there are no flags; write at least --config=FILE"
 IMAGE=${IMAGE:-} CLAIM=${CLAIM:-} SPOT=${SPOT:-} NAMESPACE=${NAMESPACE:-}
 NAME=${NAME:-pinrec} RESTARTS=${RESTARTS:-3} GRACE=${GRACE:-300}
 
 count='[1-9][0-9]*'
 label='[a-z0-9]([-a-z0-9.]*[a-z0-9])?'
-demand IMAGE '[^[:space:]"]+' "set it to one that the cluster can pull"
+demand IMAGE '[^[:space:]"]+' "set it to an image that the cluster can pull"
 demand NAME '[a-z]([-a-z0-9]{0,30}[a-z0-9])?' \
-  "use up to 32 of a-z, 0-9 and -, first a letter"
-demand NAMESPACE "($label)?" "name one of the cluster's"
-demand ACCELERATOR "$label" "name it as the label of the node pool does"
-demand CHIPS "$count" "set it to how many a host has"
-demand SPOT '[01]?' "set it to 1 for spot nodes, else leave it out"
+  "use at most 32 of a-z, 0-9 and -; start with a letter"
+demand NAMESPACE "($label)?" "use a namespace of the cluster"
+demand ACCELERATOR "$label" "use the accelerator label of the node pool"
+demand CHIPS "$count" "set it to the number of chips of a host"
+demand SPOT '[01]?' "set it to 1 for spot nodes, or leave it empty"
 demand RESTARTS '[0-9]+' "set it to a whole number"
 demand GRACE "$count" "set it to a number of seconds"
 if [[ $kind == tpu ]]; then
   demand TOPOLOGY "$count(x$count){1,2}" "write it as 2x4 or 2x2x2"
   chips=$((${TOPOLOGY//x/*}))
   ((chips % CHIPS == 0)) ||
-    fail "CHIPS is '$CHIPS', which does not divide the $chips of TOPOLOGY" \
-      "$TOPOLOGY; set it to how many a host has"
+    fail "CHIPS is '$CHIPS', which does not divide the $chips chips of" \
+      "TOPOLOGY $TOPOLOGY; set it to the number of chips of a host"
   HOSTS=$((chips / CHIPS))
 fi
 demand HOSTS "$count" "set it to the number of nodes"
 if [[ ${LOCAL_WORKDIR:-} == 1 ]]; then
-  demand CLAIM "($label)?" "name a PersistentVolumeClaim, or none"
+  demand CLAIM "($label)?" "name a PersistentVolumeClaim, or leave it empty"
 else
   demand CLAIM "$label" "name a PersistentVolumeClaim that all hosts can \
-mount, or say LOCAL_WORKDIR=1 if nothing is to be kept"
+mount, or set LOCAL_WORKDIR=1 to keep nothing"
 fi
-demand_workdir /mnt/share/ "use /mnt/share/..., which lies on CLAIM" "$@"
+demand_workdir /mnt/share/ "use /mnt/share/..., which is on CLAIM" "$@"
 
-# yaml TEXT: it as a string in double quotes, which Kubernetes will not expand.
+# yaml TEXT: prints the text as a YAML string in double quotes. Kubernetes does
+# not expand variables in it.
 yaml() {
   local text=${1//\\/\\\\}
   text=${text//\"/\\\"}
   [[ $text != *[[:cntrl:]]* ]] ||
-    fail "the flag $(printf %q "$1") holds a control character; leave it out"
+    fail "the flag $(printf %q "$1") has a control character; remove it"
   text=${text//'$('/'$$('}
   printf '"%s"' "$text"
 }
@@ -102,7 +107,7 @@ for flag in "$@"; do
 done
 SPOT=${spot:-}
 
-# Puts every setting in its place; a line that becomes empty goes.
+# Prints the manifest with all settings. Lines that become empty are removed.
 manifest() {
   local line name filled
   while IFS= read -r line; do

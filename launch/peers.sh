@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # launch/peers.sh [--dry-run]
 #
-# Makes the environments of the libraries that benchmarks/ compares with, each
-# apart, since they pin other versions: RecTools 0.19.0 with PyTorch 2.13.0,
-# RePlay 0.22.0, and faiss 1.15.1 with usearch 2.26.6: some gigabytes, some
-# minutes. PEERS is their folder, ~/.cache/pinrec_jax/peers by default. PYTHON:
-# see launch/setup.sh.
+# Makes the environments of the libraries that benchmarks/ compares with:
+# RecTools with PyTorch, RePlay with PyTorch, and faiss with usearch. Each needs
+# an environment of its own, because they need different versions of other
+# packages. This takes some minutes and some gigabytes.
+#
+# PEERS is the folder of the environments; default: ~/.cache/pinrec_jax/peers.
+# launch/setup.sh explains PYTHON.
 
 # shellcheck source=launch/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -13,9 +15,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 peers=${PEERS:-$HOME/.cache/pinrec_jax/peers}
 choose_python
 
-# make NAME PACKAGE...: an environment of that name holds the packages.
+# make NAME PACKAGE...: makes an environment with these packages.
 make() {
-  # shellcheck disable=SC2154  # choose_python sets it
+  # shellcheck disable=SC2154  # choose_python sets it.
   run "$python" -m venv "$peers/$1"
   run "$peers/$1/bin/python" -m pip --disable-pip-version-check install \
     --quiet "${@:2}"

@@ -1,12 +1,13 @@
 # shellcheck shell=bash
-# Sourced by the scripts that need the environment, made and filled only once.
+# The scripts that need the virtual environment source this file.
 #
-# It defines `prepare` beside all that launch/shell.sh does. Settings, all from
-# the environment:
-#   PYTHON  the interpreter to build on; by default the environment's own,
-#           else the first fit one of python3, python3.13, 3.12 and 3.11
-#   VENV    where the environment lives; by default .venv
-#   EXTRAS  optional dependencies to add, by comma or space: EXTRAS=cuda12
+# It sources launch/shell.sh and defines `prepare`, which makes the virtual
+# environment and installs the package once. Settings, all from the environment:
+#   PYTHON  interpreter for the virtual environment; default: the environment's
+#           own, else the first supported one of python3, python3.13, python3.12
+#           and python3.11
+#   VENV    folder of the virtual environment; default: .venv
+#   EXTRAS  optional dependencies, separated by commas or spaces: EXTRAS=cuda12
 
 # shellcheck source=launch/shell.sh
 source "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
@@ -16,13 +17,13 @@ EXTRAS=${EXTRAS:-}
 LOCK=launch/constraints.txt
 STAMP=$VENV/pinrec-installed
 
-# Prints an interpreter's version as 3.12; nothing where it does not run.
+# Prints an interpreter's version, such as 3.12, or nothing if it does not run.
 version() {
   "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null ||
     true
 }
 
-# Sets `python` and its version, `found`.
+# Sets `python` to a supported interpreter, and `found` to its version.
 choose_python() {
   local others=
   if [[ ${PYTHON:-} ]]; then
@@ -38,11 +39,11 @@ choose_python() {
     esac
   done
   [[ $others ]] || others=", ${PYTHON:-python3} does not run"
-  fail "needs Python 3.11, 3.12 or 3.13$others;" \
-    "install one and name it: PYTHON=python3.12 $0"
+  fail "pinrec_jax needs Python 3.11, 3.12 or 3.13$others;" \
+    "install one of these and name it: PYTHON=python3.12 $0"
 }
 
-# Makes the environment unless a whole one of this Python is there.
+# Makes the environment, unless there is a complete one with this Python.
 ensure_venv() {
   if [[ $(version "$VENV/bin/python") == "$found" ]] &&
     "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
@@ -53,21 +54,22 @@ ensure_venv() {
       "on Debian and Ubuntu: apt-get install python$found-venv"
   if [[ -e $VENV/pyvenv.cfg ]]; then
     run "$python" -m venv --clear "$VENV"
-  else  # a folder that is no environment is never emptied
+  else  # --clear would empty a folder that is not an environment.
     run "$python" -m venv "$VENV"
   fi
 }
 
-# prepare [EXTRA...]: the package and these extras are in the environment.
+# prepare [EXTRA...]: installs the package and these extras if need be.
 #
-# The stamp holds a checksum of all that decides what is installed, then what
-# is. It is gone while pip works: a run after an interruption installs again.
+# The first line of the stamp is a checksum of everything that the installation
+# depends on. The second line lists the installed parts. The stamp is deleted
+# before pip starts, so that an interrupted installation is repeated.
 prepare() {
   local extras sum stamped='' have='' part missing=''
-  # shellcheck disable=SC2086  # EXTRAS is a list of words
+  # shellcheck disable=SC2086  # EXTRAS is a list of words.
   extras=$(printf '%s\n' "$@" ${EXTRAS//,/ } | sort -u | paste -s -d ' ' -)
   choose_python
-  # The root counts because an editable install points at it.
+  # An editable installation depends on the path of the repository.
   sum=$({ echo "$found $PWD"; cat setup.cfg "$LOCK"; } | cksum)
   if [[ $(version "$VENV/bin/python") == "$found" && -f $STAMP ]]; then
     { read -r stamped && read -r have; } <"$STAMP" || true
@@ -80,7 +82,7 @@ prepare() {
   ensure_venv
   if [[ ! $dry ]]; then
     rm -f "$STAMP"
-    echo "Installing into $VENV; the first time: 1.2 GB, some minutes." >&2
+    echo "Installing into $VENV. The first time takes minutes and 1.2 GB." >&2
   fi
   run "$VENV/bin/python" -m pip --disable-pip-version-check install --quiet \
     -c "$LOCK" -e ".${extras:+[${extras// /,}]}"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Sourced by every script here, before anything else.
+# Every script in this folder sources this file first.
 #
-# It takes --dry-run out of the caller's arguments, goes to the repository root
-# and defines `fail`, `run`, `demand` and `demand_workdir`.
+# It removes --dry-run from the arguments and sets `dry`, changes to the
+# repository root, and defines `fail`, `run`, `demand` and `demand_workdir`.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,12 +13,14 @@ for arg in "$@"; do
   if [[ $arg == --dry-run ]]; then dry=1; else set -- "$@" "$arg"; fi
 done
 
+# fail TEXT...: prints an error and exits with status 1.
 fail() {
   printf '%s: %s\n' "$0" "$*" >&2
   exit 1
 }
 
-# Prints a command on stderr and runs it; in a dry run, on stdout and no more.
+# run COMMAND...: prints the command to stderr and runs it. A dry run prints it
+# to stdout and does not run it.
 run() {
   local line
   line=$(printf '%q ' "$@")
@@ -30,16 +32,16 @@ run() {
   fi
 }
 
-# demand SETTING PATTERN REMEDY: the setting's whole value is of that form.
+# demand SETTING PATTERN REMEDY: fails unless the value matches the pattern.
 demand() {
   local form="^($2)\$"
   [[ ${!1} =~ $form ]] || fail "$1 is '${!1}'; $3"
 }
 
-# demand_workdir FOLDER REMEDY FLAG...: the flags put the work folder there.
+# demand_workdir FOLDER REMEDY FLAG...: fails unless --workdir is in FOLDER.
 #
-# An empty FOLDER allows any, and LOCAL_WORKDIR=1 says that none is meant to be
-# shared. The program reads and writes files, so a bucket has to be mounted.
+# An empty FOLDER and LOCAL_WORKDIR=1 allow every folder. A bucket address is
+# never allowed, because the program reads and writes files.
 demand_workdir() {
   local folder=$1 remedy=$2 workdir=''
   shift 2
@@ -51,8 +53,8 @@ demand_workdir() {
     shift
   done
   [[ $workdir != *://* ]] ||
-    fail "--workdir is '$workdir'; give a folder: $remedy"
+    fail "--workdir is '$workdir', which is an address; $remedy"
   [[ ${LOCAL_WORKDIR:-} == 1 || $workdir == "$folder"* ]] ||
-    fail "--workdir is '$workdir', which the hosts would not share;" \
-      "$remedy, or say LOCAL_WORKDIR=1 if nothing is to be kept"
+    fail "--workdir is '$workdir', which the hosts do not share;" \
+      "$remedy, or set LOCAL_WORKDIR=1 to keep nothing"
 }

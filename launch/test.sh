@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # launch/test.sh [--dry-run] [PYTEST ARGUMENT...]
 #
-# Runs the tests, for example
+# Runs the tests. For example:
 #   launch/test.sh -k past tests/model
 #
-# WORKERS is how many processes share them, 2 by default; 0 runs them in one,
-# as a debugger needs. A file's tests stay together, so that they compile once.
-# The environment is that of launch/local.sh; see launch/setup.sh.
+# WORKERS is the number of processes; default: 2. WORKERS=0 uses one process, as
+# a debugger needs. Tests of one file run in one process, so that they compile
+# their programs once. launch/setup.sh explains PYTHON, VENV and EXTRAS.
 
 # shellcheck source=launch/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"

@@ -1,26 +1,28 @@
 #!/usr/bin/env bash
 # launch/tpu_host.sh [--dry-run] FLAG...
 #
-# One host's part of a run on a Cloud TPU slice, where launch/tpu_vm.sh calls it
-# on all of them at once. It mounts SHARE at /mnt/share, makes the environment
-# and starts pinrec_jax.main as the systemd service `pinrec`, which outlives the
-# connection and gets SIGTERM when the machine is shut down.
+# Starts a run on one host of a Cloud TPU slice. launch/tpu_vm.sh calls it on
+# all hosts at once. It mounts SHARE at /mnt/share, makes the environment, and
+# starts pinrec_jax.main as the systemd service `pinrec`. The service does
+# not end with the connection. It gets SIGTERM when the machine is shut down.
 #
-# SHARE is HOST:/FOLDER of an NFS server such as Filestore, gs://BUCKET or
-# nothing. VENV is ~/.venv-pinrec by default; for PYTHON see launch/setup.sh.
-# Where no Python is fit, uv fetches 3.12.
+# Settings, all from the environment:
+#   SHARE   HOST:/FOLDER of an NFS server such as Filestore, gs://BUCKET, or
+#           empty
+#   VENV    folder of the virtual environment; default: ~/.venv-pinrec
+#   PYTHON  see launch/setup.sh; if no Python is supported, uv installs 3.12
 
 VENV=${VENV:-$HOME/.venv-pinrec}
 EXTRAS=${EXTRAS:-tpu}
 # shellcheck source=launch/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-(($#)) || fail "no flags are given; give at least --config=FILE"
+(($#)) || fail "there are no flags; write at least --config=FILE"
 SHARE=${SHARE:-}
 MOUNT=/mnt/share
 UV=0.9.5
 
-# What the metadata server knows of this host under a name.
+# metadata NAME: prints an attribute of this host from the metadata server.
 metadata() {
   curl --silent --show-error --fail --header 'Metadata-Flavor: Google' \
     "http://metadata.google.internal/computeMetadata/v1/instance/attributes/$1"
@@ -29,7 +31,7 @@ metadata() {
 worker=$(metadata agent-worker-number) ||
   fail "the metadata server does not answer; run this on a Cloud TPU VM"
 hosts=$(metadata worker-network-endpoints)
-# Each is a name, or NAME:NUMBER:ADDRESS; the first is that of worker 0.
+# Each entry is NAME or NAME:NUMBER:ADDRESS. The first is worker 0.
 IFS=, read -ra hosts <<<"$hosts"
 
 mount_bucket() {
@@ -45,8 +47,8 @@ gcsfuse-$(lsb_release --codename --short) main' >$list"
     run sudo apt-get install --quiet --yes gcsfuse
   fi
   run sudo chown "$(id -un)" "$MOUNT"
-  # A checkpoint is a folder that gets its name once it is whole, and hosts see
-  # at once what another wrote.
+  # Checkpoints are complete folders that are renamed. Without a metadata cache,
+  # a host sees at once what another host wrote.
   run gcsfuse --implicit-dirs --rename-dir-limit=100000 \
     --metadata-cache-ttl-secs=0 "${SHARE#gs://}" "$MOUNT"
 }
@@ -71,13 +73,13 @@ if [[ ! ${PYTHON:-} ]] && ! (choose_python) 2>/dev/null; then
   PYTHON=$HOME/.local/bin/python3.12
 fi
 if [[ $dry && ! -x ${PYTHON:-/bin/sh} ]]; then
-  echo "# then, with $PYTHON, what launch/local.sh installs"
+  echo "# then install with $PYTHON, like launch/local.sh"
 else
-  # shellcheck disable=SC2119  # its arguments are extras, none here
+  # shellcheck disable=SC2119  # Its arguments are extras; here there are none.
   prepare
 fi
 
-# systemd replaces $NAME in a command, and $$ by $.
+# systemd expands $NAME in a command, and turns $$ into $.
 run sudo systemd-run --unit=pinrec --collect --uid="$(id -un)" \
   --working-directory="$PWD" --property=KillMode=mixed \
   --property=TimeoutStopSec=300 --property=SuccessExitStatus=75 \

@@ -1,36 +1,39 @@
 #!/usr/bin/env bash
 # launch/tpu_vm.sh [--dry-run] COMMAND [FLAG...]
 #
-# Runs pinrec_jax.main on a Cloud TPU slice, one process a host, for example
+# Runs pinrec_jax.main on a Cloud TPU slice, with one process per host. For
+# example:
 #   export TYPE=v6e-16 SHARE=10.0.0.2:/runs
 #   launch/tpu_vm.sh create
-#   launch/tpu_vm.sh run --config=configs/custom_log.py --workdir=/mnt/share/own
+#   launch/tpu_vm.sh run --config=configs/custom_log.py \
+#     --workdir=/mnt/share/custom
 #   launch/tpu_vm.sh logs
 #   launch/tpu_vm.sh delete
 #
-#   create        makes the slice; with QUEUED=1 waits until it is granted
+#   create        creates the slice; with QUEUED=1, waits until it is active
 #   run FLAG...   copies the commit HEAD to every host, installs it, starts the
-#                 program with these flags on all of them and returns
-#   logs          shows what it prints on one host, until Ctrl-C
-#   stop          SIGTERM: it saves a checkpoint; the same `run` goes on
-#   fetch FOLDER  copies FOLDER of one host's checkout here, into runs/
-#   delete        deletes the slice, and what lies on its disks
+#                 program with these flags on all hosts, and returns
+#   logs          shows the output of one host, until Ctrl-C
+#   stop          sends SIGTERM; the run saves a checkpoint, and the same `run`
+#                 command continues it
+#   fetch FOLDER  copies a folder of one host into runs/ here; a relative path
+#                 starts at the host's checkout
+#   delete        deletes the slice and its disks
 #
-# Settings, all from the environment and alike for every command:
-#   NAME     of the slice, pinrec
-#   TYPE     its type, v6e-8; up to -8 it is one host
-#   ZONE     us-east5-a
-#   PROJECT  gcloud's own by default
-#   VERSION  of the runtime; by default the one for TYPE
-#   SPOT     1 takes capacity that may be taken away again
-#   QUEUED   1 asks by a queued resource
-#   SHARE    what to mount at /mnt/share on every host: HOST:/FOLDER of an NFS
-#            server such as Filestore, or gs://BUCKET, best with a hierarchical
-#            namespace. Several hosts need one work folder, and on one host it
-#            is what outlives the slice.
-#   WORKER   the host for logs and fetch, 0
-# LOCAL_WORKDIR=1 lets several hosts have work folders of their own, for runs
-# that keep nothing.
+# Settings, all from the environment. Use the same for every command.
+#   NAME           name of the slice; default: pinrec
+#   TYPE           accelerator type; default: v6e-8. Up to -8 has one host.
+#   ZONE           default: us-east5-a
+#   PROJECT        default: gcloud's own
+#   VERSION        version of the runtime; default: the one for TYPE
+#   SPOT           1 uses spot capacity, which may be taken away
+#   QUEUED         1 uses a queued resource
+#   SHARE          mounted at /mnt/share on every host: HOST:/FOLDER of an NFS
+#                  server such as Filestore, or gs://BUCKET, preferably with a
+#                  hierarchical namespace. Several hosts need it for their work
+#                  folder. With one host, it keeps files when the slice is gone.
+#   WORKER         host of `logs` and `fetch`; default: 0
+#   LOCAL_WORKDIR  1 allows a work folder per host, for runs that keep nothing
 
 # shellcheck source=launch/shell.sh
 source "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
@@ -42,16 +45,16 @@ PROJECT=${PROJECT:-} SPOT=${SPOT:-} QUEUED=${QUEUED:-} SHARE=${SHARE:-}
 WORKER=${WORKER:-0} POLL=${POLL:-60}
 
 demand NAME '[a-z]([-a-z0-9]{0,60}[a-z0-9])?' \
-  "use up to 62 of a-z, 0-9 and -, first a letter"
+  "use at most 62 of a-z, 0-9 and -; start with a letter"
 demand TYPE '(v2|v3|v4|v5litepod|v5p|v6e)-[1-9][0-9]*' \
-  "name one of: gcloud compute tpus accelerator-types list"
-demand ZONE '[a-z]+-[a-z]+[0-9]+-[a-z]' "name one that has $TYPE"
-demand PROJECT '[-a-z0-9:.]*' "name a project by its ID"
-demand SPOT '[01]?' "set it to 1 for spot capacity, else leave it out"
-demand QUEUED '[01]?' "set it to 1 to queue, else leave it out"
+  "choose from: gcloud compute tpus accelerator-types list"
+demand ZONE '[a-z]+-[a-z]+[0-9]+-[a-z]' "use a zone that has $TYPE"
+demand PROJECT '[-a-z0-9:.]*' "use the ID of a project"
+demand SPOT '[01]?' "set it to 1 for spot capacity, or leave it empty"
+demand QUEUED '[01]?' "set it to 1 to queue, or leave it empty"
 demand SHARE '(gs://[a-z0-9][-_.a-z0-9]*|[^:/[:space:]]+:/[^[:space:]]*)?' \
   "write it as HOST:/FOLDER or gs://BUCKET"
-demand WORKER '[0-9]+' "give the number of a host, from 0"
+demand WORKER '[0-9]+' "use the number of a host, from 0"
 demand POLL '[0-9]+' "set it to a number of seconds"
 case $TYPE in
   v6e-*) VERSION=${VERSION:-v2-alpha-tpuv6e} ;;
@@ -60,13 +63,13 @@ case $TYPE in
   *) VERSION=${VERSION:-tpu-ubuntu2204-base} ;;
 esac
 
-# tpus GROUP VERB ARGUMENT...: gcloud, on this project and zone.
+# tpus GROUP VERB ARGUMENT...: calls gcloud for this project and zone.
 tpus() {
   run gcloud compute tpus "$@" "--zone=$ZONE" \
     ${PROJECT:+"--project=$PROJECT"}
 }
 
-# on WORKER LINE: that host, or all of them, run a line of shell.
+# on WORKER LINE: runs a line of shell on one host, or on all.
 on() {
   tpus tpu-vm ssh "$NAME" "--worker=$1" "--command=$2"
 }
@@ -81,15 +84,15 @@ create() {
   tpus queued-resources create "$NAME" "--node-id=$NAME" \
     "--accelerator-type=$TYPE" "--runtime-version=$VERSION" ${spot:+"$spot"}
   set -- queued-resources describe "$NAME" '--format=value(state.state)'
-  if [[ $dry ]]; then  # asked until it says ACTIVE
+  if [[ $dry ]]; then  # A real run repeats this until the state is ACTIVE.
     tpus "$@"
     return
   fi
   until state=$(tpus "$@") && [[ $state == ACTIVE ]]; do
     case $state in
       FAILED | SUSPEND* | DELETING)
-        fail "the request $NAME is $state; launch/tpu_vm.sh delete, and" \
-          "create again, perhaps with another ZONE or SPOT=1"
+        fail "the request $NAME is $state; run launch/tpu_vm.sh delete, then" \
+          "create again, maybe with another ZONE or SPOT=1"
         ;;
     esac
     sleep "$POLL"
@@ -98,13 +101,13 @@ create() {
 
 start() {
   local archive line folder=''
-  (($#)) || fail "no flags are given; give at least --config=FILE"
+  (($#)) || fail "there are no flags; write at least --config=FILE"
   if ((${TYPE##*-} > 8)); then folder=/; fi
   if [[ $folder && $SHARE ]]; then folder=/mnt/share/; fi
   demand_workdir "$folder" "set SHARE and use /mnt/share/..." "$@"
   archive=${TMPDIR:-/tmp}/$NAME-pinrec_jax.tar.gz
   run git archive --format=tar.gz "--output=$archive" HEAD
-  # Not under the feet of a run that goes on: stop it first.
+  # Files of a running program must not change. This fails if there is one.
   on all '! systemctl is-active pinrec'
   tpus tpu-vm scp "$archive" "$NAME:pinrec_jax.tar.gz" --worker=all
   on all 'mkdir -p pinrec_jax && tar -xzf pinrec_jax.tar.gz -C pinrec_jax'
@@ -122,7 +125,7 @@ case $command in
     ;;
   stop) on all 'sudo systemctl stop pinrec' ;;
   fetch)
-    [[ ${1:-} ]] || fail "no folder is given; give the one of --workdir"
+    [[ ${1:-} ]] || fail "there is no folder; write that of --workdir"
     folder=$1
     [[ $folder == /* ]] || folder=pinrec_jax/$folder
     run mkdir -p runs
@@ -136,7 +139,7 @@ case $command in
     fi
     ;;
   *)
-    fail "the command is '$command'; give create, run, logs, stop, fetch or" \
+    fail "the command is '$command'; use create, run, logs, stop, fetch or" \
       "delete"
     ;;
 esac

@@ -1,4 +1,4 @@
-"""Work on some rows of a batch at a time, so that little is held at once."""
+"""Computing a few rows of a batch at a time, to bound memory."""
 
 import math
 from collections.abc import Callable
@@ -10,71 +10,73 @@ from jaxtyping import Array, Shaped
 
 from pinrec_jax.types import AnyArray
 
-# Numbers that a device works on at once: on a CPU as many as stay in a core's
-# cache, elsewhere as many as keep all of it busy.
-HELD = {"cpu": 1 << 19}
-HELD_ELSEWHERE = 1 << 27
+# Numbers that a device computes at a time. On a CPU they fit a core's cache.
+# An accelerator needs more of them to be busy.
+LIMITS = {"cpu": 1 << 19}
+ACCELERATOR_LIMIT = 1 << 27
 
 
-def at_once(rows: int, each: int, held: int = 0) -> int:
-  """Returns how many rows of a batch to work on at once, a divisor of them.
+def chunk_size(rows: int, per_row: int, limit: int = 0) -> int:
+  """Returns how many rows of a batch to compute at a time.
+
+  The result divides the number of rows.
 
   Args:
-    rows: of the batch, over all devices.
-    each: numbers that a row needs.
-    held: numbers that a device may hold; 0 is what suits it.
+    rows: rows of the batch, over all devices.
+    per_row: numbers that a row needs.
+    limit: numbers that a device may hold; 0 chooses a limit automatically.
   """
-  held = held or HELD.get(jax.default_backend(), HELD_ELSEWHERE)
-  most = max(1, held // each) * jax.device_count()
+  limit = limit or LIMITS.get(jax.default_backend(), ACCELERATOR_LIMIT)
+  most = max(1, limit // per_row) * jax.device_count()
   return next(n for n in range(min(rows, most), 0, -1) if rows % n == 0)
 
 
 def split(tree: Any, size: int) -> Any:
-  """Returns arrays [b ...] as groups [_ size ...].
+  """Splits arrays [b ...] into chunks [_ size ...].
 
-  A group has as many rows of each device's part of a batch, so that all of
-  them work on it at once.
+  A chunk takes equally many rows from each device's part of the batch. So all
+  devices work on every chunk.
   """
   ways = math.gcd(size, jax.device_count())
 
-  def of(x: Shaped[AnyArray, "b ..."]) -> Shaped[Array, "_ _ ..."]:
+  def _split(x: Shaped[AnyArray, "b ..."]) -> Shaped[Array, "_ _ ..."]:
     x = jnp.reshape(x, (ways, -1, size // ways, *x.shape[1:]))
     return jnp.swapaxes(x, 0, 1).reshape(-1, size, *x.shape[3:])
 
-  return jax.tree.map(of, tree)
+  return jax.tree.map(_split, tree)
 
 
-def joined(tree: Any) -> Any:
-  """Returns groups as one batch again."""
+def join(tree: Any) -> Any:
+  """Joins the chunks of `split` into one batch, in the original order."""
 
-  def of(x: Shaped[Array, "_ _ ..."]) -> Shaped[Array, "b ..."]:
+  def _join(x: Shaped[Array, "_ _ ..."]) -> Shaped[Array, "b ..."]:
     ways = math.gcd(x.shape[1], jax.device_count())
     x = x.reshape(len(x), ways, -1, *x.shape[2:])
     return jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[3:])
 
-  return jax.tree.map(of, tree)
+  return jax.tree.map(_join, tree)
 
 
-def rows(
-  function: Callable[..., Any], *arguments: Any, each: int, held: int = 0
+def map_rows(
+  function: Callable[..., Any], *arguments: Any, per_row: int, limit: int = 0
 ) -> Any:
-  """Returns a function of rows, computed on some of them at a time.
+  """Applies a function to the rows of a batch, one chunk at a time.
 
-  The backward pass computes a group again. Where all rows are one group, it is
-  a plain call.
+  The backward pass computes each chunk again. If one chunk holds all rows, this
+  is a plain call.
 
   Args:
-    function: of arrays with a row's leading axis, to a tree of such; a row's
-      result depends on that row alone.
+    function: maps trees of arrays to a tree of arrays, all with one leading
+      axis of rows. The result of a row depends on that row alone.
     *arguments: trees of arrays [b ...].
-    each: numbers that it holds for a row.
-    held: as of `at_once`.
+    per_row: numbers that a row needs.
+    limit: as in `chunk_size`.
   """
-  size = len(jax.tree.leaves(arguments)[0])
-  group = at_once(size, each, held)
-  if group == size:
+  rows = len(jax.tree.leaves(arguments)[0])
+  size = chunk_size(rows, per_row, limit)
+  if size == rows:
     return function(*arguments)
-  parts = split(arguments, group)
-  return joined(
-    jax.lax.map(jax.checkpoint(lambda part: function(*part)), parts)
+  chunks = split(arguments, size)
+  return join(
+    jax.lax.map(jax.checkpoint(lambda chunk: function(*chunk)), chunks)
   )

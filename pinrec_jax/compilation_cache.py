@@ -13,9 +13,9 @@ CPU_INFO = pathlib.Path("/proc/cpuinfo")  # On Linux.
 
 
 def enable() -> None:
-  """Makes JAX keep compiled programs on disk and look for them there.
+  """Makes JAX keep compiled programs on disk and reuse them.
 
-  If JAX_COMPILATION_CACHE_DIR is set, that folder is used; if it is empty,
+  If JAX_COMPILATION_CACHE_DIR is set, JAX uses that folder. If it is empty,
   nothing is kept.
   """
   if "JAX_COMPILATION_CACHE_DIR" in os.environ:
@@ -24,15 +24,15 @@ def enable() -> None:
     return
   folder = pathlib.Path(os.path.expanduser(FOLDER)) / _processor()
   jax.config.update("jax_compilation_cache_dir", str(folder))
-  # A run has dozens of small programs, so they are kept, too.
+  # A run compiles dozens of small programs, so they are kept, too.
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def _processor() -> str:
   """Returns a name for this kind of processor.
 
-  A home folder may be shared with machines that lack its instructions. JAX's
-  own cache key does not contain them.
+  Machines with other instructions may share a home folder, and JAX's own cache
+  key does not contain the instructions.
   """
   text = CPU_INFO.read_text() if CPU_INFO.is_file() else platform.processor()
   known = re.search(r"^(flags|Features)\s*:.*", text, re.M)

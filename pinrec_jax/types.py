@@ -1,4 +1,4 @@
-"""The few types that annotations all over the package share."""
+"""Types that annotations share across the package."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -6,6 +6,6 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 
-Number: TypeAlias = int | float  # run-time checks take no int for a float
-AnyArray: TypeAlias = jax.Array | np.ndarray  # on a device, or on the host
-Params: TypeAlias = Mapping[str, Any]  # a tree of arrays, named as Flax does
+Number: TypeAlias = int | float  # Run-time checks reject an int for a float.
+AnyArray: TypeAlias = jax.Array | np.ndarray  # On a device, or on the host.
+Params: TypeAlias = Mapping[str, Any]  # A tree of arrays with Flax's names.

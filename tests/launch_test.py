@@ -1,4 +1,4 @@
-"""The launch scripts, against an interpreter that only takes notes."""
+"""The launch scripts, with a fake interpreter that records its calls."""
 
 import configparser
 import pathlib
@@ -16,7 +16,7 @@ LOCK = "launch/constraints.txt"
 TOOLS = ("bash", "cat", "cksum", "dirname", "paste", "rm", "sort")
 TOOLS_OF_THE_FAKE = ("cp", "mkdir", "sh", "touch")
 
-# Answers what the scripts ask of a Python and notes what it is told to do.
+# A fake Python. It answers the scripts' questions and records other calls.
 FAKE = """#!/bin/sh
 case "$*" in
   *version_info*) echo {version}; exit ;;
@@ -36,7 +36,7 @@ esac
 
 
 class Checkout:
-  """The scripts in a folder of their own, among interpreters of our making."""
+  """A copy of the scripts, with fake interpreters."""
 
   def __init__(self, folder: pathlib.Path):
     self.folder = folder
@@ -62,7 +62,7 @@ class Checkout:
     (self.path / name).chmod(0o755)
 
   def run(self, *command: str, **env: str):
-    """Calls a script from another folder."""
+    """Runs a script from another folder."""
     return subprocess.run(
       [str(self.root / command[0]), *command[1:]],
       cwd=self.folder,
@@ -72,7 +72,7 @@ class Checkout:
     )
 
   def calls(self) -> list[str]:
-    """What the interpreters were told to do since this was last asked."""
+    """Returns the calls of interpreters since the last `calls`."""
     notes = self.folder / "notes"
     lines = notes.read_text().splitlines() if notes.exists() else []
     notes.unlink(missing_ok=True)
@@ -98,17 +98,17 @@ def install(extras: str = "") -> str:
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, *SOURCED])
-def test_syntax(script: str):
+def test_bash_accepts_the_syntax(script: str):
   subprocess.run(["bash", "-n", ROOT / script], check=True)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_usage_comes_first(script: str):
+def test_the_usage_line_comes_first(script: str):
   lines = (ROOT / script).read_text().splitlines()
   assert lines[1].startswith(f"# {script} [--dry-run]")
 
 
-def test_dry_run_prints_all_and_does_nothing(checkout: Checkout):
+def test_a_dry_run_prints_all_and_runs_nothing(checkout: Checkout):
   flags = ("--config=configs/demo.py", "--workdir=a b", "--config.seed=9")
   ran = checkout.run("launch/local.sh", flags[0], "--dry-run", *flags[1:])
   python = ".venv/bin/python"
@@ -143,7 +143,7 @@ def test_dry_run_of_the_checks(checkout: Checkout):
   assert not checkout.calls()
 
 
-def test_second_run_installs_nothing(checkout: Checkout):
+def test_a_second_run_installs_nothing(checkout: Checkout):
   checkout.run("launch/local.sh", "--workdir=a b")
   main = "-m pinrec_jax.main --workdir=a b"
   assert checkout.calls() == ["-m venv .venv", install(), main]
@@ -162,7 +162,7 @@ def test_a_change_of_dependencies_installs_again(checkout: Checkout, name: str):
   assert checkout.calls() == [install(), "-m pinrec_jax.main"]
 
 
-def test_interrupted_installation_is_done_again(checkout: Checkout):
+def test_an_interrupted_installation_is_repeated(checkout: Checkout):
   broken = checkout.folder / "broken"
   broken.touch()
   assert checkout.run("launch/local.sh").returncode != 0
@@ -172,7 +172,7 @@ def test_interrupted_installation_is_done_again(checkout: Checkout):
   assert checkout.calls() == [install(), "-m pinrec_jax.main"]
 
 
-def test_extras_are_added_once(checkout: Checkout):
+def test_extras_are_installed_once(checkout: Checkout):
   checkout.run("launch/local.sh")
   checkout.run("launch/test.sh", EXTRAS="cuda12")
   assert install("[cuda12,test]") in checkout.calls()
@@ -181,7 +181,7 @@ def test_extras_are_added_once(checkout: Checkout):
   assert not [call for call in checkout.calls() if "install" in call]
 
 
-def test_unsupported_python_is_named(checkout: Checkout):
+def test_an_unsupported_python_is_named(checkout: Checkout):
   checkout.add_python("python3", "3.10")
   checkout.add_python("python3.13", "3.14")
   ran = checkout.run("launch/local.sh")
@@ -195,27 +195,27 @@ def test_unsupported_python_is_named(checkout: Checkout):
   assert not checkout.calls()
 
 
-def test_absent_python_is_named(bare: Checkout):
+def test_a_missing_python_is_named(bare: Checkout):
   assert "python3 does not run" in bare.run("launch/local.sh").stderr
   ran = bare.run("launch/local.sh", PYTHON="snake")
   assert "snake does not run" in ran.stderr
 
 
-def test_a_fit_python_is_found(checkout: Checkout):
+def test_a_supported_python_is_found(checkout: Checkout):
   checkout.add_python("python3", "3.14")
   checkout.add_python("python3.11", "3.11")
   ran = checkout.run("launch/local.sh", "--dry-run")
   assert ran.stdout.startswith("python3.11 -m venv")
 
 
-def test_missing_ensurepip_has_a_remedy(checkout: Checkout):
+def test_a_missing_ensurepip_has_a_remedy(checkout: Checkout):
   checkout.add_python("python3", "3.12", ensurepip=False)
   ran = checkout.run("launch/local.sh")
   assert ran.returncode == 1
   assert "apt-get install python3.12-venv" in ran.stderr
 
 
-def test_another_python_makes_the_environment_anew(checkout: Checkout):
+def test_another_python_replaces_the_environment(checkout: Checkout):
   checkout.run("launch/local.sh")
   checkout.calls()
   checkout.add_python("python3.13", "3.13")
@@ -225,13 +225,13 @@ def test_another_python_makes_the_environment_anew(checkout: Checkout):
   assert checkout.calls() == ["-m pinrec_jax.main"]
 
 
-def test_a_folder_that_is_no_environment_is_not_cleared(checkout: Checkout):
+def test_other_folders_are_not_cleared(checkout: Checkout):
   (checkout.root / "mine").mkdir()
   checkout.run("launch/local.sh", VENV="mine")
   assert checkout.calls()[0] == "-m venv mine"
 
 
-def test_lock_holds_every_dependency():
+def test_the_lock_has_every_dependency():
   setup = configparser.ConfigParser()
   setup.read(ROOT / "setup.cfg")
   asked = setup["options"]["install_requires"]

@@ -1,13 +1,12 @@
-"""What is compiled for accelerators is made on any machine."""
+"""The programs for accelerators can be lowered on any machine."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories, pipeline
-from pinrec_jax.decode import generate
+from pinrec_jax.decode import conditions, generate
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
@@ -35,7 +34,7 @@ def parts(world, request):
   return config, model, jax.tree.map(jnp.asarray, corpus), batch
 
 
-def test_a_training_step_lowers(parts):
+def test_a_training_step_can_be_lowered(parts):
   config, model, corpus, batch = parts
   transform = optimizer.build(config.train)
   state = state_lib.shapes(model, transform)
@@ -48,23 +47,15 @@ def test_a_training_step_lowers(parts):
     assert "stablehlo.dot_general" in text
 
 
-def test_generation_lowers(parts, world):
+def test_generation_can_be_lowered(parts, world):
   config, model, *_ = parts
   tokens = histories.serving([histories.latest(world.events[1], 8)], 8)
   vectors = jnp.zeros((*tokens.item.shape, config.model.embedding_dim))
-  params = state_lib.create(
-    model, optimizer.build(config.train), config.loss
-  ).params
-  wanted = generate.Wanted(
-    outcome=np.array([1, 2], np.int32),
-    offset=np.array([-1, 3600], np.int32),
-    feedback=np.array([1, 0], np.float32),
-    surface=np.zeros(1, np.int32),
-    item_type=np.array(0, np.int32),
-    age=np.array(-1, np.int32),
-  )
+  params = state_lib.create(model, optimizer.build(config.train)).params
+  ask = conditions.Ask(budget=(0.5, 0.5, 0.0, 0.0), offsets=(-1, 3600))
+  batch, _ = conditions.of_batch([ask], offsets=2, steps=3)
   traced = generate.generate.trace(
-    model, params, vectors, tokens, wanted,
+    model, params, vectors, tokens, batch,
     jax.random.split(jax.random.key(0), 1), steps=3,
   )  # fmt: skip
   for platform in PLATFORMS:

@@ -1,1 +1,1 @@
-"""From a history to vectors, each with its share of the budget."""
+"""Generating vectors from a history, each with its share of the budget."""

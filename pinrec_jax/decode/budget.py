@@ -1,4 +1,4 @@
-"""Budgets: the share of the candidates for each outcome."""
+"""Budgets: shares of the candidates for each outcome."""
 
 import math
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ def parse(
   """Returns a budget such as "save:0.7,click:0.3" or {"save": 1.0}.
 
   Raises:
-    ValueError: on an unknown or repeated outcome, on a share that is not a
-      number between 0 and 1, or if the shares do not sum to 1.
+    ValueError: if an outcome is unknown or repeated, if a share is not a
+      number between 0 and 1, or if the sum of the shares is not 1.
   """
   names = (*vocabulary.outcome_names, UNSPECIFIED)
   shares = dict.fromkeys(names, 0.0)
   found = _pairs(budget) if isinstance(budget, str) else [*budget.items()]
   for place, (name, share) in enumerate(found):
     if name not in shares:
-      vocabulary.outcome(name)  # raises, naming the known ones
+      vocabulary.outcome(name)  # Raises an error that lists all outcomes.
     if name in [earlier for earlier, _ in found[:place]]:
       raise ValueError(
         f"budget {budget!r} names {name!r} twice; add its shares"

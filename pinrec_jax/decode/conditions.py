@@ -1,4 +1,4 @@
-"""What the requests of a batch ask for, as arrays."""
+"""Conditions and budgets of requests, and of a batch of them as arrays."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,23 +10,23 @@ from pinrec_jax.types import AnyArray
 
 STEP_DECAY = 0.5  # Share of a step's budget relative to the step before.
 NEXT_EVENT = -1  # The offset of the next event, at any time.
-UNSPECIFIED = -1  # An outcome, surface, item type or age that is not asked for.
+UNSPECIFIED = -1  # No condition on the surface, item type or age.
 
 
 class Ask(NamedTuple):
-  """What one request asks for.
+  """The conditions and the budget of one request.
 
   Attributes:
-    budget: share of the candidates for each outcome, then for the unspecified
-      outcome; they sum to 1. A share of 0 switches an outcome off.
-    offsets: seconds ahead, with one vector per outcome and offset; NEXT_EVENT
-      is the next event at any time. Each offset gets an equal part.
+    budget: share of the candidates for each outcome, and last for the
+      unspecified outcome. The sum is 1. A share of 0 switches an outcome off.
+    offsets: seconds ahead; NEXT_EVENT is the next event at any time. Each
+      outcome has one vector per offset, with equal budgets.
     steps: generation steps.
     surface: index of the surface, or UNSPECIFIED.
     item_type: index of the item type, or UNSPECIFIED.
     age: target age in seconds before the end of training, or UNSPECIFIED.
-    sampled: whether the vector that is fed back is drawn by share. Otherwise it
-      is the vector of the outcome with the largest share.
+    sampled: whether the outcome whose vector is fed back is drawn by share.
+      Otherwise it is the outcome with the largest share.
   """
 
   budget: tuple[float, ...]
@@ -44,7 +44,7 @@ class Conditions(NamedTuple):
   Attributes:
     outcome: 1 + the outcome of each query; 0 is unspecified.
     offset: seconds ahead; -1 is unspecified.
-    feedback: odds that a query's vector is fed back.
+    feedback: probability that a query's vector is fed back.
     surface: 1 + the surface; 0 is unspecified.
     item_type: 1 + the item type; 0 is unspecified.
     age: seconds before the end of training; -1 is unspecified.
@@ -63,13 +63,13 @@ def of_batch(
 ) -> tuple[Conditions, Float[np.ndarray, "b t q"]]:
   """Returns the conditions of a batch, and the budget of every vector.
 
-  Every outcome is always computed, so that shapes depend on `offsets` and
-  `steps` alone. Vectors that a request does not ask for have a budget of 0.
+  All outcomes are computed, so that shapes depend on `offsets` and `steps`
+  alone. Vectors that a request does not need have a budget of 0.
 
   Args:
     asks: one per request.
-    offsets: places for offsets, at least as many as any request has.
-    steps: generation steps, at least as many as any request has.
+    offsets: number of offsets; at least the most that a request has.
+    steps: generation steps; at least the most that a request has.
   """
   outcomes = len(asks[0].budget)
   offset = np.full((len(asks), offsets), NEXT_EVENT, np.int32)
@@ -82,11 +82,11 @@ def of_batch(
     weight[row, : ask.steps] = decay / decay.sum()
   budget = np.array([ask.budget for ask in asks])
   share = (budget[:, :, None] * part[:, None]).reshape(len(asks), -1)
-  # Of an outcome's vectors, the one with the nearest offset is fed back.
+  # Of the vectors of an outcome, the one with the nearest offset is fed back.
   place = np.arange(offsets)
   nearest = np.array([np.argmin(ask.offsets) for ask in asks])
-  fed = (place == nearest[:, None]).astype(float)
-  odds = (budget[:, :, None] * fed[:, None]).reshape(len(asks), -1)
+  is_nearest = (place == nearest[:, None]).astype(float)
+  odds = (budget[:, :, None] * is_nearest[:, None]).reshape(len(asks), -1)
   largest = np.eye(odds.shape[1])[odds.argmax(1)]
   sampled = np.array([ask.sampled for ask in asks])
   number = [*range(1, outcomes), 0]

@@ -1,4 +1,4 @@
-"""The generation loop: one prefill, then vectors that are fed back."""
+"""The generation loop: a prefill, and steps that feed vectors back."""
 
 import functools
 
@@ -29,7 +29,7 @@ def generate(
   2504.10507, inference). It is the vector of one query, drawn by `feedback`.
 
   Args:
-    model: hashable, so it is static.
+    model: the model; a static argument.
     params: parameters of the model.
     vectors: vectors of the tokens' items, from `PinRec.embed`.
     tokens: histories that end at the last position, padded on the left.
@@ -50,11 +50,11 @@ def generate(
   states, cache = bound.states(vectors, tokens, cache, last=True)
   condition = _condition(bound, conditions)
 
-  def queries(state: Float[Array, "b w"]) -> Float[Array, "b q d"]:
+  def _queries(state: Float[Array, "b w"]) -> Float[Array, "b q d"]:
     shape = (batch, conditions.outcome.size, state.shape[-1])
     return bound.queries(jnp.broadcast_to(state[:, None], shape), condition)
 
-  def step(carry: tuple, number: Int[Array, ""]):
+  def _step(carry: tuple, number: Int[Array, ""]):
     query, last, cache = carry
     step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
     # Unlike random.categorical, this does not depend on queries without odds,
@@ -65,12 +65,12 @@ def generate(
     vector = query[jnp.arange(batch), drawn]
     last = next_token(last, conditions, drawn)
     states, cache = bound.states(vector[:, None], last, cache)
-    query = queries(states[:, -1])
+    query = _queries(states[:, -1])
     return (query, last, cache), query
 
-  first = queries(states[:, -1])
+  first = _queries(states[:, -1])
   last = jax.tree.map(lambda column: column[:, -1:], tokens)
-  _, more = jax.lax.scan(step, (first, last, cache), jnp.arange(1, steps))
+  _, more = jax.lax.scan(_step, (first, last, cache), jnp.arange(1, steps))
   return jnp.concatenate([first[:, None], jnp.moveaxis(more, 0, 1)], 1)
 
 
@@ -79,7 +79,7 @@ def _condition(
 ) -> head.Condition:
   """Returns the condition of every query, [b q]."""
   offset, age = (
-    # A request never asks for an unknown time. Bucket 0 is unspecified here.
+    # Bucket 0 is unspecified here: a request never asks for an unknown time.
     jnp.where(bucket > 0, bucket + 1, 0)
     for bucket in (
       bound.bucket(conditions.offset),

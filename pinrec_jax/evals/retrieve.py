@@ -13,7 +13,7 @@ from pinrec_jax import sharding
 from pinrec_jax.data import evaluation_cases
 from pinrec_jax.decode import conditions
 from pinrec_jax.evals import metrics
-from pinrec_jax.inference import engine, requests
+from pinrec_jax.inference import candidates, engine, requests
 
 MIN_BATCHES = 4  # Batches of a shorter shape that are worth its compilation.
 
@@ -117,12 +117,15 @@ def _of_batch(
   if nearest:
     wanted = int((vectors.budget[0] > 0).sum())
     asked = jax.tree.map(lambda column: column[:, :wanted], vectors)
-    place, _ = retriever.search(asked, nearest, merged=False)
-    neighbours = retriever.rows_of(place)
+    # Every vector with a budget, merged or not.
+    unmerged = asked._replace(share=asked.budget)
+    items = retriever.items
+    place = candidates.neighbours(items, unmerged, nearest).place
+    neighbours = candidates.rows_of(items, place)
     recency = metrics.recency(
       asked.query,
-      retriever.history_places(batch, length),
-      retriever.bundle.vectors[retriever.bundle.candidates],
+      candidates.history_places(items, batch, length),
+      items.vectors(items.place_rows),
     )
   return _Found(
     lists.item,

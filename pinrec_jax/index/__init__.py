@@ -1,1 +1,1 @@
-"""Finding the items near a vector, and making one list of many."""
+"""Nearest-neighbour search, and merging its results into one list."""

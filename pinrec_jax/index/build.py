@@ -1,4 +1,4 @@
-"""What an index is, and the one that a configuration wants."""
+"""The index protocol, and the index that a configuration names."""
 
 from typing import Protocol, runtime_checkable
 
@@ -16,12 +16,16 @@ class Index(Protocol):
   def search(
     self, query: Float[np.ndarray, "q d"], k: int
   ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-    """Returns rows, nearest first (-1 is none), and inner products."""
+    """Returns the rows of the k nearest vectors, and their inner products.
+
+    The nearest comes first. If there are fewer than k vectors, the row is -1
+    and the inner product -inf.
+    """
     ...
 
 
 def build(config: config_lib.Index, vectors: Float[np.ndarray, "v d"]) -> Index:
-  """Returns an index over item vectors, unit norm, one row an item."""
+  """Returns an index over unit-norm item vectors."""
   kind = config.kind
   if kind == "exact" or (kind == "auto" and not scann_index.available()):
     return exact.Exact(vectors)

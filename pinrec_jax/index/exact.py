@@ -1,4 +1,4 @@
-"""Exhaustive inner-product search, the truth other indexes answer to."""
+"""Exhaustive inner-product search; other indexes are compared with it."""
 
 import functools
 
@@ -14,7 +14,7 @@ def _nearest(vectors: Float[Array, "v d"], query: Float[Array, "q d"], k: int):
 
 
 class Exact:
-  """Scores every item, in batches of queries."""
+  """Scores every vector, for a chunk of queries at a time."""
 
   def __init__(self, vectors: Float[np.ndarray, "v d"], chunk: int = 256):
     self._vectors = jnp.asarray(vectors)
@@ -23,14 +23,18 @@ class Exact:
   def search(
     self, query: Float[np.ndarray, "q d"], k: int
   ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-    """Returns the rows of the k nearest items and their inner products."""
-    size = len(query)
-    # Of a power of two, so that few sizes are compiled and one is not 256.
+    """Returns the rows of the k nearest vectors, as `build.Index.search`."""
+    size, found = len(query), min(k, len(self._vectors))
+    # A power of two, so that few sizes are compiled.
     chunk = min(self._chunk, 1 << max(size - 1, 0).bit_length())
     padded = np.pad(query, [(0, -size % chunk), (0, 0)])
     parts = [
-      _nearest(self._vectors, padded[start : start + chunk], k)
+      _nearest(self._vectors, padded[start : start + chunk], found)
       for start in range(0, len(padded), chunk)
     ]
     score, row = (np.concatenate(p)[:size] for p in zip(*parts, strict=True))
-    return row, score
+    missing = [(0, 0), (0, k - found)]
+    return (
+      np.pad(row, missing, constant_values=-1),
+      np.pad(score, missing, constant_values=-np.inf),
+    )

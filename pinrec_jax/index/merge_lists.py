@@ -1,4 +1,4 @@
-"""One list of candidates out of the neighbours of several vectors."""
+"""Merging the neighbours of several vectors into one list of candidates."""
 
 import functools
 from typing import NamedTuple
@@ -9,10 +9,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class Merged(NamedTuple):
-  """The candidates in order; item -1 where nothing was left."""
+  """Lists of candidates, best first.
+
+  Attributes:
+    item: candidates; -1 where a list is shorter.
+    query: the vector that found each candidate.
+    score: inner product of the candidate with that vector.
+  """
 
   item: Int[Array, "b c"]
-  query: Int[Array, "b c"]  # which vector found it
+  query: Int[Array, "b c"]
   score: Float[Array, "b c"]
 
 
@@ -25,22 +31,22 @@ def merge(
   *,
   size: int,
 ) -> Merged:
-  """Interleaves the vectors' neighbours in proportion to their budgets.
+  """Interleaves the neighbours of vectors in proportion to their budgets.
 
-  Each place goes to the vector furthest behind its share, and there to its
-  nearest item that is neither seen nor taken. So the list holds no item
-  twice, every prefix keeps the budget as nearly as whole items can, and a
-  longer list begins with the shorter one.
+  Each place of a list goes to the vector that is furthest behind its share. It
+  gets the vector's nearest item that is neither seen nor in the list already.
+  So no item repeats, and every prefix keeps the budget to within rounding. A
+  longer list starts with the shorter list.
 
   Args:
-    item: each vector's neighbours, nearest first; -1 is none.
-    score: their inner products.
-    share: the budget of each vector; the sum is 1.
+    item: neighbours of each vector, nearest first; -1 is none.
+    score: inner products of the neighbours.
+    share: budget of each vector; the sum is 1.
     seen: items to leave out; -1 pads.
-    size: candidates wanted.
+    size: length of a list.
   """
 
-  def of_one(
+  def _of_one(
     item: Int[Array, "q k"],
     score: Float[Array, "q k"],
     share: Float[Array, "q"],
@@ -49,7 +55,7 @@ def merge(
     seen = jnp.sort(seen)
     found = jnp.minimum(jnp.searchsorted(seen, item), len(seen) - 1)
     free = (item >= 0) & (seen[found] != item) & (share > 0)[:, None]
-    # A list takes at most `size` from a vector: its first free neighbours.
+    # A list takes at most `size` items of a vector: its first free ones.
     fetched = item.shape[-1]
     wanted = 1 + jnp.arange(min(size, fetched))
     counted = jnp.cumsum(free, -1)
@@ -60,7 +66,7 @@ def merge(
     )
     free = wanted <= counted[:, -1:]
 
-    def place(
+    def _place(
       carry: tuple[Bool[Array, "q k"], Float[Array, "q"]], rank: Int[Array, ""]
     ):
       free, filled = carry
@@ -75,6 +81,6 @@ def merge(
       return carry, (chosen, query, score[query, nth])
 
     filled = jnp.zeros_like(share)
-    return jax.lax.scan(place, (free, filled), jnp.arange(size))[1]
+    return jax.lax.scan(_place, (free, filled), jnp.arange(size))[1]
 
-  return Merged(*jax.vmap(of_one)(item, score, share, seen))
+  return Merged(*jax.vmap(_of_one)(item, score, share, seen))

@@ -1,4 +1,4 @@
-"""ScaNN, as wide a search as the recall asked for takes."""
+"""The ScaNN index, with a search effort that reaches a minimum recall."""
 
 import json
 import math
@@ -11,31 +11,38 @@ from jaxtyping import Float, Int
 
 from pinrec_jax.index import exact
 
-TREE_FROM = 10_000  # items; a scan of fewer is exact and as fast
-LEAVES = 4  # times the square root of the items
-NEIGHBOURS = 100  # of which the recall is told; more are searched as widely
-QUERIES, NEAR = 256, 0.5  # tried, and the norm of what is added to an item
-EFFORT = "effort.json"  # a file beside ScaNN's
+MIN_TREE_SIZE = 10_000  # Of fewer items, an exhaustive search is as fast.
+LEAVES_PER_ROOT = 4  # Leaves are this many times the square root of the items.
+NEIGHBOURS = 100  # Neighbours at which recall is measured.
+SAMPLED_QUERIES = 256  # Queries with which recall is measured.
+NOISE = 0.5  # Norm of the noise that makes a query from an item.
+EFFORT_FILE = "effort.json"  # Beside ScaNN's own files.
 
 
 class Effort(NamedTuple):
-  """How widely a tree is searched for up to NEIGHBOURS neighbours."""
+  """How widely a tree is searched.
 
-  leaves: int  # looked into
-  every: int  # leaves there are
-  reorder: int  # items scored again with full vectors, for each neighbour
+  Attributes:
+    leaves: leaves that are searched.
+    all_leaves: leaves of the tree.
+    reorder: items that are scored with full vectors, per neighbour.
+  """
 
-  def times(self, more: float) -> "Effort":
-    """Returns so many times the leaves, or all."""
-    leaves = min(self.every, math.ceil(more * self.leaves))
+  leaves: int
+  all_leaves: int
+  reorder: int
+
+  def scaled(self, factor: float) -> "Effort":
+    """Returns an effort with more leaves, at most all."""
+    leaves = min(self.all_leaves, math.ceil(factor * self.leaves))
     return self._replace(leaves=leaves)
 
 
 def _load_scann() -> Any:
-  """Imports ScaNN without TensorFlow, which some versions clash with."""
+  """Imports ScaNN without TensorFlow, which some versions conflict with."""
   hidden = "tensorflow" not in sys.modules
   if hidden:
-    # None is what bars an import, though no module.
+    # None blocks the import; the type checker expects a module.
     sys.modules["tensorflow"] = None  # pyright: ignore[reportArgumentType]
   try:
     import scann
@@ -46,7 +53,7 @@ def _load_scann() -> Any:
 
 
 def available() -> bool:
-  """Whether ScaNN can be imported here (it has Linux wheels only)."""
+  """Whether ScaNN can be imported; its wheels are for Linux only."""
   try:
     _load_scann()
   except ImportError:
@@ -55,19 +62,20 @@ def available() -> bool:
 
 
 def require(kind: str) -> None:
-  """Raises ValueError where index.kind asks for ScaNN and there is none."""
+  """Raises ValueError if index.kind names ScaNN and ScaNN is missing."""
   if kind == "scann" and not available():
     raise ValueError(
-      "config.index.kind is 'scann', which cannot be imported here; install "
-      "scann (Linux), or use auto or exact"
+      "config.index.kind is 'scann', and ScaNN cannot be imported; install "
+      "scann (Linux only), or use 'auto' or 'exact'"
     )
 
 
 class Scann:
-  """Approximate search: exhaustive when small, else quantised in leaves.
+  """Approximate search in a tree of quantized vectors.
 
-  So many leaves are looked into as find `recall` of the exact neighbours, by
-  more than a standard error, of queries made up beside items.
+  A small index is searched exhaustively. Otherwise the number of leaves that
+  are searched is the smallest one that reaches the minimum recall, by more than
+  a standard error, on queries sampled near items.
   """
 
   def __init__(self, vectors: Float[np.ndarray, "v d"], recall: float = 0.99):
@@ -76,97 +84,89 @@ class Scann:
     vectors = np.ascontiguousarray(vectors, np.float32)
     builder = scann.scann_ops_pybind.builder(vectors, 10, "dot_product")
     self.effort: Effort | None = None
-    if size < TREE_FROM:
+    if size < MIN_TREE_SIZE:
       self._searcher = builder.score_brute_force().build()
       return
-    leaves = int(LEAVES * size**0.5)
+    leaves = int(LEAVES_PER_ROOT * size**0.5)
     builder = builder.tree(
       leaves, 1, training_sample_size=min(size, 250_000),
       spherical=True, min_partition_size=10,
     )  # fmt: skip
     builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2)
     self._searcher = builder.reorder(NEIGHBOURS).build()
-    self.effort = self._enough(vectors, recall, Effort(leaves, leaves, 1))
+    self.effort = self._least(vectors, recall, Effort(leaves, leaves, 1))
 
-  def _enough(
+  def _least(
     self, vectors: Float[np.ndarray, "v d"], recall: float, effort: Effort
   ) -> Effort:
-    """Returns the least effort that finds so much of the exact neighbours.
+    """Returns the least effort that reaches a recall.
 
-    Scores are first made precise enough that all leaves together would miss
-    half of what may be missed; then leaves are left out.
+    More items are reordered until a search of all leaves loses half of the
+    recall that may be lost. Then the number of leaves is reduced.
     """
     random = np.random.default_rng(0)
-    query = vectors[random.integers(len(vectors), size=QUERIES)]
+    query = vectors[random.integers(len(vectors), size=SAMPLED_QUERIES)]
     noise = random.standard_normal(query.shape, np.float32)
-    query = query + noise * np.float32(NEAR / query.shape[1] ** 0.5)
+    query = query + noise * np.float32(NOISE / query.shape[1] ** 0.5)
     query /= np.linalg.norm(query, axis=-1, keepdims=True)
     truth, _ = exact.Exact(vectors).search(query, NEIGHBOURS)
 
-    def found(effort: Effort) -> float:
+    def _recall(effort: Effort) -> float:
+      """Returns the mean recall less its standard error."""
       row, _ = self._search(query, NEIGHBOURS, effort)
-      share = (row[:, :, None] == truth[:, None]).any(1).mean(-1)
-      return float(share.mean() - share.std() / QUERIES**0.5)
+      found = (row[:, :, None] == truth[:, None]).any(1).mean(-1)
+      return float(found.mean() - found.std() / SAMPLED_QUERIES**0.5)
 
-    # Scored again, all items are told apart.
     while effort.reorder * NEIGHBOURS < len(vectors):
-      if found(effort) >= (1 + recall) / 2:
+      if _recall(effort) >= (1 + recall) / 2:
         break
       effort = effort._replace(reorder=2 * effort.reorder)
-    few, enough = 0, effort.every
-    while enough - few > 1:
-      middle = (few + enough) // 2
-      if found(effort._replace(leaves=middle)) >= recall:
+    too_few, enough = 0, effort.all_leaves
+    while enough - too_few > 1:
+      middle = (too_few + enough) // 2
+      if _recall(effort._replace(leaves=middle)) >= recall:
         enough = middle
       else:
-        few = middle
+        too_few = middle
     return effort._replace(leaves=enough)
 
   def save(self, folder: pathlib.Path) -> None:
-    """Writes the index; the folder may be moved as a whole."""
+    """Writes the index; its folder can be moved."""
     folder.mkdir(parents=True, exist_ok=True)
     self._searcher.serialize(str(folder), relative_path=True)
-    told = self.effort._asdict() if self.effort else None
-    (folder / EFFORT).write_text(json.dumps(told))
+    effort = self.effort._asdict() if self.effort else None
+    (folder / EFFORT_FILE).write_text(json.dumps(effort))
 
   @classmethod
   def load(cls, folder: pathlib.Path) -> "Scann":
-    """Reads an index that `save` wrote.
-
-    Raises:
-      FileNotFoundError: if an earlier version wrote it.
-    """
-    if not (folder / EFFORT).is_file():
-      raise FileNotFoundError(
-        f"no {EFFORT} in {folder}, an earlier version's; run --mode=index again"
-      )
-    found = cls.__new__(cls)
-    found._searcher = _load_scann().scann_ops_pybind.load_searcher(str(folder))
-    told = json.loads((folder / EFFORT).read_text())
-    found.effort = Effort(**told) if told else None
-    return found
+    """Reads an index that `save` wrote."""
+    index = cls.__new__(cls)
+    index._searcher = _load_scann().scann_ops_pybind.load_searcher(str(folder))
+    effort = json.loads((folder / EFFORT_FILE).read_text())
+    index.effort = Effort(**effort) if effort else None
+    return index
 
   def search(
     self, query: Float[np.ndarray, "q d"], k: int
   ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-    """Returns rows and inner products; row -1 where there are no more items."""
+    """Returns the rows of the k nearest vectors, as `build.Index.search`."""
     query = np.ascontiguousarray(query, np.float32)
     if self.effort is None:
-      return _told(self._searcher.search_batched_parallel(query, k))
+      return _mark_missing(self._searcher.search_batched_parallel(query, k))
     effort = self.effort
     if k > NEIGHBOURS:
-      effort = effort.times(k / NEIGHBOURS)
+      effort = effort.scaled(k / NEIGHBOURS)
     row, score = self._search(query, k, effort)
-    # Leaves may hold too few.
-    while effort.leaves < effort.every and (row < 0).any():
-      effort = effort.times(2.0)
+    # The searched leaves may hold fewer than k items.
+    while effort.leaves < effort.all_leaves and (row < 0).any():
+      effort = effort.scaled(2.0)
       row, score = self._search(query, k, effort)
     return row, score
 
   def _search(
     self, query: Float[np.ndarray, "q d"], k: int, effort: Effort
   ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-    return _told(
+    return _mark_missing(
       self._searcher.search_batched_parallel(
         query,
         final_num_neighbors=k,
@@ -176,13 +176,10 @@ class Scann:
     )
 
 
-def _told(
+def _mark_missing(
   found: tuple[np.ndarray, np.ndarray],
 ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-  """Marks missing neighbours: they come as row 0, the score is no number."""
+  """Sets missing neighbours to -1; ScaNN gives them row 0 and a NaN score."""
   row, score = found[0].astype(np.int32), found[1]
   missing = np.isnan(score)
-  if missing.any():
-    row = np.where(missing, np.int32(-1), row)
-    score = np.where(missing, np.float32(-np.inf), score)
-  return row, score
+  return np.where(missing, -1, row), np.where(missing, -np.inf, score)

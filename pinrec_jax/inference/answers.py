@@ -37,9 +37,12 @@ class Answer(msgspec.Struct, omit_defaults=True):
     budget: the shares that were asked for.
     achieved: the shares of the list, by the outcomes of the vectors that found
       the items.
+    index: version of the items; 0 are those of the bundle.
+    exact: whether every allowed item was compared.
     events_read: events that the model read.
     events_dropped: older events that did not fit.
-    unknown_items: items of the history that the catalog does not have.
+    unknown_items: items of the history or the filters that the catalog does not
+      have.
   """
 
   user: str
@@ -48,9 +51,11 @@ class Answer(msgspec.Struct, omit_defaults=True):
   bundle: str
   budget: dict[str, float]
   achieved: dict[str, float]
+  index: int
+  exact: bool
   events_read: int
   events_dropped: int = 0
-  unknown_items: tuple[str, ...] = ()
+  unknown_items: list[str] = []
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -146,7 +146,7 @@ def save(bundle: Bundle, folder: pathlib.Path) -> pathlib.Path:
     files.write(part / CONFIG, config_files.to_json(bundle.config))
     flat = flax.traverse_util.flatten_dict(dict(bundle.params), sep="/")
     safetensors.numpy.save_file(
-      {name: np.array(x, order="C") for name, x in flat.items()},
+      {name: np.asarray(x, order="C") for name, x in flat.items()},
       part / PARAMS,
     )
     np.save(part / VECTORS, bundle.vectors)

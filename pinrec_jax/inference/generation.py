@@ -15,7 +15,9 @@ from pinrec_jax.decode import conditions as conditions_lib
 from pinrec_jax.decode import generate as generate_lib
 from pinrec_jax.decode import merge_duplicates
 from pinrec_jax.inference import bundle as bundle_lib
+from pinrec_jax.inference import items as items_lib
 from pinrec_jax.inference import requests as requests_lib
+from pinrec_jax.inference import sizes as sizes_lib
 from pinrec_jax.model import pinrec
 from pinrec_jax.types import AnyArray, Params
 
@@ -46,26 +48,30 @@ class Vectors(NamedTuple):
 
 def generate(
   bundle: bundle_lib.Bundle,
+  items: items_lib.Items,
   params: Params,
   requests: Sequence[requests_lib.Request],
+  sizes: sizes_lib.Sizes,
   length: int,
 ) -> Vectors:
   """Generates the vectors of a batch and merges near-duplicates.
 
   Args:
-    bundle: the model and its items.
+    bundle: the model.
+    items: the items that histories may have.
     params: parameters of the model, on a device.
     requests: the batch.
+    sizes: the shapes to use.
     length: positions of a history; one is for the start token.
   """
   asks = [request.ask for request in requests]
-  steps = rung(max(ask.steps for ask in asks))
-  offsets = rung(max(len(ask.offsets) for ask in asks))
+  steps = sizes_lib.up(max(ask.steps for ask in asks), sizes.steps)
+  offsets = sizes_lib.up(max(len(ask.offsets) for ask in asks), sizes.offsets)
   conditions, budget = conditions_lib.of_batch(
     asks, offsets=offsets, steps=steps
   )
   flat = budget.reshape(len(asks), -1)
-  width = min(rung(int((flat > 0).sum(1).max())), flat.shape[1])
+  width = sizes.vectors(int((flat > 0).sum(1).max()), flat.shape[1])
   # Vectors with a budget come first, in the order of generation.
   select = np.argsort(flat == 0, axis=1, kind="stable")[:, :width]
   budget = np.take_along_axis(flat, select, 1)
@@ -73,7 +79,7 @@ def generate(
   query, share = _generate(
     bundle.model,
     params,
-    _item_vectors(bundle, params, requests, tokens),
+    _item_vectors(bundle, items, params, requests, tokens),
     tokens,
     conditions,
     np.array([_seed(request) for request in requests], np.uint32),
@@ -95,19 +101,15 @@ def generate(
   )
 
 
-def rung(number: int) -> int:
-  """Returns the next power of two, so that few sizes are compiled."""
-  return 1 << (number - 1).bit_length()
-
-
 def _item_vectors(
   bundle: bundle_lib.Bundle,
+  items: items_lib.Items,
   params: Params,
   requests: Sequence[requests_lib.Request],
   tokens: schema.Tokens,
 ) -> Float[np.ndarray, "b l d"]:
   """Returns the vectors of all history items, known or not."""
-  vectors = bundle.vectors[tokens.item]
+  vectors = items.vectors(np.asarray(tokens.item))
   unknown = [
     (row, len(request.events), request.unknown)
     for row, request in enumerate(requests)
@@ -117,7 +119,7 @@ def _item_vectors(
     return vectors
   features = jax.tree.map(
     lambda *parts: np.concatenate(parts),
-    *(items.features for _, _, items in unknown),
+    *(own.features for _, _, own in unknown),
   )
   fill = -len(features.item_type) % UNKNOWN_STEP
   padded = jax.tree.map(
@@ -125,10 +127,10 @@ def _item_vectors(
   )
   found = np.asarray(pinrec.embed(bundle.model, params, padded))
   first = 0
-  for row, events, items in unknown:
-    size = len(items.ids)
+  for row, events, own in unknown:
+    size = len(own.ids)
     # Histories end at the last position.
-    vectors[row, items.place - events] = found[first : first + size]
+    vectors[row, own.place - events] = found[first : first + size]
     first += size
   return vectors
 

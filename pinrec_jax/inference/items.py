@@ -1,30 +1,16 @@
 """The items that requests see: those of a bundle, or a live set of them."""
 
-import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pinrec_jax.index import exact
+from pinrec_jax.data import catalog as catalog_lib
+from pinrec_jax.index import filtered_search
 from pinrec_jax.inference import bundle as bundle_lib
 
 Mask = Bool[np.ndarray, "p"]
-
-
-class Found(NamedTuple):
-  """Neighbours of some queries, nearest first.
-
-  Attributes:
-    place: places among the items that can be recommended; -1 is none.
-    score: cosines.
-    exact: whether every allowed item was compared.
-  """
-
-  place: Int[np.ndarray, "q k"]
-  score: Float[np.ndarray, "q k"]
-  exact: bool
 
 
 class Items(Protocol):
@@ -75,9 +61,13 @@ class Items(Protocol):
     """Returns the items' own ids."""
     ...
 
+  def having(self, feature: str, values: Sequence[str]) -> Mask:
+    """Returns which places have one of some values of a feature."""
+    ...
+
   def search(
     self, query: Float[np.ndarray, "q d"], k: int, allowed: Mask | None = None
-  ) -> Found:
+  ) -> filtered_search.Found:
     """Returns the nearest items of each query.
 
     Args:
@@ -97,18 +87,13 @@ class BundleItems:
     self._bundle = bundle
     self.place_rows = bundle.candidates
     self.count = len(bundle.candidates)
+    self.place_of = np.full(len(bundle.vectors), -1, np.int32)
+    self.place_of[self.place_rows] = np.arange(self.count)
 
   @property
   def row_of(self) -> Mapping[str, int]:
     """Row of every item, by its id as text."""
     return self._bundle.catalog.row_of
-
-  @functools.cached_property
-  def place_of(self) -> Int[np.ndarray, "v"]:
-    """Place of every row; -1 if it cannot be recommended."""
-    places = np.full(len(self._bundle.vectors), -1, np.int32)
-    places[self.place_rows] = np.arange(self.count)
-    return places
 
   def vectors(self, rows: Int[np.ndarray, "*b"]) -> Float[np.ndarray, "*b d"]:
     """Returns the unit-norm vectors of rows."""
@@ -126,16 +111,48 @@ class BundleItems:
     """Returns the items' own ids."""
     return self._bundle.catalog.items.ids[rows].tolist()
 
+  def having(self, feature: str, values: Sequence[str]) -> Mask:
+    """Returns which places have one of some values of a feature."""
+    return has_value(
+      self._bundle.catalog, self.codes(self.place_rows), feature, values
+    )
+
   def search(
     self, query: Float[np.ndarray, "q d"], k: int, allowed: Mask | None = None
-  ) -> Found:
+  ) -> filtered_search.Found:
     """Returns the nearest items of each query."""
-    index = self._bundle.index
-    size = min(k, self.count)
-    place, score = index.search(query, size)
-    missing = [(0, 0), (0, k - size)]
-    return Found(
-      np.pad(place, missing, constant_values=-1),
-      np.pad(score, missing, constant_values=-np.inf),
-      isinstance(index, exact.Exact),
+    everything = np.ones(self.count, bool)
+    live = everything if allowed is None else allowed
+    return filtered_search.search(
+      self._bundle.index,
+      self.count,
+      self.vectors_of_places,
+      live,
+      query,
+      k,
+      filtered=allowed is not None,
     )
+
+  def vectors_of_places(
+    self, places: Int[np.ndarray, "n"]
+  ) -> Float[np.ndarray, "n d"]:
+    """Returns the vectors of places."""
+    return self._bundle.vectors[self.place_rows[places]]
+
+
+def has_value(
+  catalog: catalog_lib.Catalog,
+  codes: Int[np.ndarray, "p g"],
+  feature: str,
+  values: Sequence[str],
+) -> Mask:
+  """Returns which items have one of some values of a categorical feature."""
+  known = list(catalog.values[feature])
+  wanted = [known.index(value) + 1 for value in values if value in known]
+  first = 0
+  for one in catalog.vocabulary.features:
+    if one.name == feature:
+      own = np.isin(codes[:, first : first + one.slots], wanted)
+      return np.asarray(own.any(-1))
+    first += one.slots
+  raise KeyError(feature)

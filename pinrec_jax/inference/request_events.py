@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.data import schema
+from pinrec_jax.inference import items as items_lib
 from pinrec_jax.inference import wire
 from pinrec_jax.model import item_embedder
 
@@ -32,26 +33,28 @@ class UnknownItems(NamedTuple):
 def read(
   given: Sequence[wire.EventFields],
   context: Bool[np.ndarray, "l"],
-  catalog: catalog_lib.Catalog,
+  items: items_lib.Items,
+  names: schema.Vocabulary,
 ) -> schema.Events:
   """Returns the events of a request, oldest first.
 
   Args:
     given: the events, as they are written.
     context: which of them are context.
-    catalog: of the bundle. An item that it does not have becomes NO_ITEM.
+    items: the items there are. An unknown one becomes NO_ITEM.
+    names: the names of actions and surfaces.
 
   Raises:
     ValueError: naming the event and the field at fault.
   """
-  names, size = catalog.vocabulary, len(given)
+  size = len(given)
   actions = np.zeros((size, len(names.actions)), np.uint8)
   item, surface, time = (np.zeros(size, np.int64) for _ in range(3))
   shown = np.zeros(size, bool)
   for n, event in enumerate(given):
     try:
       key = wire.id_text(event.item, "item")
-      item[n] = catalog.row_of.get(key, schema.NO_ITEM)
+      item[n] = items.row_of.get(key, schema.NO_ITEM)
       for name in event.actions or ():
         actions[n, names.action(name)] = 1
       if event.surface:
@@ -70,7 +73,7 @@ def read(
     item=item.astype(np.int32),
     actions=actions,
     surface=surface.astype(np.int32),
-    item_type=catalog.items.item_type[item].astype(np.int32),
+    item_type=items.types(item).astype(np.int32),
     time=time,
     session=np.full(size, schema.UNKNOWN_SESSION, np.int32),
     engaged=~context & ~shown,

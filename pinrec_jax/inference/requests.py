@@ -13,6 +13,8 @@ from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.decode import conditions
 from pinrec_jax.inference import answers, request_events, wire
 from pinrec_jax.inference import bundle as bundle_lib
+from pinrec_jax.inference import filters as filters_lib
+from pinrec_jax.inference import items as items_lib
 
 MAX_OFFSETS = 16  # Of a request, to bound the work of its batch.
 MAX_SECONDS = 2**31 - 1  # Of an offset or an age.
@@ -31,6 +33,7 @@ class Request:
     candidates: length of the list.
     dropped: older events that did not fit.
     unknown: items of `events` that the catalog does not have, if any.
+    filters: which items may be in the list; None is all.
   """
 
   user: str
@@ -41,6 +44,7 @@ class Request:
   candidates: int
   dropped: int = 0
   unknown: request_events.UnknownItems | None = None
+  filters: filters_lib.Filter | None = None
 
 
 Parsed: TypeAlias = Request | answers.Failure
@@ -56,8 +60,8 @@ class Defaults(NamedTuple):
 class Reader:
   """Reads and checks the requests to one bundle."""
 
-  def __init__(self, bundle: bundle_lib.Bundle) -> None:
-    self._bundle = bundle
+  def __init__(self, bundle: bundle_lib.Bundle, items: items_lib.Items) -> None:
+    self._bundle, self._items = bundle, items
 
   @property
   def config(self) -> config_lib.Inference:
@@ -145,11 +149,12 @@ class Reader:
     context = np.arange(len(given)) >= len(fields.events or [])
     return self.from_events(
       user,
-      request_events.read(given, context, self._bundle.catalog),
+      request_events.read(given, context, self._items, self._bundle.vocabulary),
       ask=ask,
       candidates=candidates,
       request_id="" if fields.id is None else wire.id_text(fields.id, "id"),
       given=given,
+      fields=fields.filters,
     )
 
   def from_events(
@@ -161,6 +166,7 @@ class Reader:
     candidates: int,
     request_id: str = "",
     given: Sequence[wire.EventFields] = (),
+    fields: wire.FilterFields | None = None,
   ) -> Request:
     """Returns the request of a history.
 
@@ -174,6 +180,7 @@ class Reader:
       request_id: of the request.
       given: the events as they were written, if some of their items may be
         missing from the catalog.
+      fields: which items may be in the list, as it is written.
     """
     config = self.config
     place = np.flatnonzero(histories.readable(events, config.history_events))
@@ -197,6 +204,8 @@ class Reader:
       candidates=candidates,
       dropped=dropped,
       unknown=unknown,
+      filters=fields
+      and filters_lib.read(fields, self._items, self._bundle.vocabulary),
     )
 
   def _ask(

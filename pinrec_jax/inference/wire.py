@@ -37,6 +37,22 @@ class EventFields(msgspec.Struct, forbid_unknown_fields=True):
   features: dict[str, Id | list[Id] | None] | None = None
 
 
+class FilterFields(msgspec.Struct, forbid_unknown_fields=True):
+  """Which items may be in the list of a request.
+
+  Attributes:
+    exclude: ids of items to leave out.
+    include: ids of the only items that may be in the list.
+    item_types: names of the item types that may be in it.
+    attributes: for each named feature, values of which an item must have one.
+  """
+
+  exclude: list[Id] | None = None
+  include: list[Id] | None = None
+  item_types: list[str] | None = None
+  attributes: dict[str, Id | list[Id]] | None = None
+
+
 class RequestFields(msgspec.Struct, forbid_unknown_fields=True):
   """One request, as it is written. Every field but `user` may be left out.
 
@@ -52,6 +68,7 @@ class RequestFields(msgspec.Struct, forbid_unknown_fields=True):
     age: condition: target age in seconds before the end of training.
     steps: generation steps.
     candidates: length of the list.
+    filters: which items may be in it.
   """
 
   user: Id
@@ -65,6 +82,7 @@ class RequestFields(msgspec.Struct, forbid_unknown_fields=True):
   age: int | None = None
   steps: int | None = None
   candidates: int | None = None
+  filters: FilterFields | None = None
 
 
 _DECODER = msgspec.json.Decoder(RequestFields)

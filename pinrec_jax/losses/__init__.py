@@ -1,1 +1,1 @@
-"""What is minimised, and the sampling probabilities it needs."""
+"""Training objectives: positives, conditions, negatives and the softmax."""

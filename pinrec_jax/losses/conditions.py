@@ -17,7 +17,7 @@ class SampledConditions(NamedTuple):
 
   Attributes:
     condition: one condition per query.
-    positive: the targets of the row that satisfy it.
+    positive: targets of the row that are positives and satisfy the condition.
     weight: weight of the query's loss; 1 on average.
   """
 
@@ -36,28 +36,28 @@ def sample(
 ) -> SampledConditions:
   """Samples the condition of each query and keeps the matching positives.
 
-  The condition describes one positive, which is drawn uniformly: one of its
+  One positive of the query is drawn uniformly. The condition is one of its
   outcomes, its surface, item type, age and time offset (arXiv 2504.10507,
   conditions in training). Each part is dropped at the configured rate, so that
   a request may leave it out. If an objective has several queries per position,
-  the first ones never have an offset and the others always have theirs.
+  the first queries never have an offset, and all others always have one.
 
   A target with several outcomes is trained under one sampled outcome and
   weighted by the number of its outcomes. Each outcome is then learned from all
   of its targets alike, whatever other outcomes they have.
 
   Args:
-    key: of the draws.
+    key: random key of the draws.
     batch: rows of packed histories.
     bucket: bucket of the time from each token to each target; 0 is unknown.
     age: bucket of each target's age; 0 is unknown.
     positive: positive mask of the queries.
-    config: rates and the objective.
+    config: the objective and the dropout rate of conditions.
   """
   target_key, outcome_key, *drop_keys = jax.random.split(key, 7)
   targets = jax.tree.map(jnp.asarray, batch.targets)
-  queries = positive.shape[1] // positive.shape[2]  # per position
-  bucket = jnp.tile(bucket, (1, queries, 1))
+  per_position = positive.shape[1] // positive.shape[2]
+  bucket = jnp.tile(bucket, (1, per_position, 1))
   trained = positives.objective(config.objective).trained
   if trained == "following":
     chosen = jnp.broadcast_to(jnp.arange(positive.shape[2]), positive.shape[:2])
@@ -66,12 +66,12 @@ def sample(
   rows = jnp.arange(chosen.shape[0])[:, None]
   described = jax.tree.map(lambda column: column[rows, chosen], targets)
   has_outcome = described.outcomes > 0
-  drawn = 1 + jax.random.categorical(
+  outcome = 1 + jax.random.categorical(
     outcome_key, jnp.where(has_outcome, 0.0, -jnp.inf)
   )
   offset = 1 + jnp.take_along_axis(bucket, chosen[..., None], -1)[..., 0]
   full = head.Condition(
-    outcome=jnp.where(jnp.any(has_outcome, -1), drawn, 0),
+    outcome=jnp.where(jnp.any(has_outcome, -1), outcome, 0),
     surface=described.surface + 1,
     offset=offset,
     item_type=described.item_type + 1,
@@ -83,7 +83,7 @@ def sample(
       for k in drop_keys
     )
   )
-  if queries > 1:
+  if per_position > 1:
     beyond_first = jnp.arange(positive.shape[1]) >= positive.shape[2]
     keep = keep._replace(offset=jnp.broadcast_to(beyond_first, chosen.shape))
   condition = jax.tree.map(lambda part, k: jnp.where(k, part, 0), full, keep)
@@ -107,8 +107,8 @@ def _satisfies(
   """Returns which targets of its row satisfy each query's condition."""
   rows = jnp.arange(bucket.shape[0])[:, None]
   wanted = jnp.maximum(condition.outcome - 1, 0)
-  outcomes = jnp.swapaxes(targets.outcomes, 1, 2)[rows, wanted] > 0
-  found = (condition.outcome == 0)[..., None] | outcomes
+  has_outcome = jnp.swapaxes(targets.outcomes, 1, 2)[rows, wanted] > 0
+  found = (condition.outcome == 0)[..., None] | has_outcome
   for part, value in (
     (condition.surface, targets.surface[:, None]),
     (condition.offset, bucket),

@@ -1,4 +1,4 @@
-"""Negatives of a training step, and how often each of them is expected."""
+"""Negatives of a training step, with their expected counts for logQ."""
 
 from typing import NamedTuple
 
@@ -17,8 +17,8 @@ class Negatives(NamedTuple):
 
   Attributes:
     item: rows of the item table; 0 is no item.
-    log_expected: log of how often each item is expected among the negatives.
-      It is 0 if the loss is not corrected.
+    log_expected: log of the expected count of each item among the negatives; 0
+      if the loss is not corrected.
   """
 
   item: Int[Array, "n"]
@@ -26,10 +26,10 @@ class Negatives(NamedTuple):
 
 
 class Frequencies(NamedTuple):
-  """How often items occur in the training data; both sum to 1.
+  """How often each item occurs in the training data; both sum to 1.
 
   Attributes:
-    target: fraction of the training targets that are this item.
+    target: fraction of the training targets.
     impression: fraction of the impressions without engagement.
   """
 
@@ -44,22 +44,22 @@ def draw(
   frequencies: Frequencies,
   config: config_lib.Loss,
 ) -> tuple[Negatives, Float[Array, "b"]]:
-  """Draws negatives from batch targets, all items, and batch impressions.
+  """Draws negatives from batch targets, batch impressions and the catalog.
 
-  An item from one source could have come from another source, too. So its
-  expected count is that of the whole mixture (arXiv 2507.09331, with a mixture
-  in place of one sampling distribution).
+  Each item can come from any of the three sources. So its expected count is
+  that of the mixture (arXiv 2507.09331, with a mixture in place of one sampling
+  distribution).
 
   Args:
-    key: of the draw.
+    key: random key of the draws.
     target: target items of the global batch; 0 is none.
     impression: impressions without engagement of the global batch; 0 is none.
-    frequencies: of all items.
+    frequencies: frequencies of all items.
     config: number of negatives from each source.
 
   Returns:
-    The negatives, and the log expected count of every target among them. With
-    `full_softmax` the negatives are all items, each expected once.
+    The negatives, and the log of the expected count of every target among them.
+    With `full_softmax` the negatives are all items, each expected once.
   """
   items = len(frequencies.target) - 1
   if config.full_softmax:
@@ -67,20 +67,20 @@ def draw(
     return everything, jnp.zeros(target.shape)
   target_key, uniform_key, impression_key = jax.random.split(key, 3)
   drawn, sizes = [], []
-  for source_key, source, wanted in (
+  for source_key, source, number in (
     (target_key, target, config.in_batch_negatives),
     (impression_key, impression, config.impression_negatives),
   ):
     shuffled = jax.random.permutation(source_key, source)
-    # Zeros go last, so that real items fill the wanted places first.
-    chosen = shuffled[jnp.argsort(shuffled == 0, stable=True)][:wanted]
+    # Zeros go last, so that real items are chosen first.
+    chosen = shuffled[jnp.argsort(shuffled == 0, stable=True)][:number]
     drawn.append(chosen)
     sizes.append(jnp.sum(chosen > 0))
   drawn.append(
     jax.random.randint(uniform_key, (config.uniform_negatives,), 1, items + 1)
   )
 
-  def log_expected(item: Int[AnyArray, "_"]) -> Float[Array, "_"]:
+  def _log_expected(item: Int[AnyArray, "_"]) -> Float[Array, "_"]:
     expected = config.uniform_negatives / items
     expected += sizes[0] * frequencies.target[item]
     if config.impression_negatives:
@@ -88,5 +88,5 @@ def draw(
     return jnp.log(jnp.maximum(expected, SMALLEST))
 
   item = jnp.concatenate(drawn)
-  correction = log_expected(item) * (config.logq != "none")
-  return Negatives(item, correction), log_expected(target)
+  correction = _log_expected(item) * (config.logq != "none")
+  return Negatives(item, correction), _log_expected(target)

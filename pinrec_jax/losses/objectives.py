@@ -22,12 +22,7 @@ Features = Callable[[Int[AnyArray, "*n"]], item_embedder.ItemFeatures]
 
 
 class Corpus(NamedTuple):
-  """What every step knows about the whole log.
-
-  Attributes:
-    features: features of all items.
-    frequencies: how often items are targets or impressions.
-  """
+  """Features of all items, and their frequencies in the training data."""
 
   features: item_embedder.ItemFeatures
   frequencies: negative_sampling.Frequencies
@@ -49,10 +44,9 @@ def loss(
     params: its parameters.
     batch: rows of packed histories.
     corpus: features and frequencies of all items.
-    key: of this step's draws and dropout.
+    key: random key of all draws of the step, and of dropout.
     config: the objective and its negatives.
-    features: returns the features of items. The default takes them from the
-      corpus.
+    features: returns the features of items; by default those of the corpus.
   """
   condition_key, _, dropout_key = jax.random.split(key, 3)
   tokens, targets = batch
@@ -60,18 +54,18 @@ def loss(
   condition, positive, weight = _queries(bound, batch, condition_key, config)
   negatives, target_expected = _negatives(batch, corpus, key, config)
 
-  number = tokens.item.size + targets.item.size + negatives.item.size
-  embed = _embedder(bound, corpus, number, features)
+  read = tokens.item.size + targets.item.size + negatives.item.size
+  embed = _embedder(bound, corpus, read, features)
   # One call for both, so that their gradients are reduced over devices once.
-  read, target = jnp.split(
+  vectors, target = jnp.split(
     embed(jnp.concatenate([tokens.item, targets.item], -1)), 2, -2
   )
-  states, _ = bound.states(read, tokens, train=True)
+  states, _ = bound.states(vectors, tokens, train=True)
   states = jnp.tile(states, (1, positive.shape[1] // positive.shape[2], 1))
   bias = jnp.zeros(targets.item.shape)
   if config.logq == "classic":
     bias = target_expected.reshape(targets.item.shape)
-  temperature = bound.temperatures()
+  temperature = bound.softmax_temperature()
   losses = softmax.sampled_softmax(
     bound.queries(states, condition),
     softmax.Targets(target, targets.item, positive, bias),
@@ -92,7 +86,7 @@ def items_read(
   key: PRNGKeyArray,
   config: config_lib.Loss,
 ) -> Int[Array, "_"]:
-  """Returns the items whose vectors `loss` reads, with repetitions."""
+  """Returns the items whose vectors `loss` reads; items may repeat."""
   negatives, _ = _negatives(batch, corpus, key, config)
   read = (batch.tokens.item, batch.targets.item, negatives.item)
   return jnp.concatenate([jnp.asarray(item).reshape(-1) for item in read])
@@ -117,7 +111,7 @@ def _queries(
   sampled = conditions.sample(key, batch, targets.bucket, age, positive, config)
   if bound.config.conditioned:
     return sampled.condition, sampled.positive, weight * sampled.weight
-  # Without conditions, any of several positives is as good as another.
+  # Without conditions, all positives remain.
   if objective.trained == "all":
     return sampled.condition, positive, weight
   return sampled.condition, sampled.positive, weight
@@ -147,7 +141,7 @@ def _embedder(
   If a step reads more vectors than there are items, each item is embedded once.
 
   Args:
-    bound: the model with its parameters.
+    bound: the model, bound to its parameters.
     corpus: features of all items.
     read: number of item vectors that the step reads, over all devices.
     features: as in `loss`.

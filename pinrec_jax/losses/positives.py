@@ -1,6 +1,6 @@
-"""Positives of each query: which later engagements it should predict.
+"""Positives of each query: the later engagements that it should predict.
 
-`OBJECTIVES` is the table of all objectives. A new objective is one entry in it.
+`OBJECTIVES` is the table of all objectives. A new objective is one entry.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ class Later(NamedTuple):
   """The targets of a row, as seen from each of its positions.
 
   Attributes:
-    following: the target right after the position.
-    later: all targets from the following one on, of the same user, each
-      engagement once.
-    seconds: time from the position to each target; -1 is unknown.
-    bucket: bucket of that time, from 1; 0 is unknown.
+    following: whether a target is the next one after the position.
+    later: whether a target is the following one or a later one of the same
+      user. An engagement that is the target of several positions counts once.
+    seconds: seconds from the position to each target; -1 is unknown.
+    bucket: bucket of these seconds, from 1; 0 is unknown.
     num_buckets: number of buckets.
     same_session: whether a target is in the session of the following one.
   """
@@ -39,10 +39,11 @@ class Objective(NamedTuple):
   """One training objective.
 
   Attributes:
-    positives: returns the positive mask [b q l] of every query. There are one
-      or several queries per position: first one for each position, and so on.
-    trained: the positives that a query is trained on: the "following" target
-      alone, "one" that is drawn, or "all" of them.
+    positives: returns the positive mask [b q l] of every query. With several
+      queries per position, the first query of all positions comes first, then
+      the second query of all positions, and so on.
+    trained: which positives a query is trained on: the "following" target
+      alone, "one" drawn positive, or "all" of them.
   """
 
   positives: Callable[
@@ -63,7 +64,7 @@ def later_targets(
 
   Args:
     batch: rows of packed histories.
-    bucket_of: returns the bucket of times ahead in seconds; 0 if unknown (-1).
+    bucket_of: returns the buckets of seconds ahead, from 1; 0 for -1.
     num_buckets: number of buckets.
   """
   tokens, targets = batch
@@ -129,8 +130,8 @@ def _next_and_one_bucket(
 
   The bucket is drawn from those that hold a target. So a step costs two queries
   per position for any number of buckets. Half of all queries predict the next
-  item, which every other vector follows. As one bucket of many, it was not
-  learned at all in the synthetic world.
+  item, since its vector is the first one that is generated. As one bucket of
+  many, the next item was not learned at all in the synthetic world.
   """
   length = targets.bucket.shape[-1]
   in_bucket = jnp.stack(
@@ -173,8 +174,8 @@ def objective(name: str) -> Objective:
 def draw_one(key: PRNGKeyArray, among: Bool[Array, "*n l"]) -> Int[Array, "*n"]:
   """Draws one of the marked places of each row uniformly; 0 if none is marked.
 
-  It draws one number per row. `jax.random.categorical` would draw one per
-  place.
+  It draws one random number per row, where `jax.random.categorical` draws one
+  per place.
   """
   marked = jnp.cumsum(among, -1, dtype=jnp.int32)
   number = jnp.maximum(marked[..., -1], 1)

@@ -1,4 +1,4 @@
-"""Softmax over sampled negatives, for one positive per query or several."""
+"""Softmax over shared negatives, for one or several positives per query."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,8 @@ from pinrec_jax.losses import positives
 from pinrec_jax.types import AnyArray
 
 LOWEST = -1e9  # Below every possible score.
-BLOCK = 8192  # Negatives that are scored at once.
+TINY = 1e-37  # Keeps a logarithm finite.
+BLOCK = 8192  # Negatives that are scored at a time.
 SOFTNESS = 0.5  # Of the soft minimum, in nats.
 
 
@@ -21,9 +22,9 @@ class Targets(NamedTuple):
 
   Attributes:
     vector: unit-norm vectors of the targets.
-    item: their items; 0 is none.
+    item: items of the targets; 0 is none.
     positive: positive mask of the queries.
-    bias: subtracted from a target's score when it is the positive.
+    bias: number that is subtracted from the score of a positive.
   """
 
   vector: Float[AnyArray, "b l d"]
@@ -37,8 +38,8 @@ class Negatives(NamedTuple):
 
   Attributes:
     vector: unit-norm vectors.
-    item: their items; 0 is none.
-    log_expected: subtracted from a negative's score.
+    item: items of the vectors; 0 is none.
+    log_expected: number that is subtracted from the score of a negative.
   """
 
   vector: Float[AnyArray, "n d"]
@@ -47,15 +48,10 @@ class Negatives(NamedTuple):
 
 
 class Sizes(NamedTuple):
-  """How much is scored at once.
-
-  Attributes:
-    block: negatives.
-    held: logits that a device holds; 0 chooses a size automatically.
-  """
+  """Negatives in a block, and logits that a device may hold (0: automatic)."""
 
   block: int
-  held: int
+  limit: int
 
 
 def sampled_softmax(
@@ -70,27 +66,26 @@ def sampled_softmax(
 ) -> Float[Array, "b q"]:
   """Cross-entropy of each query's positives against shared negatives.
 
-  The positive is in the sum by construction, so it is not corrected. A negative
-  is weighted by the inverse of its expected count, so that the sum estimates
-  the sum of the full softmax (arXiv 2507.09331, with the expected count of a
-  mixture in place of a unigram probability). The classic correction also gives
-  the positive a bias.
+  A negative is weighted by the inverse of its expected count. The sum over
+  negatives then estimates the sum of the full softmax (arXiv 2507.09331, with
+  the expected count of a mixture in place of a unigram probability). The
+  positive is always in the sum, so it is not corrected. The classic correction
+  also gives the positive a bias.
 
-  The loss of a positive falls as its score rises, whatever the negatives are.
-  So one log-sum-exp per query serves all of its positives. Positives of a query
-  are removed from its negatives. If a query has several positives, negatives
-  that equal a target of the same row are found once per row.
+  Positives of a query are removed from its negatives. All positives of a query
+  share one log-sum-exp over its negatives. If a query has several positives,
+  negatives that equal a target of the same row are found once per row.
 
   Args:
     query: unit-norm predictions.
     targets: targets of the same rows.
-    negatives: shared by all queries. Item 0 is ignored.
+    negatives: negatives of all queries; item 0 is ignored.
     temperature: softmax temperature, > 0.
     config: the objective, and how losses of several positives become one.
-    block: negatives that are scored at once.
-    chunk: queries that are scored at once; 0 chooses a size automatically. The
-      backward pass computes the logits again, so that chunk x block logits are
-      all that is ever held.
+    block: negatives that are scored at a time.
+    chunk: queries that are scored at a time; 0 chooses a size automatically.
+      The backward pass computes the logits again, so at most chunk x block
+      logits are held.
 
   Returns:
     The loss in nats, float32; 0 for a query without a positive.
@@ -101,36 +96,38 @@ def sampled_softmax(
   block = min(block, len(negatives.item))
   sizes = Sizes(block, chunk * block)
   if positives.objective(config.objective).trained != "all":
-    own = _single(targets, config)
-    score = jnp.sum(query * own.vector, -1) - own.bias
-    rest = _log_sum(query, own.item[..., None], negatives, sizes)
-    return jnp.where(own.item > 0, jax.nn.softplus(rest - score), 0.0)
+    one = _single(targets, config)
+    score = jnp.sum(query * one.vector, -1) - one.bias
+    rest = _log_sum(query, one.item[..., None], negatives, sizes)
+    return jnp.where(one.item > 0, jax.nn.softplus(rest - score), 0.0)
   rest = _log_sum(query, targets.item[:, None], negatives, sizes)
 
-  def of_rows(
+  def _of_rows(
     query: Float[Array, "r q d"],
-    of: Targets,
-    log_count: Float[Array, "r l"],
+    targets: Targets,
+    log_weight: Float[Array, "r l"],
     rest: Float[Array, "r q"],
   ) -> Float[Array, "r q"]:
-    score = jnp.einsum("rqd,rld->rql", query, of.vector)
-    own_negatives = jnp.where(
-      _positive_item(of), LOWEST, score + log_count[:, None]
+    score = jnp.einsum("rqd,rld->rql", query, targets.vector)
+    # `rest` is without the row's targets. Those that are not positives of the
+    # query are added back, with their weight among the negatives.
+    others = jnp.where(
+      _positive_item(targets), LOWEST, score + log_weight[:, None]
     )
-    rest = jnp.logaddexp(rest, jax.nn.logsumexp(own_negatives, -1))
+    rest = jnp.logaddexp(rest, jax.nn.logsumexp(others, -1))
     # LOWEST in place of -inf keeps every gradient finite.
-    score = jnp.where(of.positive, score - of.bias[:, None], LOWEST)
+    score = jnp.where(targets.positive, score - targets.bias[:, None], LOWEST)
     losses = jax.nn.softplus(rest[..., None] - score)
-    return _reduced(losses, of.positive, config)
+    return _reduce(losses, targets.positive, config)
 
-  return chunking.rows(
-    of_rows,
+  return chunking.map_rows(
+    _of_rows,
     query,
     targets,
-    _log_counts(targets.item, negatives),
+    _log_weights(targets.item, negatives),
     rest,
-    each=targets.positive[0].size,
-    held=chunk * targets.item.shape[1],
+    per_row=targets.positive[0].size,
+    limit=chunk * targets.item.shape[1],
   )
 
 
@@ -145,12 +142,12 @@ def _single(targets: Targets, config: config_lib.Loss) -> Targets:
   return Targets(vector, jnp.where(some, item, 0), some, bias)
 
 
-def _log_counts(
+def _log_weights(
   item: Int[AnyArray, "b l"], negatives: Negatives
 ) -> Float[Array, "b l"]:
-  """Returns the log weight of a row's own items among the negatives.
+  """Returns the log of the weight that a row's items have among the negatives.
 
-  If an item is several times in a row, its first place gets the whole weight.
+  If an item occurs several times in a row, its first place has the weight.
   """
   before = jnp.tri(item.shape[1], k=-1, dtype=bool)
   later = jnp.any((item[:, :, None] == item[:, None, :]) & before, -1)
@@ -162,89 +159,94 @@ def _log_counts(
 
 
 def _positive_item(targets: Targets) -> Bool[Array, "b q l"]:
-  """Returns which places hold an item that is a positive at any place."""
+  """Returns which places hold an item that is a positive at some place."""
   same = targets.item[:, :, None] == targets.item[:, None, :]
   positive = targets.positive.astype(jnp.float32)
   return jnp.matmul(positive, same.astype(jnp.float32)) > 0
 
 
 def _logits(
-  query: Float[Array, "r q d"], own: Int[Array, "r #q k"], block: Negatives
+  query: Float[Array, "r q d"], hidden: Int[Array, "r #q k"], block: Negatives
 ) -> Float[Array, "r q n"]:
+  """Returns the corrected scores of negatives, -inf for hidden items."""
   logits = jnp.einsum("rqd,nd->rqn", query, block.vector) - block.log_expected
-  hidden = jnp.any(own[..., None] == block.item, -2) | (block.item == 0)
-  return jnp.where(hidden, -jnp.inf, logits)
+  left_out = jnp.any(hidden[..., None] == block.item, -2) | (block.item == 0)
+  return jnp.where(left_out, -jnp.inf, logits)
 
 
 def _log_sum_value(
   query: Float[Array, "b q d"],
-  own: Int[Array, "b #q k"],
+  hidden: Int[Array, "b #q k"],
   negatives: Negatives,
   sizes: Sizes,
 ) -> Float[Array, "b q"]:
-  """Returns the log of the sum over all negatives but those in `own`.
+  """Returns the log of the sum over all negatives except hidden items.
 
-  The gradient computes the logits again. So it holds no more of them than the
-  forward pass, and takes one exponential of each.
+  The gradient computes the logits again, so it holds no more of them than the
+  forward pass.
   """
   blocks = _blocks(negatives, sizes.block)
 
-  def of_rows(
-    query: Float[Array, "r q d"], own: Int[Array, "r #q k"]
+  def _of_rows(
+    query: Float[Array, "r q d"], hidden: Int[Array, "r #q k"]
   ) -> Float[Array, "r q"]:
-    def add(
+    def _add(
       carry: tuple[Float[Array, "r q"], Float[Array, "r q"]], block: Negatives
     ):
       top, total = carry
-      logits = _logits(query, own, block)
+      logits = _logits(query, hidden, block)
       higher = jnp.maximum(top, jnp.max(logits, -1))
       rest = jnp.sum(jnp.exp(logits - higher[..., None]), -1)
       return (higher, total * jnp.exp(top - higher) + rest), None
 
     start = jnp.full(query.shape[:2], LOWEST), jnp.zeros(query.shape[:2])
-    (top, total), _ = jax.lax.scan(add, start, blocks)
-    return jnp.log(jnp.maximum(total, 1e-37)) + top
+    (top, total), _ = jax.lax.scan(_add, start, blocks)
+    return jnp.log(jnp.maximum(total, TINY)) + top
 
-  each = query.shape[1] * sizes.block
-  return chunking.rows(of_rows, query, own, each=each, held=sizes.held)
+  per_row = query.shape[1] * sizes.block
+  return chunking.map_rows(
+    _of_rows, query, hidden, per_row=per_row, limit=sizes.limit
+  )
 
 
 def _log_sum_forward(
   query: Float[Array, "b q d"],
-  own: Int[Array, "b #q k"],
+  hidden: Int[Array, "b #q k"],
   negatives: Negatives,
   sizes: Sizes,
 ) -> tuple[Float[Array, "b q"], tuple]:
-  rest = _log_sum_value(query, own, negatives, sizes)
-  return rest, (query, own, negatives, rest)
+  rest = _log_sum_value(query, hidden, negatives, sizes)
+  return rest, (query, hidden, negatives, rest)
 
 
 def _log_sum_backward(
-  sizes: Sizes, kept: tuple, slope: Float[Array, "b q"]
+  sizes: Sizes, residuals: tuple, slope: Float[Array, "b q"]
 ) -> tuple[Float[Array, "b q d"], None, Negatives]:
-  query, own, negatives, rest = kept
+  """Returns the gradients, given that of the value (`slope`)."""
+  query, hidden, negatives, rest = residuals
   blocks = _blocks(negatives, sizes.block)
 
-  def of_rows(of_negatives: Float[Array, "_ n d"], part: tuple):
-    query, own, rest, slope = part
+  def _of_chunk(of_negatives: Float[Array, "_ n d"], chunk: tuple):
+    query, hidden, rest, slope = chunk
 
-    def add(of_query: Float[Array, "r q d"], block: Negatives):
-      logits = _logits(query, own, block)
+    def _add(of_query: Float[Array, "r q d"], block: Negatives):
+      logits = _logits(query, hidden, block)
       weight = jnp.exp(logits - rest[..., None]) * slope[..., None]
       of_query += jnp.einsum("rqn,nd->rqd", weight, block.vector)
       return of_query, jnp.einsum("rqn,rqd->nd", weight, query)
 
-    of_query, more = jax.lax.scan(add, jnp.zeros_like(query), blocks)
+    of_query, more = jax.lax.scan(_add, jnp.zeros_like(query), blocks)
     return of_negatives + more, of_query
 
-  each = query.shape[1] * sizes.block
-  group = chunking.at_once(len(query), each, sizes.held)
-  parts = chunking.split((query, own, rest, slope), group)
-  found, of_query = jax.lax.scan(of_rows, jnp.zeros_like(blocks.vector), parts)
+  per_row = query.shape[1] * sizes.block
+  size = chunking.chunk_size(len(query), per_row, sizes.limit)
+  chunks = chunking.split((query, hidden, rest, slope), size)
+  start = jnp.zeros_like(blocks.vector)
+  found, of_query = jax.lax.scan(_of_chunk, start, chunks)
   found = found.reshape(-1, found.shape[-1])[: len(negatives.item)]
   # Items and expected counts have no gradient.
   gradient = negatives._replace(vector=found, item=None, log_expected=None)
-  return chunking.joined(of_query), None, gradient
+  return chunking.join(of_query), None, gradient
 
 
 _log_sum = jax.custom_vjp(_log_sum_value, nondiff_argnums=(3,))
@@ -255,22 +257,22 @@ def _blocks(negatives: Negatives, size: int) -> Negatives:
   """Splits negatives into blocks; item 0 pads the last one."""
   pad = -len(negatives.item) % size
 
-  def split(x: Shaped[AnyArray, "n ..."]) -> Shaped[Array, "_ _ ..."]:
+  def _split(x: Shaped[AnyArray, "n ..."]) -> Shaped[Array, "_ _ ..."]:
     x = jnp.pad(x, [(0, pad)] + [(0, 0)] * (x.ndim - 1))
     return x.reshape(-1, size, *x.shape[1:])
 
-  return jax.tree.map(split, negatives)
+  return jax.tree.map(_split, negatives)
 
 
-def _reduced(
+def _reduce(
   losses: Float[Array, "*b l"],
   positive: Bool[AnyArray, "*b l"],
   config: config_lib.Loss,
 ) -> Float[Array, "*b"]:
-  """Returns one loss from the losses of all positives.
+  """Returns one loss per query from the losses of its positives; 0 for none.
 
-  The minimum is the paper's (arXiv 2504.10507, intra-feed relaxation). The soft
-  minimum is -s log mean exp(-loss / s).
+  The paper takes the minimum (arXiv 2504.10507, intra-feed relaxation). The
+  soft minimum is -s log mean exp(-loss / s).
   """
   count = jnp.maximum(jnp.sum(positive, -1), 1)
   if config.multi_positive == "mean":
@@ -279,8 +281,6 @@ def _reduced(
   least = jnp.where(jnp.isfinite(least), least, 0.0)
   if config.multi_positive == "min":
     return least
-  apart = jnp.where(
-    positive, jnp.exp((least[..., None] - losses) / SOFTNESS), 0.0
-  )
-  mean = jnp.sum(apart, -1) / count
-  return least - SOFTNESS * jnp.log(jnp.maximum(mean, 1e-37))
+  relative = jnp.exp((least[..., None] - losses) / SOFTNESS)
+  mean = jnp.sum(jnp.where(positive, relative, 0.0), -1) / count
+  return least - SOFTNESS * jnp.log(jnp.where(mean > 0, mean, 1.0))

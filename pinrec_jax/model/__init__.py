@@ -1,1 +1,1 @@
-"""The network, from item features and events to predicted item vectors."""
+"""The network: item features and events in, predicted item vectors out."""

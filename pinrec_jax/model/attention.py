@@ -1,4 +1,4 @@
-"""What a position may read, and the explicit cache of what was read before."""
+"""The causal mask, and the explicit key-value cache of earlier positions."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from pinrec_jax.types import AnyArray
 
 @struct.dataclass
 class KVCache:
-  """One layer's past; slots at or after the cache's length hold zeros."""
+  """Keys and values of one layer; slots that are not written yet hold zeros."""
 
   key: Float[Array, "b s h k"]
   value: Float[Array, "b s h k"]
@@ -19,25 +19,39 @@ class KVCache:
 
 @struct.dataclass
 class Cache:
-  """The past of every layer, whose it is and when it was."""
+  """The earlier positions of every layer.
+
+  Attributes:
+    layers: keys and values of each layer.
+    segment: number of the user that a slot belongs to; 0 is empty.
+    time: unix seconds of each slot, or UNKNOWN_TIME.
+    length: number of slots that are written.
+  """
 
   layers: tuple[KVCache, ...]
-  segment: Int[Array, "b s"]  # 0 where nothing is to be attended
-  time: UInt32[Array, "b s"]  # unix seconds, or UNKNOWN_TIME
-  length: Int[Array, ""] | int  # slots written so far
+  segment: Int[Array, "b s"]
+  time: UInt32[Array, "b s"]
+  length: Int[Array, ""] | int
 
 
 @struct.dataclass
 class View:
-  """The slots before some positions, and which of them each may read."""
+  """What some positions may read.
 
-  start: Int[Array, ""] | int  # the slot of the first position
+  Attributes:
+    start: slot of the first position.
+    mask: which slots each position may read.
+    time: unix seconds of the positions.
+    past_time: unix seconds of the slots.
+  """
+
+  start: Int[Array, ""] | int
   mask: Bool[Array, "b 1 l s"]
-  time: UInt32[AnyArray, "b l"]  # of the positions
-  past_time: UInt32[AnyArray, "b s"]  # of the slots
+  time: UInt32[AnyArray, "b l"]
+  past_time: UInt32[AnyArray, "b s"]
 
   def last(self) -> "View":
-    """Returns what the last of the positions sees."""
+    """Returns the view of the last position alone."""
     length = self.mask.shape[-2]
     return View(
       self.start + length - 1,
@@ -48,10 +62,15 @@ class View:
 
 
 def empty_cache(
-  batch: int, slots: int, layers: int, heads: int, width: int, dtype: DTypeLike
+  batch: int,
+  slots: int,
+  layers: int,
+  heads: int,
+  hidden_dim: int,
+  dtype: DTypeLike,
 ) -> Cache:
-  """Returns a cache that holds nothing, for `slots` positions."""
-  zeros = jnp.zeros((batch, slots, heads, width // heads), dtype)
+  """Returns an empty cache for `slots` positions."""
+  zeros = jnp.zeros((batch, slots, heads, hidden_dim // heads), dtype)
   return Cache(
     layers=(KVCache(zeros, zeros),) * layers,
     segment=jnp.zeros((batch, slots), jnp.int32),
@@ -65,12 +84,14 @@ def causal_mask(
   past_segment: Int[AnyArray, "b s"],
   start: Int[Array, ""] | int,
 ) -> Bool[Array, "b 1 l s"]:
-  """Returns which slots each position may read: its own segment, up to itself.
+  """Returns which slots each position may read.
+
+  A position reads the slots of its own segment, up to its own slot.
 
   Args:
-    segment: of the positions asking.
-    past_segment: of the slots.
-    start: the slot of the first position asking.
+    segment: segment of each position.
+    past_segment: segment of each slot; 0 is empty.
+    start: slot of the first position.
   """
   place = start + jnp.arange(segment.shape[1])
   before = place[:, None] >= jnp.arange(past_segment.shape[1])
@@ -83,9 +104,9 @@ def look_back(
   time: UInt32[AnyArray, "b l"],
   cache: Cache | None,
 ) -> tuple[View, Cache | None]:
-  """Returns what new positions see, and the cache with their slots filled.
+  """Returns the view of new positions, and the cache with their slots added.
 
-  The layers of the cache are still as they were.
+  The keys and values are not added yet. Each layer adds its own.
   """
   start, slots, times = 0, jnp.asarray(segment), jnp.asarray(time)
   if cache is not None:
@@ -98,7 +119,7 @@ def look_back(
   return View(start, mask, jnp.asarray(time), times), cache
 
 
-def extended(
+def extend(
   key: Float[Array, "b l h k"],
   value: Float[Array, "b l h k"],
   past: KVCache | None,

@@ -1,4 +1,4 @@
-"""A stack of causal blocks over packed rows, or over a cache."""
+"""A stack of causal blocks, over packed rows or over a cache."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ BLOCKS = {
   "hstu": hstu.Block,
   "pooled": pooled.Block,
 }
-STACK = "blocks"  # the parameters of all, one array for all layers
+STACK = "blocks"  # Name of the parameters of all layers, stacked.
 # Activations kept for the backward pass; all others are computed again.
 POLICIES = {
   "products": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
@@ -28,7 +28,7 @@ POLICIES = {
 
 
 def block(kind: str) -> Callable[..., nn.Module]:
-  """Returns a kind of block.
+  """Returns the class of a kind of block.
 
   Raises:
     ValueError: if there is none of this name.
@@ -41,20 +41,32 @@ def block(kind: str) -> Callable[..., nn.Module]:
 
 
 class Backbone(nn.Module):
-  """History positions in, states out; every kind of block keeps one contract.
+  """History positions in, states out.
 
-  A block reads the slots its view shows and extends its part of the cache, so
-  training, prefill and decoding are one call (arXiv 2504.10507, backbone).
+  Every kind of block reads the slots that a view allows and extends its part of
+  the cache. So training, prefill and decoding are one call (arXiv 2504.10507,
+  backbone).
+
+  Attributes:
+    kind: key of `BLOCKS`.
+    layers: number of blocks.
+    heads: attention heads of a block.
+    dropout: dropout rate.
+    positions: maximum number of positions of a history.
+    dtype: type of activations.
+    remat: "all", or a key of `POLICIES`.
+    scan_layers: whether the blocks' parameters are stacked and one compiled
+      block is scanned over them.
   """
 
-  kind: str  # of config.BACKBONES
+  kind: str
   layers: int
   heads: int
   dropout: float
-  positions: int  # slots a history can have
+  positions: int
   dtype: DTypeLike
-  remat: str = "all"  # "all" or a key of POLICIES.
-  scan_layers: bool = False  # the blocks' parameters are arrays [layers ...]
+  remat: str = "all"
+  scan_layers: bool = False
 
   @nn.compact
   def __call__(
@@ -66,45 +78,45 @@ class Backbone(nn.Module):
     train: bool = False,
     last: bool = False,
   ) -> tuple[Float[Array, "b _ w"], attention.Cache | None]:
-    """Returns the states and, where one was given, the extended cache.
+    """Returns the states and, if a cache is given, the extended cache.
 
     Args:
-      x: what the positions are read as.
-      tokens: everything else about them.
-      cache: what was read before.
+      x: inputs of the positions.
+      tokens: segments and times of the positions.
+      cache: the earlier positions.
       train: whether dropout is on.
-      last: only the last position's state is wanted; the last block then
-        computes no other, but for its keys and values.
+      last: whether to return the last position's state alone. The last block
+        then computes the other positions' keys and values, and no more.
     """
     pasts = cache.layers if cache is not None else (None,) * self.layers
     view, cache = attention.look_back(tokens.segment, tokens.time, cache)
     x = dropout.Dropout(self.dropout, train)(x)
     if self.scan_layers and cache is None and not last:
-      x, layers = self._looped(x, view, train), []
+      x, layers = self._scanned(x, view, train), []
     else:
-      x, layers = self._in_turn(x, view, pasts, train, last)
+      x, layers = self._unrolled(x, view, pasts, train, last)
     x = nn.LayerNorm(dtype=self.dtype, name="norm")(x)
     if cache is not None:
       cache = dataclasses.replace(cache, layers=tuple(layers))
     return x, cache
 
-  def _looped(
+  def _scanned(
     self, x: Float[Array, "b l w"], view: attention.View, train: bool
   ) -> Float[Array, "b l w"]:
-    """Reads through one block compiled for all layers."""
+    """Applies one compiled block, scanned over the parameters of all layers."""
 
-    def read(block: nn.Module, x: Float[Array, "b l w"], _: None):
+    def _apply(block: nn.Module, x: Float[Array, "b l w"], _: None):
       return block(x, view, None, train)
 
-    through = nn.scan(
-      read,
+    scan = nn.scan(
+      _apply,
       variable_axes={"params": 0},
       split_rngs={"params": True, "dropout": True},
       length=self.layers,
     )
-    return through(self._block(name=STACK), x, None)[0]
+    return scan(self._block(name=STACK), x, None)[0]
 
-  def _in_turn(
+  def _unrolled(
     self,
     x: Float[Array, "b l w"],
     view: attention.View,
@@ -112,27 +124,30 @@ class Backbone(nn.Module):
     train: bool,
     last: bool,
   ) -> tuple[Float[Array, "b _ w"], list[attention.KVCache | None]]:
-    """Reads through each layer's own block, which extends its own cache.
+    """Applies the blocks one after another; each extends its own cache.
 
-    A loop would write the caches of all layers anew for every position.
+    A scan would copy the caches of all layers for every position.
     """
     layers = []
     for n, past in enumerate(pasts):
-      ends = last and n == self.layers - 1
+      last_only = last and n == self.layers - 1
       if self.scan_layers:
         params = self.get_variable("params", STACK)
         params = jax.tree.map(operator.itemgetter(n), params)
-        block = self._block(last=ends, parent=None).bind({"params": params})
+        block = self._block(last=last_only, parent=None)
+        block = block.bind({"params": params})
       else:
-        block = self._block(last=ends, name=f"block_{n}")
+        block = self._block(last=last_only, name=f"block_{n}")
       x, past = block(x, view, past, train)
       layers.append(past)
     return x, layers
 
-  def _block(self, **own: Any) -> nn.Module:
+  def _block(self, **fields: Any) -> nn.Module:
     made = block(self.kind)
     if self.remat != "all":  # `train`, the fourth argument, is not an array.
       made = nn.remat(made, policy=POLICIES[self.remat], static_argnums=(4,))
     if self.kind == "hstu":
       made = functools.partial(made, positions=self.positions)
-    return made(heads=self.heads, dropout=self.dropout, dtype=self.dtype, **own)
+    return made(
+      heads=self.heads, dropout=self.dropout, dtype=self.dtype, **fields
+    )

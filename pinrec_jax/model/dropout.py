@@ -1,27 +1,31 @@
-"""Dropout that costs a quarter of the random words."""
+"""Dropout that draws a quarter of the usual random numbers."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-ODDS = 256  # values of a byte
+BYTE_VALUES = 256
 
 
 class Dropout(nn.Module):
-  """Numbers set to zero at random, the others scaled up to the same mean.
+  """Sets numbers to zero at random and scales up the others.
 
-  Each is told by a byte, four of them to a random word, so that a rate is in
-  effect the nearest multiple of 1/256. Drawing a word for each is otherwise
-  a tenth of a training step on a CPU.
+  A random byte decides on each number, so one random word decides on four. The
+  effective rate is the nearest multiple of 1/256. With a word per number,
+  dropout took a tenth of a training step on a CPU.
+
+  Attributes:
+    rate: probability of a zero, below 1.
+    train: whether dropout is on.
   """
 
-  rate: float  # below 1
-  train: bool  # False: nothing is dropped
+  rate: float
+  train: bool
 
   @nn.compact
   def __call__(self, x: Float[Array, "*b w"]) -> Float[Array, "*b w"]:
-    dropped = min(round(self.rate * ODDS), ODDS - 1)
+    dropped = min(round(self.rate * BYTE_VALUES), BYTE_VALUES - 1)
     if not self.train or not dropped:
       return x
     words = jax.random.bits(
@@ -29,6 +33,7 @@ class Dropout(nn.Module):
     )
     drawn = jax.lax.bitcast_convert_type(words, jnp.uint8)
     drawn = drawn.reshape(*x.shape[:-1], -1)[..., : x.shape[-1]]
-    # Or else XLA draws a word for each byte that is read, forth and back.
+    # Without the barrier, XLA draws a word again for each byte that is read.
     drawn = jax.lax.optimization_barrier(drawn)
-    return jnp.where(drawn >= dropped, x * (ODDS / (ODDS - dropped)), 0)
+    scale = BYTE_VALUES / (BYTE_VALUES - dropped)
+    return jnp.where(drawn >= dropped, x * scale, 0)

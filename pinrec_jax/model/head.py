@@ -1,4 +1,4 @@
-"""From a state and the wanted condition to a query."""
+"""The head: from a state and a condition to a query."""
 
 import functools
 from typing import NamedTuple
@@ -16,16 +16,23 @@ from pinrec_jax.types import AnyArray
 class Condition(NamedTuple):
   """What the next item should be like; 0 leaves a part unspecified.
 
-  Everything else counts from 1, so that what the log does not know (an old
-  event's surface or time) is told apart from what nobody asked for.
+  All other values count from 1. A value that the log does not know (an old
+  event's surface or time) therefore differs from an unspecified one.
+
+  Attributes:
+    outcome: 1 + the outcome.
+    surface: 1 + the surface; the log's surface 0 is unknown.
+    offset: 1 + the bucket of time ahead; bucket 0 is unknown.
+    item_type: 1 + the item type.
+    age: 1 + the bucket of the target's age at the end of training; bucket 0 is
+      unknown. It is not in the paper. What is popular changes, and a request
+      wants recent items.
   """
 
-  outcome: Int[AnyArray, "*#b"]  # 1 + the outcome
-  surface: Int[AnyArray, "*#b"]  # 1 + the surface, whose own 0 is unknown
-  offset: Int[AnyArray, "*#b"]  # 1 + the bucket of time ahead; 0 is unknown
-  item_type: Int[AnyArray, "*#b"]  # 1 + the type
-  # 1 + the bucket of its age when training ended; 0 is unknown. Not in the
-  # paper: what is popular changes, and a request wants what is now.
+  outcome: Int[AnyArray, "*#b"]
+  surface: Int[AnyArray, "*#b"]
+  offset: Int[AnyArray, "*#b"]
+  item_type: Int[AnyArray, "*#b"]
   age: Int[AnyArray, "*#b"]
 
 
@@ -33,17 +40,29 @@ UNSPECIFIED = Condition(*[np.zeros((), np.int32)] * 5)
 
 
 class OutcomeHead(nn.Module):
-  """Where the next item should lie, per wanted outcome, surface and so on.
+  """Predicts the vector of the next item under a condition.
 
-  One MLP serves every condition, so many queries cost one backbone pass
-  (arXiv 2504.10507, outcome-conditioned generation). There it reads the
-  condition beside the state. A "shift" is added to its answer instead: what
-  is wanted then moves every user's query alike, by as many numbers as a
-  vector has, and is learned from all users' targets. Without an MLP the
-  "state" itself is what the condition shifts.
+  One MLP serves every condition, so many queries cost one pass of the backbone
+  (arXiv 2504.10507, outcome-conditioned generation). There are three kinds:
+
+    mlp: the MLP reads the condition beside the state, as in the paper.
+    shift: the condition's vector is added to the output of the MLP. It then
+      shifts the queries of all users alike, and all users' targets train it.
+    state: as shift, with the state itself in place of the MLP's output.
+
+  Attributes:
+    embedding_dim: size of a query.
+    outcomes: number of outcomes.
+    surfaces: number of surfaces.
+    offsets: number of buckets of time ahead.
+    item_types: number of item types.
+    ages: number of buckets of target age.
+    conditioned: whether conditions are read at all.
+    kind: "mlp", "shift" or "state".
+    dtype: type of activations.
   """
 
-  dim: int
+  embedding_dim: int
   outcomes: int
   surfaces: int
   offsets: int
@@ -57,26 +76,26 @@ class OutcomeHead(nn.Module):
   def __call__(
     self, h: Float[Array, "*b w"], condition: Condition
   ) -> Float[Array, "*b d"]:
-    width, shift = h.shape[-1], jnp.zeros((), self.dtype)
+    hidden_dim, shift = h.shape[-1], jnp.zeros((), self.dtype)
     if self.conditioned and self.kind != "mlp":
-      shift = self._asked(condition, self.dim)
+      shift = self._embed(condition, self.embedding_dim)
     elif self.conditioned:
-      asked = self._asked(condition, width)
+      wanted = self._embed(condition, hidden_dim)
       h = jnp.concatenate(
-        [h, jnp.broadcast_to(asked, (*h.shape[:-1], width))], -1
+        [h, jnp.broadcast_to(wanted, (*h.shape[:-1], hidden_dim))], -1
       )
     if self.kind == "state":
       return item_embedder.unit(h + shift)
-    # As one matrix: the gradients of kernels are then plain products.
-    whole, h = h.shape[:-1], h.reshape(-1, h.shape[-1])
-    h = nn.Dense(2 * width, dtype=self.dtype, name="hidden")(h)
-    h = nn.Dense(self.dim, dtype=self.dtype)(nn.gelu(h))
-    return item_embedder.unit(h.reshape(*whole, self.dim) + shift)
+    # Flattened to a matrix, the kernels' gradients are plain products.
+    shape, h = h.shape[:-1], h.reshape(-1, h.shape[-1])
+    h = nn.Dense(2 * hidden_dim, dtype=self.dtype, name="hidden")(h)
+    h = nn.Dense(self.embedding_dim, dtype=self.dtype)(nn.gelu(h))
+    return item_embedder.unit(h.reshape(*shape, self.embedding_dim) + shift)
 
-  def _asked(self, condition: Condition, width: int) -> Float[Array, "*#b w"]:
-    """Returns the sum of a vector for each part of a condition."""
-    # From a small start, a rare condition differs from an unspecified one
-    # only as far as its own data say.
+  def _embed(self, condition: Condition, size: int) -> Float[Array, "*#b w"]:
+    """Returns the sum of a learned vector for each part of a condition."""
+    # With small initial values, a rare condition differs from an unspecified
+    # one only as far as its own data support it.
     small = nn.initializers.normal(0.02)
     sizes = (
       self.outcomes, self.surfaces, self.offsets + 1, self.item_types,
@@ -85,8 +104,8 @@ class OutcomeHead(nn.Module):
     named = zip(Condition._fields, sizes, condition, strict=True)
     parts = (
       nn.Embed(
-        size + 1, width, dtype=self.dtype, embedding_init=small, name=name
+        values + 1, size, dtype=self.dtype, embedding_init=small, name=name
       )(index)
-      for name, size, index in named
+      for name, values, index in named
     )
     return functools.reduce(jnp.add, parts)

@@ -14,103 +14,118 @@ from jaxtyping import Array, Bool, Float, Int
 from pinrec_jax.data import schema
 from pinrec_jax.types import AnyArray
 
+CONTENT_DIM = 16  # Size of a feature's vector.
 # Pandas loads it lazily, which hides its type.
 hash_array: Any = pandas.util.hash_array
 
 
 class ItemFeatures(NamedTuple):
-  """What an item is known by, one row an item."""
+  """Features of items.
 
-  rows: Int[AnyArray, "*n x"]  # its row in each hash table; -1 is no id
-  categorical: Int[AnyArray, "*n g"]  # 0 is missing
+  Attributes:
+    rows: row of the item in each hash table; -1 is an unknown id.
+    categorical: codes of all slots of all features; 0 is missing.
+    dense: numbers.
+    item_type: index of the item type.
+  """
+
+  rows: Int[AnyArray, "*n x"]
+  categorical: Int[AnyArray, "*n g"]
   dense: Float[AnyArray, "*n f"]
   item_type: Int[AnyArray, "*n"]
 
   def hide(self, hidden: Bool[AnyArray, "*n"]) -> "ItemFeatures":
-    """Returns the features with some items' ids left out."""
+    """Returns the features without the ids of the marked items."""
     place = jnp if isinstance(hidden, jax.Array) else np
     return self._replace(rows=place.where(hidden[..., None], -1, self.rows))
 
   def take(self, items: Int[AnyArray, "*n"] | slice) -> "ItemFeatures":
-    """Returns the features of the items in the given rows."""
+    """Returns the features of some items, given their rows in the item table."""
     return jax.tree.map(lambda column: column[items], self)
 
 
 def hashed_rows(
-  ids: Sequence[object], tables: int, rows: int
+  ids: Sequence[object], num_hashes: int, table_size: int
 ) -> Int[np.ndarray, "n x"]:
-  """Returns each id's row in every hash table.
+  """Returns the row of each id in every hash table.
 
-  The hash is of the id as text, so it is the same in every run, and an item
-  never seen in training has rows too.
+  The id is hashed as text, so its rows are the same in every run. An item that
+  was never seen in training has rows, too.
   """
   text = np.array([str(key) for key in ids], dtype=object)
   hashes = [
     hash_array(text, hash_key=f"{table:016d}", categorize=False)
-    for table in range(tables)
+    for table in range(num_hashes)
   ]
-  return np.stack([h % np.uint64(rows) for h in hashes], -1).astype(np.int32)
+  rows = np.stack([h % np.uint64(table_size) for h in hashes], -1)
+  return rows.astype(np.int32)
 
 
-def features(table: schema.Items, tables: int, rows: int) -> ItemFeatures:
+def features(
+  items: schema.Items, num_hashes: int, table_size: int
+) -> ItemFeatures:
   """Returns the features of every row of an item table."""
   return ItemFeatures(
-    hashed_rows(list(table.ids), tables, rows),
-    table.categorical,
-    table.dense,
-    table.item_type.astype(np.int32),
+    hashed_rows(list(items.ids), num_hashes, table_size),
+    items.categorical,
+    items.dense,
+    items.item_type.astype(np.int32),
   )
 
 
 class ItemEmbedder(nn.Module):
-  """Unit vectors of items: concatenated hash rows and content, through an MLP.
+  """Unit-norm item vectors: an MLP over hashed ids and content features.
 
-  k hash functions read k tables of width dim / k, so a collision in one table
-  is told apart by the others (arXiv 2504.10507, learned id embeddings).
-  Unlike the paper, the hash rows also go round the MLP: an item's own vector
-  is then learned as directly as in a plain table, and far sooner. Items of
-  different types, pins and queries say, may have an MLP each into the shared
-  space.
+  Each hash function reads a table of its own. Two items that collide in one
+  table differ in the others (arXiv 2504.10507, learned id embeddings). Unlike
+  the paper, the rows of an id are also added to the output of the MLP. An
+  item's vector is then learned as directly as in a plain table, and sooner.
+
+  Attributes:
+    embedding_dim: size of an item vector.
+    num_hashes: number of hash tables; each gives an equal part of the vector.
+    table_size: rows of a hash table.
+    features: categorical features.
+    content: whether content features are read.
+    dtype: type of activations.
   """
 
-  dim: int
-  tables: int
-  rows: int
+  embedding_dim: int
+  num_hashes: int
+  table_size: int
   features: tuple[schema.Feature, ...]
   content: bool
-  content_width: int = 16
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, items: ItemFeatures) -> Float[Array, "*n d"]:
-    # Read through a normalisation, small tables learn faster than the
-    # default scale under Adam.
+    # Since the vectors are normalized, Adam learns faster from small initial
+    # values than from Flax's default.
     small = nn.initializers.normal(0.02)
+    shape = (self.table_size, self.embedding_dim // self.num_hashes)
     parts = [
-      self.param(f"table_{n}", small, (self.rows, self.dim // self.tables))[
-        items.rows[..., n]
-      ]
-      for n in range(self.tables)
+      self.param(f"table_{n}", small, shape)[items.rows[..., n]]
+      for n in range(self.num_hashes)
     ]
-    own = jnp.concatenate(parts, -1) * (items.rows[..., :1] >= 0)
-    parts = [own]
+    of_id = jnp.concatenate(parts, -1) * (items.rows[..., :1] >= 0)
+    parts = [of_id]
     if self.content:
       column = 0
       for feature in self.features:
         slots = items.categorical[..., column : column + feature.slots]
         column += feature.slots
         table = self.param(
-          f"feature_{feature.name}", small, (feature.size, self.content_width)
+          f"feature_{feature.name}", small, (feature.size, CONTENT_DIM)
         )
-        # Slot 0 means missing, and adds nothing.
+        # Code 0 means missing and adds nothing.
         present = (slots > 0)[..., None]
         parts.append(jnp.sum(table[slots] * present, axis=-2))
       if items.dense.shape[-1]:
-        parts.append(nn.Dense(self.content_width, name="dense")(items.dense))
+        parts.append(nn.Dense(CONTENT_DIM, name="dense")(items.dense))
     x = jnp.concatenate(parts, -1).astype(self.dtype)
-    y = nn.Dense(2 * self.dim, dtype=self.dtype, name="hidden")(x)
-    y = nn.Dense(self.dim, dtype=self.dtype, name="out")(nn.gelu(y))
-    return unit(own + y)
+    y = nn.Dense(2 * self.embedding_dim, dtype=self.dtype, name="hidden")(x)
+    y = nn.Dense(self.embedding_dim, dtype=self.dtype, name="out")(nn.gelu(y))
+    return unit(of_id + y)
 
 
 def unit(x: Float[Array, "*n d"]) -> Float[Array, "*n d"]:

@@ -1,4 +1,4 @@
-"""PinRec: histories in, predicted item vectors out."""
+"""The PinRec model: histories in, predicted item vectors out."""
 
 import functools
 
@@ -19,22 +19,29 @@ from pinrec_jax.model import (
 )
 from pinrec_jax.types import AnyArray, Params
 
-EMBEDDED_AT_ONCE = 8192  # Items, to bound memory.
+EMBED_BATCH = 8192  # Items that are embedded at a time, to bound memory.
 FITTED_OFFSETS = 3  # Edges that are fitted to a log's gaps.
+MIN_TEMPERATURE = 0.01
 
 
 class PinRec(nn.Module):
-  """The one public model (arXiv 2504.10507).
+  """The model (arXiv 2504.10507).
 
-  `embed` gives the vectors of items, `states` reads a history (a whole row,
-  or the next tokens of a cache), `queries` predicts from a state under a
+  `embed` returns the vectors of items. `states` reads a history: whole rows, or
+  the next tokens after a cache. `queries` predicts from a state under a
   condition.
+
+  Attributes:
+    config: sizes and options.
+    vocabulary: names and features of the log.
+    positions: maximum length of a history with its generated vectors.
+    temperature: initial softmax temperature.
   """
 
   config: config_lib.Model
   vocabulary: schema.Vocabulary
-  positions: int  # the longest history and what is generated after it
-  temperature: float = 0.05  # initial value
+  positions: int
+  temperature: float = 0.05
 
   def setup(self) -> None:
     """Declares the parts."""
@@ -47,7 +54,7 @@ class PinRec(nn.Module):
       config.table_size,
       vocabulary.features,
       "content" in config.inputs,
-      dtype=dtype,
+      dtype,
     )
     if "context" in config.inputs:
       self.time_encoding = time_encoding.TimeEncoding()
@@ -90,7 +97,10 @@ class PinRec(nn.Module):
   def embed(
     self, features: item_embedder.ItemFeatures, *, train: bool = False
   ) -> Float[Array, "*n d"]:
-    """Returns the unit vectors of items; in training some lack their id."""
+    """Returns the unit-norm vectors of items.
+
+    In training, ids are dropped at the configured rate.
+    """
     rate = self.config.id_dropout
     if train and rate:
       shape = features.rows.shape[:-1]
@@ -107,26 +117,28 @@ class PinRec(nn.Module):
     train: bool = False,
     last: bool = False,
   ) -> tuple[Float[Array, "b _ w"], attention.Cache | None]:
-    """Reads tokens and returns a state for each.
+    """Returns a state for each token, and the extended cache.
 
     Args:
-      vectors: the tokens' item vectors, or generated vectors fed back.
-      tokens: everything else about them; `item` only tells the start token.
-      cache: what was read before; the tokens extend it.
+      vectors: item vectors of the tokens, or generated vectors that are fed
+        back.
+      tokens: all other inputs. Their items are not read.
+      cache: the earlier tokens.
       train: whether dropout is on.
-      last: only the last token's state is wanted.
+      last: whether to return the last token's state alone.
     """
     starts = (tokens.position == 0)[..., None]
     vectors = jnp.where(starts, self.start, vectors)
     if self.config.scale_embeddings:
       vectors = vectors * self.config.embedding_dim**0.5
-    # What is projected; states in the space of items take vectors as they are.
+    # A head of kind "state" needs states in the space of items. So it reads
+    # item vectors without a projection.
     parts = [] if self.config.head == "state" else [vectors]
     x = jnp.zeros(()) if parts else vectors
     if "context" in self.config.inputs:
       parts.append(self.time_encoding(tokens.time, tokens.gap))
     if parts:
-      # As one matrix: the gradient of the kernel is then a plain product.
+      # Flattened to a matrix, the kernel's gradient is a plain product.
       flat = jnp.concatenate(parts, -1)
       flat = self.projection(flat.reshape(-1, flat.shape[-1]))
       x = x + flat.reshape(*vectors.shape[:-1], -1)
@@ -143,36 +155,36 @@ class PinRec(nn.Module):
   def queries(
     self, states: Float[Array, "*b w"], condition: head.Condition
   ) -> Float[Array, "*b d"]:
-    """Returns unit vectors near the items that should come next."""
+    """Returns unit-norm predictions of the next item's vector."""
     return self.head(states, condition)
 
   @property
   def edges(self) -> tuple[int, ...]:
-    """Seconds ahead at which one offset bucket ends and the next begins."""
+    """Edges between the buckets of time ahead, in seconds."""
     config = self.config
     return config.offset_edges or self.vocabulary.gap_edges(FITTED_OFFSETS)
 
   @property
   def buckets(self) -> int:
-    """How many ranges of time ahead are told apart."""
+    """Number of buckets of time ahead."""
     return len(self.edges) + 1
 
-  def bucket(self, gap: Int[AnyArray, "*b"]) -> Int[Array, "*b"]:
-    """Returns the bucket of a time ahead, from 1; an unknown one (-1) is 0."""
-    return _bucket(gap, self.edges)
+  def bucket(self, seconds: Int[AnyArray, "*b"]) -> Int[Array, "*b"]:
+    """Returns the bucket of a time ahead, from 1; 0 for an unknown one (-1)."""
+    return _bucket(seconds, self.edges)
 
   def age_bucket(self, age: Int[AnyArray, "*b"]) -> Int[Array, "*b"]:
-    """Returns the bucket of a target's age when training ended, likewise."""
+    """Returns the bucket of a target age, from 1; 0 for an unknown one (-1)."""
     return _bucket(age, self.config.age_edges)
 
-  def temperatures(self) -> Float[Array, ""]:
-    """Returns the learned softmax temperature, at least 0.01."""
-    return jnp.maximum(jnp.exp(self.log_temperature), 0.01)
+  def softmax_temperature(self) -> Float[Array, ""]:
+    """Returns the learned softmax temperature."""
+    return jnp.maximum(jnp.exp(self.log_temperature), MIN_TEMPERATURE)
 
   def __call__(
     self, features: item_embedder.ItemFeatures, tokens: schema.Tokens
   ) -> Float[Array, "b l d"]:
-    """Touches every parameter; for initialisation."""
+    """Uses every parameter, so that `init` creates all of them."""
     states, _ = self.states(self.embed(features.take(tokens.item)), tokens)
     return self.queries(states, head.UNSPECIFIED)
 
@@ -215,9 +227,8 @@ def embed_items(
   model: PinRec, params: Params, features: item_embedder.ItemFeatures
 ) -> Float[np.ndarray, "n d"]:
   """Returns the unit-norm vectors of many items, on the host."""
-  starts = range(0, len(features.rows), EMBEDDED_AT_ONCE)
   parts = [
-    embed(model, params, features.take(slice(start, start + EMBEDDED_AT_ONCE)))
-    for start in starts
+    embed(model, params, features.take(slice(start, start + EMBED_BATCH)))
+    for start in range(0, len(features.rows), EMBED_BATCH)
   ]
   return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""The two-tower's user side: a mean over the past."""
+"""A block without attention: the mean of the history, as in two-tower models."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,12 +9,19 @@ from pinrec_jax.model import attention, dropout
 
 
 class Block(nn.Module):
-  """The mean of everything before, then an MLP; no position is singled out."""
+  """The mean of all positions so far, and an MLP on top of it.
+
+  Attributes:
+    heads: number of parts into which the cache splits a state.
+    dropout: dropout rate.
+    dtype: type of activations.
+    last: whether to compute the state of the last position alone.
+  """
 
   heads: int
   dropout: float
   dtype: DTypeLike
-  last: bool = False  # only the last position goes on
+  last: bool = False
 
   @nn.compact
   def __call__(
@@ -26,13 +33,12 @@ class Block(nn.Module):
   ) -> tuple[Float[Array, "b _ w"], attention.KVCache | None]:
     drop = dropout.Dropout(self.dropout, train)
     value = x.reshape(*x.shape[:2], self.heads, -1)
-    _, value, past = attention.extended(value, value, past, view)
+    _, value, past = attention.extend(value, value, past, view)
     if self.last:
       x, view = x[:, -1:], view.last()
-    share = (
-      view.mask[:, 0] / jnp.maximum(jnp.sum(view.mask[:, 0], -1), 1)[..., None]
-    )
-    mean = jnp.einsum("bls,bshk->blhk", share.astype(self.dtype), value)
+    mask = view.mask[:, 0]
+    weight = mask / jnp.maximum(jnp.sum(mask, -1), 1)[..., None]
+    mean = jnp.einsum("bls,bshk->blhk", weight.astype(self.dtype), value)
     y = nn.LayerNorm(dtype=self.dtype, name="norm")(mean.reshape(x.shape))
     y = nn.Dense(4 * x.shape[-1], dtype=self.dtype, name="mlp_in")(y)
     y = nn.Dense(x.shape[-1], dtype=self.dtype, name="mlp_out")(nn.gelu(y))

@@ -1,4 +1,4 @@
-"""The transformer's block: causal, pre-norm."""
+"""The transformer block: causal, with pre-normalization."""
 
 import flax.linen as nn
 from jax.typing import DTypeLike
@@ -8,12 +8,19 @@ from pinrec_jax.model import attention, blockwise_attention, dropout
 
 
 class Block(nn.Module):
-  """Attention, then an MLP four times as wide, each behind its own norm."""
+  """Attention, and an MLP four times as wide; each has its own norm.
+
+  Attributes:
+    heads: number of attention heads.
+    dropout: dropout rate.
+    dtype: type of activations.
+    last: whether to compute the state of the last position alone.
+  """
 
   heads: int
   dropout: float
   dtype: DTypeLike
-  last: bool = False  # only the last position goes on
+  last: bool = False
 
   @nn.compact
   def __call__(
@@ -27,13 +34,13 @@ class Block(nn.Module):
     normed = nn.LayerNorm(dtype=self.dtype, name="attention_norm")(x)
     read, past = self._attend(normed, view, past)
     x = x[:, -1:] if self.last else x
-    # As one matrix: the gradients of kernels are then plain products.
-    whole, x = x.shape, x.reshape(-1, x.shape[-1])
+    # Flattened to a matrix, the kernels' gradients are plain products.
+    shape, x = x.shape, x.reshape(-1, x.shape[-1])
     x = x + drop(read)
     y = nn.LayerNorm(dtype=self.dtype, name="mlp_norm")(x)
     y = nn.Dense(4 * x.shape[-1], dtype=self.dtype, name="mlp_in")(y)
     y = nn.Dense(x.shape[-1], dtype=self.dtype, name="mlp_out")(nn.gelu(y))
-    return (x + drop(y)).reshape(whole), past
+    return (x + drop(y)).reshape(shape), past
 
   def _attend(
     self,
@@ -41,18 +48,22 @@ class Block(nn.Module):
     view: attention.View,
     past: attention.KVCache | None,
   ) -> tuple[Float[Array, "_ w"], attention.KVCache | None]:
-    width = x.shape[-1]
-    shape = (self.heads, width // self.heads)
+    hidden_dim = x.shape[-1]
+    shape = (self.heads, hidden_dim // self.heads)
 
-    def through(name: str, x: Float[Array, "b _ w"]) -> Float[Array, "b _ h k"]:
+    def _project(
+      name: str, x: Float[Array, "b _ w"]
+    ) -> Float[Array, "b _ h k"]:
       dense = nn.DenseGeneral(shape, dtype=self.dtype, name=name)
-      return dense(x.reshape(-1, width)).reshape(*x.shape[:2], *shape)
+      return dense(x.reshape(-1, hidden_dim)).reshape(*x.shape[:2], *shape)
 
-    key, value, past = attention.extended(
-      through("key", x), through("value", x), past, view
+    key, value, past = attention.extend(
+      _project("key", x), _project("value", x), past, view
     )
     if self.last:
       x, view = x[:, -1:], view.last()
-    read = blockwise_attention.read(through("query", x), key, value, view)
-    out = nn.DenseGeneral(width, axis=(-2, -1), dtype=self.dtype, name="out")
+    read = blockwise_attention.attend(_project("query", x), key, value, view)
+    out = nn.DenseGeneral(
+      hidden_dim, axis=(-2, -1), dtype=self.dtype, name="out"
+    )
     return out(read.reshape(-1, *shape)), past

@@ -9,19 +9,18 @@ rebuild makes a new base index of everything and swaps it in.
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
-from pinrec_jax.index import build
+from pinrec_jax.data import catalog as catalog_lib
+from pinrec_jax.index import build, filtered_search
+from pinrec_jax.inference import bundle as bundle_lib
+from pinrec_jax.inference import items as items_lib
 
-EXACT_BELOW = 0.2  # Allowed fraction below which filtered search is exact.
-SLACK = 64  # Extra neighbours that may be masked before a second search.
 GROWTH = 1.5  # By which buffers grow.
-
-Mask = Bool[np.ndarray, "p"]
 
 
 class Change(NamedTuple):
@@ -41,21 +40,7 @@ class Change(NamedTuple):
   own_id: Any = None
   item_type: int = 0
   codes: Int[np.ndarray, "g"] | None = None
-  features: dict[str, Any] | None = None
-
-
-class Found(NamedTuple):
-  """Neighbours of some queries, nearest first.
-
-  Attributes:
-    place: places in the snapshot; -1 where there is none.
-    score: cosines.
-    exact: whether every allowed item was compared.
-  """
-
-  place: Int[np.ndarray, "q k"]
-  score: Float[np.ndarray, "q k"]
-  exact: bool
+  features: dict[str, list[str]] | None = None
 
 
 class Rows:
@@ -68,9 +53,10 @@ class Rows:
     codes: Int[np.ndarray, "v g"],
     ids: list[Any],
   ) -> None:
+    # The bundle's own arrays are full, so they are copied before a change.
     self._vectors, self._types, self._codes = vectors, item_type, codes
     self.ids = ids
-    self.features: dict[int, dict[str, Any]] = {}  # of added rows
+    self.features: dict[int, dict[str, list[str]]] = {}  # of added rows
     self.length = len(ids)
 
   def add(self, change: Change) -> int:
@@ -123,143 +109,118 @@ class Snapshot:
     live: whether the item of a place is there; False if it was deleted or
       replaced.
     rows: the columns of all rows.
+    row_of: row of every item, by its id as text.
+    catalog: of the bundle, for the meaning of codes.
   """
 
   version: int
   index: build.Index
   place_rows: Int[np.ndarray, "p"]
   base: int
-  live: Mask
+  live: items_lib.Mask
   rows: Rows
+  row_of: Mapping[str, int]
+  catalog: catalog_lib.Catalog
 
-  @functools.cached_property
+  @property
   def count(self) -> int:
     """Number of items that can be recommended."""
-    return int(self.live.sum())
+    return self._counts[0]
 
-  @functools.cached_property
+  @property
   def dead(self) -> int:
     """Number of deleted or replaced items in the base index."""
-    return int((~self.live[: self.base]).sum())
+    return self._counts[1]
 
   @functools.cached_property
+  def _counts(self) -> tuple[int, int]:
+    return int(self.live.sum()), int((~self.live[: self.base]).sum())
+
+  @property
   def place_of(self) -> Int[np.ndarray, "v"]:
     """Place of every row; -1 if it cannot be recommended."""
+    return self._places
+
+  @functools.cached_property
+  def _places(self) -> Int[np.ndarray, "v"]:
     places = np.full(self.rows.length, -1, np.int32)
     live = np.flatnonzero(self.live).astype(np.int32)
     places[self.place_rows[live]] = live
     return places
 
+  def vectors(self, rows: Int[np.ndarray, "*b"]) -> Float[np.ndarray, "*b d"]:
+    """Returns the unit-norm vectors of rows."""
+    return self.rows.vectors(rows)
+
+  def types(self, rows: Int[np.ndarray, "*b"]) -> Int[np.ndarray, "*b"]:
+    """Returns the item types of rows."""
+    return self.rows.types(rows)
+
+  def codes(self, rows: Int[np.ndarray, "*b"]) -> Int[np.ndarray, "*b g"]:
+    """Returns the codes of the categorical features of rows."""
+    return self.rows.codes(rows)
+
+  def ids(self, rows: Int[np.ndarray, "*b"]) -> Sequence[Any]:
+    """Returns the items' own ids."""
+    return [self.rows.ids[row] for row in rows.tolist()]
+
+  def having(self, feature: str, values: Sequence[str]) -> items_lib.Mask:
+    """Returns which places have one of some values of a feature."""
+    rows = self.place_rows
+    found = items_lib.has_value(self.catalog, self.codes(rows), feature, values)
+    # The vocabulary may lack values of items that were added.
+    for place, row in enumerate(rows.tolist()):
+      if (features := self.rows.features.get(row)) is not None:
+        found[place] = bool({*features.get(feature, ())} & {*values})
+    return found
+
   def search(
     self,
     query: Float[np.ndarray, "q d"],
     k: int,
-    allowed: Mask | None = None,
-  ) -> Found:
-    """Returns the nearest live items of each query.
+    allowed: items_lib.Mask | None = None,
+  ) -> filtered_search.Found:
+    """Returns the nearest live items of each query."""
+    return filtered_search.search(
+      self.index,
+      self.base,
+      self.vectors_of_places,
+      self.live if allowed is None else self.live & allowed,
+      query,
+      k,
+      filtered=allowed is not None,
+    )
 
-    With a filter, the search is exact if few items are allowed. Otherwise it
-    fetches more neighbours until enough of them are allowed.
-
-    Args:
-      query: unit-norm vectors.
-      k: neighbours of each query.
-      allowed: places that may be returned; by default all.
-    """
-    mask = self.live if allowed is None else self.live & allowed
-    total = int(mask.sum())
-    if allowed is not None and total < EXACT_BELOW * max(self.count, 1):
-      return self._exact(query, k, np.flatnonzero(mask))
-    if not self.base:
-      return self._exact(query, k, np.flatnonzero(mask))
-    place, score = self._from_base(query, k, mask, total)
-    added = self.base + np.flatnonzero(mask[self.base :])
-    if added.size:
-      more = self._exact(query, k, added)
-      place = np.concatenate([place, more.place], 1)
-      score = np.concatenate([score, more.score], 1)
-      order = np.argsort(-score, axis=1, kind="stable")[:, :k]
-      place, score = (np.take_along_axis(x, order, 1) for x in (place, score))
-    exact = isinstance(self.index, build.exact.Exact)
-    return Found(place, score, exact)
-
-  def _from_base(
-    self, query: Float[np.ndarray, "q d"], k: int, mask: Mask, total: int
-  ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-    """Searches the base index until every query has enough allowed items."""
-    allowed = mask[: self.base]
-    there = int(allowed.sum())
-    wanted = min(k, there)
-    fetch = k
-    if there < self.base:
-      fetch = int(k * self.base / max(there, 1)) + SLACK
-    while True:
-      fetch = min(fetch, self.base)
-      place, score = self.index.search(query, fetch)
-      good = (place >= 0) & allowed[place]
-      enough = good.sum(1).min(initial=wanted) >= wanted
-      if enough or fetch == self.base:
-        break
-      fetch *= 2
-    order = np.argsort(~good, axis=1, kind="stable")[:, :k]
-    place = np.where(np.take_along_axis(good, order, 1),
-                     np.take_along_axis(place, order, 1), -1)  # fmt: skip
-    score = np.where(
-      place >= 0, np.take_along_axis(score, order, 1), -np.inf
-    ).astype(np.float32)
-    missing = [(0, 0), (0, k - place.shape[1])]
-    place = np.pad(place, missing, constant_values=-1)
-    return place, np.pad(score, missing, constant_values=-np.inf)
-
-  def _exact(
-    self, query: Float[np.ndarray, "q d"], k: int, places: Int[np.ndarray, "n"]
-  ) -> Found:
-    """Compares each query with all of some places."""
-    score = query @ self.rows.vectors(self.place_rows[places]).T
-    size = min(k, len(places))
-    best = np.argpartition(-score, size - 1, axis=1)[:, :size] if size else (
-      np.zeros((len(query), 0), int)
-    )  # fmt: skip
-    found = np.take_along_axis(score, best, 1)
-    order = np.argsort(-found, axis=1, kind="stable")
-    best = np.take_along_axis(best, order, 1)
-    missing = [(0, 0), (0, k - size)]
-    place = np.pad(places[best].astype(np.int32), missing, constant_values=-1)
-    found = np.take_along_axis(found, order, 1).astype(np.float32)
-    found = np.pad(found, missing, constant_values=-np.inf)
-    return Found(place, found, exact=True)
+  def vectors_of_places(
+    self, places: Int[np.ndarray, "n"]
+  ) -> Float[np.ndarray, "n d"]:
+    """Returns the vectors of places."""
+    return self.rows.vectors(self.place_rows[places])
 
 
 class LiveItems:
   """The current snapshot, and the changes that make the next one."""
 
-  def __init__(
-    self,
-    rows: Rows,
-    candidates: Int[np.ndarray, "c"],
-    index: build.Index,
-    row_of: dict[str, int],
-    make_index: Callable[[Float[np.ndarray, "c d"]], build.Index],
-  ) -> None:
-    """Starts with the items of a bundle.
-
-    Args:
-      rows: all items of the bundle.
-      candidates: rows of the items that can be recommended.
-      index: over their vectors.
-      row_of: row of every item by its id as text.
-      make_index: builds an index of unit-norm vectors.
-    """
+  def __init__(self, bundle: bundle_lib.Bundle) -> None:
+    """Starts with the items of a bundle."""
+    items = bundle.catalog.items
     self._lock = threading.Lock()
-    self._make_index = make_index
-    self.row_of = row_of
+    self._config = bundle.config.index
+    self._row_of = dict(bundle.catalog.row_of)
     self.snapshot = Snapshot(
       version=0,
-      index=index,
-      place_rows=candidates.astype(np.int32),
-      base=len(candidates),
-      live=np.ones(len(candidates), bool),
-      rows=rows,
+      index=bundle.index,
+      place_rows=bundle.candidates,
+      base=len(bundle.candidates),
+      live=np.ones(len(bundle.candidates), bool),
+      rows=Rows(
+        bundle.vectors,
+        items.item_type,
+        items.categorical,
+        items.ids.tolist(),
+      ),
+      row_of=self._row_of,
+      catalog=bundle.catalog,
     )
 
   def apply(self, changes: list[Change]) -> Snapshot:
@@ -269,7 +230,7 @@ class LiveItems:
       live, added = old.live.copy(), []
       place_of = old.place_of
       for change in changes:
-        before = self.row_of.get(change.item)
+        before = self._row_of.get(change.item)
         if before is not None:
           if before < len(place_of) and place_of[before] >= 0:
             live[place_of[before]] = False
@@ -278,15 +239,13 @@ class LiveItems:
           # The row stays, so that histories with the item can be read.
           continue
         row = old.rows.add(change)
-        self.row_of[change.item] = row
+        self._row_of[change.item] = row
         added.append(row)
-      self.snapshot = Snapshot(
+      self.snapshot = dataclasses.replace(
+        old,
         version=old.version + 1,
-        index=old.index,
         place_rows=np.append(old.place_rows, np.array(added, np.int32)),
-        base=old.base,
         live=np.append(live, np.ones(len(added), bool)),
-        rows=old.rows,
       )
       return self.snapshot
 
@@ -297,18 +256,18 @@ class LiveItems:
     """
     begun = self.snapshot
     rows = begun.place_rows[begun.live]
-    index = self._make_index(begun.rows.vectors(rows))
+    index = build.build(self._config, begun.rows.vectors(rows))
     with self._lock:
       now = self.snapshot
       gone = ~np.isin(rows, now.place_rows[now.live])
       newer = now.place_rows[len(begun.place_rows) :]
       live = now.live[len(begun.place_rows) :]
-      self.snapshot = Snapshot(
+      self.snapshot = dataclasses.replace(
+        now,
         version=now.version + 1,
         index=index,
         place_rows=np.append(rows, newer),
         base=len(rows),
         live=np.append(~gone, live),
-        rows=now.rows,
       )
       return self.snapshot

@@ -1,1 +1,1 @@
-"""The optimisation: state, step, checkpoints, logs and the loop."""
+"""Training: state, step, optimizer, checkpoints, logs and the loop."""

@@ -1,4 +1,4 @@
-"""Checkpoints: asynchronous, the best and the last two kept. Imports Orbax."""
+"""Checkpoints of a run, written in the background. The only Orbax code."""
 
 import pathlib
 from collections.abc import Collection, Mapping
@@ -12,83 +12,81 @@ from orbax.checkpoint import checkpoint_managers as policies
 from pinrec_jax import sharding
 from pinrec_jax.training import compatibility
 
-METRIC = "recall@10"
+METRIC = "recall@10"  # Of the validation; it decides which step is the best.
+KEPT = 2  # Latest checkpoints that are kept, in case the last one is no good.
 
 
 def _score(metrics: Mapping[str, float]) -> float:
-  return float(metrics[METRIC])
+  """Returns the validation metric; a step without validation is the worst."""
+  return float(metrics.get(METRIC, -1.0))
 
 
 class Checkpoints:
-  """The checkpoints of one run, each the whole of what resuming needs."""
+  """The checkpoints of one run: the best one and the last two.
 
-  def __init__(
-    self, folder: pathlib.Path, *, read_only: bool = False, scored: bool = True
-  ):
+  Each holds all that resuming needs.
+  """
+
+  def __init__(self, folder: pathlib.Path, *, read_only: bool = False):
     """Opens the checkpoints of a run.
 
     Args:
-      folder: made if need be.
-      read_only: the folder must exist.
-      scored: whether checkpoints come with a validation.
+      folder: folder of the checkpoints; it is created if needed.
+      read_only: whether the folder must exist already.
 
     Raises:
       FileNotFoundError: if `read_only` and there is no folder.
     """
     if read_only and not folder.is_dir():
       raise FileNotFoundError(
-        f"no checkpoint in {folder}; train first, with the same --workdir"
+        f"there is no checkpoint in {folder}; train first, with the same "
+        "--workdir"
       )
     keep = policies.AnyPreservationPolicy(
       [
-        policies.LatestN(n=2),  # should the last be no good
-        policies.BestN(
-          get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False
-        ),
+        policies.LatestN(n=KEPT),
+        policies.BestN(get_metric_fn=_score, n=1),
       ]
     )
     self._manager = ocp.CheckpointManager(
       folder.absolute(),
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=keep,
-        best_fn=_score if scored else None,
-        create=not read_only,
+        preservation_policy=keep, best_fn=_score, create=not read_only
       ),
     )
 
   @property
   def last(self) -> int | None:
-    """The latest step saved."""
+    """The last step that was saved."""
     return self._manager.latest_step()
 
   @property
   def best(self) -> int | None:
-    """The step with the best validation."""
-    return self._manager.best_step()
+    """The step with the best validation; without validations, the last one."""
+    return self._manager.best_step() or self.last
 
   def save(
     self,
     step: int,
     state: Any,
     data: Any,
-    metrics: Mapping[str, float] | None,
+    metrics: Mapping[str, float],
     network: Mapping[str, Any],
   ) -> None:
     """Starts saving; the state may be donated as soon as this returns.
 
     Args:
-      step: counted from 1.
+      step: number of the step, from 1.
       state: the training state.
       data: the Grain iterator.
-      metrics: the validation's, by which the best is known; None if there
-        was none.
-      network: what a state must agree with to fit the model.
+      metrics: metrics of the validation; empty without a validation.
+      network: what a run must agree with to read the checkpoint.
     """
     if step == self.last:
       return
     self._manager.save(
       step,
-      metrics=dict(metrics) if metrics else None,
+      metrics=dict(metrics),
       args=ocp.args.Composite(
         state=ocp.args.StandardSave(state),
         data=grain.checkpoint.CheckpointSave(data),
@@ -105,31 +103,30 @@ class Checkpoints:
     data: Any = None,
     ignoring: Collection[str] = (),
   ) -> Any:
-    """Returns the state of a step, laid out on a mesh of any shape.
+    """Returns the state of a step, on a mesh of any shape.
 
     Args:
-      step: one that was saved.
-      like: a state, or the shapes of one.
-      mesh: where it goes.
-      network: what the running configuration says.
-      data: a Grain iterator to wind to the same place, if any.
-      ignoring: what of the network need not agree.
+      step: a step that was saved.
+      like: a state, or its shapes.
+      mesh: the mesh.
+      network: `compatibility.network` of the run.
+      data: a Grain iterator to set to the same place, if any.
+      ignoring: names of the network that need not agree.
 
     Raises:
-      ValueError: if the checkpoint is of another network.
+      ValueError: if the checkpoint does not fit the run.
     """
-    saved = self._manager.restore(
-      step, args=ocp.args.Composite(network=ocp.args.JsonRestore())
-    )["network"]
-    differing = compatibility.differences(saved, network, ignoring)
+    differing = compatibility.differences(
+      self._network(step), network, ignoring
+    )
     if differing:
       raise ValueError(
-        f"checkpoint {self._manager.directory}/{step} is of another "
-        f"configuration: {'; '.join(differing)}; use its own, or another "
+        f"checkpoint {self._manager.directory}/{step} does not fit this run: "
+        f"{differing}; use its own configuration, or train again in another "
         "--workdir"
       )
     target = jax.tree.map(
-      lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+      lambda x, layout: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout),
       like,
       sharding.of_tree(mesh, like),
     )
@@ -139,12 +136,20 @@ class Checkpoints:
     args = ocp.args.Composite(**parts)
     return self._manager.restore(step, args=args)["state"]
 
+  def _network(self, step: int) -> Mapping[str, Any]:
+    """Returns the network of a saved step; empty if other code wrote it."""
+    args = ocp.args.Composite(network=ocp.args.JsonRestore())
+    try:
+      return self._manager.restore(step, args=args)["network"]
+    except (FileNotFoundError, KeyError, ValueError):
+      return {}
+
   def metrics(self, step: int) -> dict[str, float]:
-    """Returns the validation of a saved step."""
+    """Returns the validation metrics of a saved step."""
     return dict(self._manager.metrics(step) or {})
 
   def remove(self, step: int) -> None:
-    """Takes a saved step away."""
+    """Deletes a saved step."""
     self.wait()
     self._manager.delete(step)
 

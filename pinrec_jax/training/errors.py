@@ -1,8 +1,8 @@
-"""How a training may end before its last step."""
+"""Ways in which training ends before its last step."""
 
 
 class RunStoppedError(Exception):
-  """Training was asked to stop, saved its state, and can be resumed."""
+  """Training was stopped on request; its state is saved and can be resumed."""
 
 
 class RunDivergedError(Exception):

@@ -1,13 +1,13 @@
-"""Hash tables of which a step reads, and writes, only the rows it needs.
+"""Training steps that update only the hash-table rows they read.
 
-A table's gradient is zero but for a few thousand rows. Differentiated whole, it
-costs as much memory and time as the table itself, and so do its moments. Here
-the rows that a step reads are taken out of tables and moments first, the step
-is made on those, and they are put back in place: its cost does not depend on
-how many rows there are.
+The gradient of a table is zero in all but a few thousand rows. A full gradient
+costs as much time and memory as the table, and so do its moments. Here the rows
+that a step reads are gathered from tables and moments. The step is computed on
+them, and they are written back. Its cost does not depend on the table size.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -18,116 +18,128 @@ from jaxtyping import Array, Float, Int
 from pinrec_jax.model import item_embedder
 from pinrec_jax.types import AnyArray
 
-# As in `model.items.ItemEmbedder`; an optimizer's moments end alike.
+# Name of a table's parameter; its optimizer moments end with it, too.
 TABLE = re.compile(r"table_(\d+)$")
+EPSILON = 1e-8
 
 
 class Part(NamedTuple):
-  """Some items, and the rows of the tables that they read."""
+  """Some items, and the rows of the hash tables that they read.
 
-  item: Int[Array, "r"]  # sorted; past the last one where there are fewer
-  # Of each table, sorted; one past its last row where there are fewer.
+  Attributes:
+    item: the items, sorted; the unused places at the end hold the number of
+      items.
+    rows: rows of each table, sorted; the unused places at the end hold the
+      table size.
+    local: features of the items, with places in `rows` as their hash rows.
+  """
+
+  item: Int[Array, "r"]
   rows: Int[Array, "x r"]
-  known: (
-    item_embedder.ItemFeatures
-  )  # of the items, `rows` being places in the above
+  local: item_embedder.ItemFeatures
 
   def features(self, item: Int[AnyArray, "*n"]) -> item_embedder.ItemFeatures:
     """Returns the features of items that are in the part."""
-    return self.known.take(jnp.searchsorted(self.item, item))
+    return self.local.take(jnp.searchsorted(self.item, item))
 
   def take(self, tree: Any) -> Any:
-    """Returns a tree with the part's rows in place of every table."""
-    return _of_tables(
+    """Returns a tree in which every table has the part's rows alone."""
+    return _map_tables(
       lambda n, table: table.at[self.rows[n]].get(mode="fill", fill_value=0),
+      lambda rest: rest,
       tree,
     )
 
   def put(self, tree: Any, part: Any) -> Any:
-    """Returns a tree with the part's rows written into every table."""
-    return _of_tables(
+    """Returns the tree `part`, its rows written into the tables of `tree`."""
+    return _map_tables(
       lambda n, table, rows: table.at[self.rows[n]].set(
         rows, mode="drop", indices_are_sorted=True
       ),
+      lambda _, new: new,
       tree,
       part,
-      otherwise=lambda _, new: new,
     )
 
 
 def part(
-  features: item_embedder.ItemFeatures, item: Int[Array, "r"], size: int
+  features: item_embedder.ItemFeatures, item: Int[Array, "r"], table_size: int
 ) -> Part:
-  """Returns the part of tables that some items read.
+  """Returns the part of the tables that some items read.
 
   Args:
-    features: of all items.
-    item: those a step reads, in any order and as often as need be.
-    size: rows of each table.
+    features: features of all items.
+    item: items that a step reads, in any order; they may repeat.
+    table_size: rows of each table.
   """
-  none = len(features.rows)
-  there = jnp.unique(item, size=len(item), fill_value=none)
-  known = features.take(jnp.minimum(there, none - 1))
-  # -1 is no id; it reads nothing, as what stands in for an item does.
-  known = known.hide(there == none)
-  read = jnp.where(known.rows < 0, size, known.rows).T
-  rows = jax.vmap(lambda own: jnp.unique(own, size=len(item), fill_value=size))(
-    read
-  )
+  items = len(features.rows)
+  unique = jnp.unique(item, size=len(item), fill_value=items)
+  local = features.take(jnp.minimum(unique, items - 1))
+  local = local.hide(unique == items)
+  # An item without an id (-1) reads no row.
+  read = jnp.where(local.rows < 0, table_size, local.rows).T
+  rows = jax.vmap(
+    lambda own: jnp.unique(own, size=len(item), fill_value=table_size)
+  )(read)
   place = jax.vmap(jnp.searchsorted)(rows, read).T
-  place = jnp.where(known.rows < 0, -1, place)
-  return Part(there, rows, known._replace(rows=place))
+  place = jnp.where(local.rows < 0, -1, place)
+  return Part(unique, rows, local._replace(rows=place))
 
 
-def _of_tables(change: Any, *trees: Any, otherwise: Any = None) -> Any:
-  """Maps trees of one structure, with the number of a table where it is one."""
+def _map_tables(
+  of_table: Callable[..., Any], of_rest: Callable[..., Any], *trees: Any
+) -> Any:
+  """Maps the leaves of trees with one structure.
 
-  def of(path: tuple, *leaves: Any) -> Any:
+  Args:
+    of_table: maps the number of a table and its leaves.
+    of_rest: maps all other leaves.
+    *trees: the trees.
+  """
+
+  def _of_leaves(path: tuple, *leaves: Any) -> Any:
     name = jax.tree_util.keystr(path, simple=True, separator="/")
     table = TABLE.search(name)
-    if table:
-      return change(int(table[1]), *leaves)
-    return otherwise(*leaves) if otherwise else leaves[0]
+    return of_table(int(table[1]), *leaves) if table else of_rest(*leaves)
 
-  return jax.tree.map_with_path(of, *trees)
+  return jax.tree.map_with_path(_of_leaves, *trees)
 
 
-def named(params: dict) -> dict:
-  """Returns "tables" for every table and "rest" for all else, as params are."""
-  rest = jax.tree.map(lambda _: "rest", params)
-  return _of_tables(lambda n, _: "tables", rest)
+def labels(params: dict) -> dict:
+  """Returns "tables" in place of every table and "rest" for all else."""
+  return _map_tables(lambda n, _: "tables", lambda _: "rest", params)
 
 
 class Squares(NamedTuple):
-  """What row-wise Adagrad keeps: one number a row."""
+  """State of row-wise Adagrad: a column of one number per row."""
 
-  squares: Any  # [v 1] for a table of v rows
+  squares: Any
 
 
-def adagrad(epsilon: float = 1e-8) -> optax.GradientTransformation:
-  """Scales rows by the root of the sum of their mean squared gradients.
+def adagrad() -> optax.GradientTransformation:
+  """Returns row-wise Adagrad: each row is scaled by its own history.
 
-  One number a row in place of Adam's two a weight
-  (Duchi et al. 2011, with a row as one coordinate).
+  It stores one number per row, where Adam stores two per weight (Duchi et al.
+  2011, with a row in place of a coordinate).
   """
 
-  def init(params: Any) -> Squares:
+  def _init(params: Any) -> Squares:
     return Squares(
       jax.tree.map(lambda x: jnp.zeros((len(x), 1), jnp.float32), params)
     )
 
-  def scaled(
+  def _scale(
     gradient: Float[Array, "v d"], squares: Float[Array, "v 1"]
   ) -> Float[Array, "v d"]:
-    return gradient / (jnp.sqrt(squares) + epsilon)
+    return gradient / (jnp.sqrt(squares) + EPSILON)
 
-  def update(updates: Any, state: Any, params: Any = None) -> Any:
+  def _update(updates: Any, state: Any, params: Any = None) -> Any:
     del params
     squares = jax.tree.map(
       lambda g, s: s + jnp.mean(g * g, -1, keepdims=True),
       updates,
       state.squares,
     )
-    return jax.tree.map(scaled, updates, squares), Squares(squares)
+    return jax.tree.map(_scale, updates, squares), Squares(squares)
 
-  return optax.GradientTransformation(init, update)
+  return optax.GradientTransformation(_init, _update)

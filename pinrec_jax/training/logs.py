@@ -1,4 +1,4 @@
-"""Where a run's metrics go: a JSON-lines file, TensorBoard, a bar."""
+"""Metrics of a run: a JSON-lines file, TensorBoard and a progress bar."""
 
 import json
 import pathlib
@@ -12,11 +12,11 @@ import tqdm
 
 from pinrec_jax import sharding
 
-SETTLED = 10  # steps, after which a profile begins
+PROFILE_AFTER = 10  # Steps before a profile starts.
 
 
 class Logs:
-  """Writes on the first process only; usable as a context manager."""
+  """A context manager that writes metrics, on the first process only."""
 
   def __init__(self, workdir: pathlib.Path, *, steps: int, start: int):
     self._first = jax.process_index() == 0
@@ -40,10 +40,10 @@ class Logs:
       self._board.close()
 
   def count(self, metrics: Any) -> dict[str, float]:
-    """Waits for a step's metrics and counts the step.
+    """Waits for a step, counts it and returns its metrics.
 
-    The speed is that of all steps but the first, which compiles, without the
-    time between `pause` calls and the steps before them.
+    The speed is the mean over all steps but the first, which compiles. The time
+    before a call of `pause` is left out.
     """
     values = {k: float(v) for k, v in sharding.on_host(metrics).items()}
     now = time.monotonic()
@@ -61,7 +61,7 @@ class Logs:
     self._mark = time.monotonic()
 
   def write(self, step: int, values: Mapping[str, float]) -> None:
-    """Records one step's figures."""
+    """Writes the metrics of one step."""
     if not self._first:
       return
     self._file.write(json.dumps({"step": step, **values}) + "\n")
@@ -71,11 +71,11 @@ class Logs:
 
 
 class Profile:
-  """Records steps for TensorBoard's profiler; usable as a context manager."""
+  """A context manager that records steps for TensorBoard's profiler."""
 
   def __init__(self, workdir: pathlib.Path, *, start: int, steps: int):
     self._folder = workdir / "profile"
-    first = start + SETTLED + 1
+    first = start + PROFILE_AFTER + 1
     self._steps = range(first, first + steps)
     self._recording = False
 
@@ -86,7 +86,10 @@ class Profile:
     self._record(on=False)
 
   def before(self, step: int) -> None:
-    """Begins before the first step to be recorded, ends after the last."""
+    """Starts the recording before its first step, and ends it after its last.
+
+    Call it before every step.
+    """
     self._record(on=step in self._steps)
 
   def _record(self, *, on: bool) -> None:

@@ -1,7 +1,7 @@
-"""The training loop; it owns every side effect of training.
+"""The training loop, which owns every side effect of training.
 
-One turn: take the next batch, dispatch a step, log the step before. At an
-evaluation: finish the step, validate, save. Then the next turn.
+Each turn takes the next batch, dispatches a step and logs the step before. An
+evaluation finishes the step, validates and saves.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pinrec_jax.training import checkpoint, errors, logs, preemption, runs
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
-VALIDATION_K = 10
+VALIDATION_K = 10  # As in `checkpoint.METRIC`.
 
 
 def train(
@@ -30,7 +30,7 @@ def train(
   dataset: dataset_lib.Dataset,
   workdir: pathlib.Path,
 ) -> reports.TrainReport:
-  """Trains, or continues to train.
+  """Trains a model, or continues the run of the work folder.
 
   Raises:
     RunStoppedError: after SIGTERM or Ctrl-C; the state is saved.
@@ -47,7 +47,7 @@ def train(
     contextlib.closing(run.checkpoints),
     logs.Logs(workdir, steps=settings.steps, start=start) as log,
     logs.Profile(workdir, start=start, steps=settings.profile_steps) as profile,
-    preemption.requests(settings.log_every) as stop_asked,
+    preemption.requests(settings.log_every) as stop_requested,
   ):
     recorder = _Recorder(config, run.checkpoints, log)
     for number in range(start + 1, settings.steps + 1):
@@ -66,24 +66,24 @@ def train(
       recorder.dispatched(number, metrics)
       last = number == settings.steps
       evaluating = last or number % settings.eval_every == 0
-      stopping = stop_asked(number)
+      stopping = stop_requested(number)
       if evaluating or stopping:
         recorder.finish()
-        found = validator(state) if evaluating else None
+        found = validator(state) if evaluating else {}
         recorder.validated(number, found)
         run.checkpoints.save(number, state, run.data, found, run.network)
         log.pause()
       if stopping and not last:
         run.checkpoints.wait()
         raise errors.RunStoppedError(
-          f"stopped at step {number} of {settings.steps}; run the same command "
-          "again to continue"
+          f"training was stopped after step {number} of {settings.steps}; run "
+          "the same command again to continue"
         )
     run.checkpoints.wait()
-    if stop_asked(0):
+    if stop_requested(0):
       raise errors.RunStoppedError(
-        f"stopped after all {settings.steps} steps; run the same command again "
-        "to continue with what comes after training"
+        f"the run was stopped after all {settings.steps} training steps; run "
+        "the same command again to continue"
       )
   return reports.TrainReport(
     parameters=state_lib.num_parameters(state),
@@ -119,7 +119,7 @@ class _Recorder:
     values = self._log.count(metrics)
     if not math.isfinite(values["loss"]):
       if self._checkpoints.last == number - 1:
-        # Its parameters themselves have no finite loss.
+        # The loss was computed with this checkpoint's own parameters.
         self._checkpoints.remove(number - 1)
       last = self._checkpoints.last
       raise errors.RunDivergedError(
@@ -130,7 +130,7 @@ class _Recorder:
     if number % self._config.log_every == 0:
       self._log.write(number, values)
 
-  def validated(self, number: int, found: dict[str, float] | None) -> None:
+  def validated(self, number: int, found: dict[str, float]) -> None:
     """Logs a validation."""
     if found:
       self._log.write(number, {f"validation/{k}": v for k, v in found.items()})
@@ -156,10 +156,10 @@ class _Validator:
     if config.model.id_dropout:
       self._hidden = statistics.cold_items(dataset, "validation")
 
-  def __call__(self, state: state_lib.State) -> dict[str, float] | None:
-    """Returns the metrics; None if the run trains on these users."""
+  def __call__(self, state: state_lib.State) -> dict[str, float]:
+    """Returns the metrics; empty if the run trains on the validation users."""
     if not self._cases:
-      return None
+      return {}
     retriever = engine.Retriever(
       bundle.create(
         self._config,

@@ -6,7 +6,7 @@ import optax
 from pinrec_jax import config as config_lib
 from pinrec_jax.training import hash_tables
 
-CLIP_NORM = 1.0  # Of the global gradient.
+CLIP_NORM = 1.0  # Of the gradient of all parameters.
 WEIGHT_DECAY = 0.01  # Of dense kernels only.
 SECOND_MOMENT_DECAY = 0.98
 FINAL_RATE = 0.02  # Fraction of the peak learning rate at the last step.
@@ -38,7 +38,7 @@ def build(config: config_lib.Train) -> optax.GradientTransformation:
       hash_tables.adagrad(), optax.scale_by_learning_rate(rate)
     )
     transform = optax.partition(
-      {"tables": tables, "rest": transform}, hash_tables.named
+      {"tables": tables, "rest": transform}, hash_tables.labels
     )
   return optax.chain(optax.clip_by_global_norm(CLIP_NORM), transform)
 

@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM from a scheduler, Ctrl-C from a person."""
+"""Requests to stop: SIGTERM from a scheduler, or Ctrl-C."""
 
 import contextlib
 import signal
@@ -10,33 +10,35 @@ import numpy as np
 
 @contextlib.contextmanager
 def requests(every: int) -> Iterator[Callable[[int], bool]]:
-  """Yields a function telling, per step, whether to save and leave.
+  """Yields a function that returns whether to stop after a step.
 
-  One SIGTERM or Ctrl-C asks; a second Ctrl-C interrupts at once. Several
-  processes agree every few steps, so that all stop at the same one; step 0 is
-  a time to agree, too.
+  The first SIGTERM or Ctrl-C is a request. A second Ctrl-C interrupts at once.
+
+  Args:
+    every: steps between agreements. Several processes agree at multiples of
+      this number, and at step 0, so that all stop after the same step.
   """
-  asked = False
+  requested = False
 
-  def note(number: int, frame: object) -> None:
-    nonlocal asked
+  def _note(number: int, frame: object) -> None:
+    nonlocal requested
     del number, frame
-    asked = True
+    requested = True
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-  def agreed(step: int) -> bool:
+  def _agreed(step: int) -> bool:
     if jax.process_count() == 1:
-      return asked
+      return requested
     if step % every:
       return False
     from jax.experimental import multihost_utils
 
-    return bool(np.any(multihost_utils.process_allgather(np.array(asked))))
+    return bool(np.any(multihost_utils.process_allgather(np.array(requested))))
 
-  numbers = (signal.SIGTERM, signal.SIGINT)
-  before = {number: signal.signal(number, note) for number in numbers}
+  signals = (signal.SIGTERM, signal.SIGINT)
+  before = {number: signal.signal(number, _note) for number in signals}
   try:
-    yield agreed
+    yield _agreed
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)

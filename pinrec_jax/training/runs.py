@@ -27,21 +27,24 @@ from pinrec_jax.training import (
 from pinrec_jax.training import state as state_lib
 
 
+CHECKPOINTS = "checkpoints"  # Folder in a work folder.
+
+
 @dataclasses.dataclass
 class Run:
-  """Everything that the loop needs.
+  """All that the training loop needs.
 
   Attributes:
     model: the network.
-    transform: its optimizer.
+    transform: the optimizer.
     corpus: features and frequencies of all items, on the devices.
     data: the endless stream of batches.
-    cases: users of the validation; none if the run trains on them.
-    checkpoints: of the run.
-    network: what its checkpoints must agree with.
-    state: where training starts.
+    cases: validation users; empty if the run trains on them.
+    checkpoints: checkpoints of the run.
+    network: what the checkpoints must agree with.
+    state: the state from which training starts.
     filled: fraction of the positions of a batch that hold an event.
-    inherited_step: step of the run whose weights were taken, if any.
+    inherited_step: step of the run from which the weights come, if any.
   """
 
   model: pinrec.PinRec
@@ -62,8 +65,8 @@ class Trained:
 
   Attributes:
     params: parameters, on the host.
-    step: of the checkpoint.
-    metrics: of its validation.
+    step: step of the checkpoint.
+    metrics: validation metrics of the checkpoint.
   """
 
   params: dict
@@ -80,8 +83,8 @@ def begin(
   """Returns a new run, or the saved one of the work folder.
 
   Raises:
-    ValueError: if the log has nothing to train on, or the work folder has a
-      checkpoint of another configuration.
+    ValueError: if the log has nothing to train on, or if a checkpoint in the
+      work folder does not fit the configuration.
   """
   train = config.train
   rows, corpus = training_data.packed(config, dataset)
@@ -90,13 +93,13 @@ def begin(
     cases = evaluation_cases.cases(
       dataset, "validation", limit=train.eval_users
     )
-  share, shares = sharding.row_share(mesh)
+  shard, shards = sharding.row_shard(mesh)
   data = pipeline.batches(
     rows,
     batch=train.batch_size,
     seed=train.seed,
-    share=share,
-    shares=shares,
+    share=shard,
+    shares=shards,
     workers=config.data.num_workers,
   )
   model = pinrec.of_config(config, dataset.vocabulary)
@@ -107,9 +110,7 @@ def begin(
     corpus=sharding.from_all(mesh, corpus),
     data=data,
     cases=cases,
-    checkpoints=checkpoint.Checkpoints(
-      workdir / "checkpoints", scored=not train.train_on_validation
-    ),
+    checkpoints=checkpoint.Checkpoints(workdir / CHECKPOINTS),
     network=compatibility.network(config, dataset.catalog),
     state=state_lib.initial(model, transform, mesh, train.seed),
     filled=rows.filled,
@@ -132,7 +133,7 @@ def begin(
 def _inherit(
   run: Run, config: config_lib.Config, catalog: catalog_lib.Catalog
 ) -> None:
-  """Gives a new run the weights of another one."""
+  """Gives a new run the weights of the run that `train.init_from` names."""
   other = pathlib.Path(config.train.init_from).expanduser()
   ignoring = ("train.train_on_validation",)
   run.inherited_step, saved, _ = _saved(config, catalog, other, ignoring)
@@ -140,13 +141,13 @@ def _inherit(
 
 
 def is_finished(config: config_lib.Config, workdir: pathlib.Path) -> bool:
-  """Whether the run of a work folder has all of its steps."""
-  folder = workdir / "checkpoints"
+  """Whether the run of a work folder has taken all of its steps."""
+  folder = workdir / CHECKPOINTS
   if not folder.is_dir():
     return False
-  found = checkpoint.Checkpoints(folder, read_only=True, scored=False)
+  found = checkpoint.Checkpoints(folder, read_only=True)
   with contextlib.closing(found):
-    return found.last == config.train.steps
+    return (found.last or 0) >= config.train.steps
 
 
 def best(
@@ -158,7 +159,7 @@ def best(
 
   Raises:
     FileNotFoundError: if the run has no checkpoint.
-    ValueError: if the checkpoint has another configuration.
+    ValueError: if the checkpoint does not fit the configuration.
   """
   step, state, metrics = _saved(config, catalog, workdir)
   return Trained(sharding.on_host(state.params), step, metrics)
@@ -170,12 +171,10 @@ def _saved(
   workdir: pathlib.Path,
   ignoring: Collection[str] = (),
 ) -> tuple[int, state_lib.State, dict[str, float]]:
-  """Returns a run's best step, its state on the mesh and its validation."""
-  folder = workdir / "checkpoints"
-  checkpoints = checkpoint.Checkpoints(
-    folder, read_only=True, scored=not config.train.train_on_validation
-  )
-  step = checkpoints.best or checkpoints.last
+  """Returns the best step of a run, its state on the mesh and its metrics."""
+  folder = workdir / CHECKPOINTS
+  checkpoints = checkpoint.Checkpoints(folder, read_only=True)
+  step = checkpoints.best
   if step is None:
     raise FileNotFoundError(
       f"there is no checkpoint in {folder}; train first, with the same --workdir"

@@ -1,4 +1,4 @@
-"""The training state: everything that changes from step to step."""
+"""The training state: all that changes from step to step."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from pinrec_jax.types import Params
 
 
 class State(NamedTuple):
-  """What a training step reads and writes.
+  """The state of a training.
 
   Attributes:
     step: number of steps taken.
@@ -41,7 +41,7 @@ def create(
     item_type=jnp.zeros(1, jnp.int32),
   )
   tokens = schema.empty_tokens(1, 1, len(vocabulary.actions))
-  # Jitted: one program compiles faster than each operation on its own.
+  # One jitted program compiles faster than many single operations.
   params = jax.jit(model.init)(jax.random.key(seed), features, tokens)["params"]
   return State(jnp.zeros((), jnp.int32), params, transform.init(params))
 
@@ -60,11 +60,11 @@ def initial(
   seed: int,
 ) -> State:
   """Returns a new state, laid out on the mesh by the parameter rules."""
-  places = sharding.of_tree(mesh, shapes(model, transform))
-  new = jax.jit(lambda: create(model, transform, seed), out_shardings=places)
+  layout = sharding.of_tree(mesh, shapes(model, transform))
+  new = jax.jit(lambda: create(model, transform, seed), out_shardings=layout)
   return new()
 
 
 def num_parameters(state: State) -> int:
-  """Returns the number of trained numbers."""
+  """Returns the number of trainable parameters."""
   return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(state.params))

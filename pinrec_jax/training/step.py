@@ -1,4 +1,4 @@
-"""The training step: pure, jitted, its state donated."""
+"""The training step: a pure, jitted function that donates its state."""
 
 import dataclasses
 import functools
@@ -50,19 +50,20 @@ def train_step(
   All randomness is a function of the seed and the state's step.
 
   Args:
-    state: of before; it is donated.
-    batch: rows of histories.
-    corpus: the log's items and shares.
-    model: what is trained.
-    transform: its optimizer.
-    config: the objective.
-    seed: of all draws.
-    rows_only: only the rows of hash tables that the step reads are updated,
-      their moments too.
-    parts: of the batch, differentiated one after the other.
+    state: the state before the step; it is donated.
+    batch: rows of packed histories.
+    corpus: features and frequencies of all items.
+    model: the model to train.
+    transform: the optimizer.
+    config: the objective and its negatives.
+    seed: seed of all draws.
+    rows_only: whether to update only the hash-table rows that the step reads,
+      and their moments.
+    parts: number of parts into which the batch is split. They are
+      differentiated one after another.
   """
   key = jax.random.fold_in(jax.random.key(seed), state.step)
-  each = _parted(batch, parts)
+  each = _split(batch, parts)
   keys = key[None] if parts == 1 else jax.random.split(key, parts)
 
   params, opt_state = state.params, state.opt_state
@@ -76,14 +77,14 @@ def train_step(
     size = dataclasses.replace(model.config, table_size=len(read))
     reader, features = model.clone(config=size), rows.features
 
-  def loss(
+  def _loss(
     params: Params, part: schema.Batch, key: PRNGKeyArray
   ) -> tuple[Float[Array, ""], Metrics]:
     return objectives.loss(
       reader, params, part, corpus, key, config, features=features
     )
 
-  gradient, metrics = _mean_gradient(loss, params, each, keys)
+  gradient, metrics = _mean_gradient(_loss, params, each, keys)
   updates, opt_state = transform.update(gradient, opt_state, params)
   params = optax.apply_updates(params, updates)
   if rows is not None:
@@ -99,10 +100,11 @@ def train_step(
   return state, metrics
 
 
-def _parted(batch: schema.Batch, parts: int) -> schema.Batch:
-  """Returns parts of equal size on a new first axis.
+def _split(batch: schema.Batch, parts: int) -> schema.Batch:
+  """Returns a batch with a new first axis of parts of equal size.
 
-  A part is every so many-th row, so that rows stay on their devices.
+  Part i has the rows i, i + parts and so on, so that rows stay on their
+  devices.
   """
   return jax.tree.map(
     lambda x: jnp.swapaxes(x.reshape(-1, parts, *x.shape[1:]), 0, 1), batch
@@ -115,22 +117,25 @@ def _mean_gradient(
   each: schema.Batch,
   keys: Key[Array, "n"],
 ) -> tuple[Params, Metrics]:
-  """Returns the gradient over parts of a batch, and their metrics.
+  """Returns the mean gradient and metrics over the parts of a batch.
 
-  A part counts by its number of targets; one is computed after the other.
+  A part is weighted by its number of targets. The parts are computed one after
+  another.
   """
   differentiated = jax.grad(loss, has_aux=True)
   if len(keys) == 1:
     return differentiated(params, *jax.tree.map(lambda x: x[0], (each, keys)))
 
-  def weighed(part: schema.Batch, key: PRNGKeyArray) -> Any:
+  def _weighted(part: schema.Batch, key: PRNGKeyArray) -> Any:
     found = differentiated(params, part, key)
     targets = found[1]["targets"]
     return jax.tree.map(lambda x: x * targets, found), targets
 
-  shapes = jax.eval_shape(weighed, *jax.tree.map(lambda x: x[0], (each, keys)))
+  shapes = jax.eval_shape(
+    _weighted, *jax.tree.map(lambda x: x[0], (each, keys))
+  )
   (gradient, metrics), targets = jax.lax.scan(
-    lambda total, part: (jax.tree.map(jnp.add, total, weighed(*part)), None),
+    lambda total, part: (jax.tree.map(jnp.add, total, _weighted(*part)), None),
     jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
     (each, keys),
   )[0]

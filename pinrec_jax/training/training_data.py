@@ -13,11 +13,11 @@ from pinrec_jax.model import item_embedder
 def packed(
   config: config_lib.Config, dataset: dataset_lib.Dataset
 ) -> tuple[pipeline.PackedRows, objectives.Corpus]:
-  """Returns the packed training histories and what is counted over them.
+  """Returns the packed training histories, and the corpus of the log.
 
   Raises:
-    ValueError: if there is no engagement to train on, or none with an outcome
-      that the configuration names.
+    ValueError: if there is no engagement to train on, or if an outcome of the
+      configuration has none.
   """
   vocabulary = dataset.vocabulary
   split = evaluation_cases.after_training(
@@ -58,7 +58,7 @@ def packed(
 
 
 def _no_targets(config: config_lib.Config, split: str) -> str:
-  """Returns why there is nothing to train on, and the remedy."""
+  """Returns the error of a log without a training target."""
   data = config.data
   if data.target_surface or data.target_outcomes:
     return (
@@ -91,6 +91,6 @@ def _require_outcomes(
 def _frequency(
   drawn: Int[np.ndarray, "_"], items: int
 ) -> Float32[np.ndarray, "v"]:
-  """Returns the fraction of each item; 0, no item, is not counted."""
+  """Returns the fraction of each item; item 0 is none and not counted."""
   counts = np.bincount(drawn[drawn > 0], minlength=items)
   return (counts / max(counts.sum(), 1)).astype(np.float32)

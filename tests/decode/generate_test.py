@@ -7,10 +7,11 @@ import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories
+from pinrec_jax.decode import conditions as conditions_lib
 from pinrec_jax.decode import generate
-from pinrec_jax.model import head, item_embedder, pinrec
+from pinrec_jax.model import backbone, head, item_embedder, pinrec
 
-LENGTH, STEPS = 10, 4
+LENGTH, STEPS, USERS = 10, 4, 5
 
 
 @pytest.fixture(scope="module")
@@ -34,131 +35,159 @@ def parts(world, request):
   return model, params, np.asarray(vectors)[tokens.item], tokens
 
 
-def _wanted(
-  users=5, feedback=(1.0, 0.0), surface=0, offset=-1, item_type=0, age=-1
+def _conditions(
+  users=USERS, feedback=(1.0, 0.0), surface=0, offset=-1, item_type=0, age=-1
 ):
-  return generate.Wanted(
+  """The same conditions for all requests: two queries each."""
+  return conditions_lib.Conditions(
     outcome=np.array([1, 3], np.int32),
-    offset=np.array([-1, offset], np.int32),
-    feedback=np.array(feedback, np.float32),
+    offset=np.tile(np.array([-1, offset], np.int32), (users, 1)),
+    feedback=np.tile(np.array(feedback, np.float32), (users, 1)),
     surface=np.full(users, surface, np.int32),
-    item_type=np.array(item_type, np.int32),
-    age=np.array(age, np.int32),
+    item_type=np.full(users, item_type, np.int32),
+    age=np.full(users, age, np.int32),
   )
 
 
 def _keys(seed=0):
-  return jax.random.split(jax.random.key(seed), 5)
+  return jax.random.split(jax.random.key(seed), USERS)
 
 
-def _reference(model, params, vectors, tokens, wanted, fed):
-  """No cache: the whole history is read anew at every step."""
+def _reference(model, params, vectors, tokens, conditions, fed_back):
+  """Reads the whole history at every step, without a cache."""
   apply = functools.partial(
     jax.jit(model.apply, static_argnames="method"), {"params": params}
   )
-  found = []
+  rows, found = np.arange(len(vectors)), []
   for _ in range(STEPS):
     states, _ = apply(vectors, tokens, method="states")
-    outcomes = []
-    for outcome, offset in zip(wanted.outcome, wanted.offset, strict=True):
-      bucket = int(apply(offset, method="bucket"))
+    queries = []
+    for number, outcome in enumerate(conditions.outcome):
+      bucket = apply(conditions.offset[:, number], method="bucket")
+      age = apply(conditions.age, method="age_bucket")
       condition = head.Condition(
         jnp.full((len(vectors),), outcome),
-        wanted.surface,
-        jnp.full((len(vectors),), bucket + 1 if bucket else 0),
-        jnp.full((len(vectors),), wanted.item_type),
-        jnp.full((len(vectors),), 2 if wanted.age == 0 else 0),
+        conditions.surface,
+        jnp.where(bucket > 0, bucket + 1, 0),
+        conditions.item_type,
+        jnp.where(age > 0, age + 1, 0),
       )
-      outcomes.append(apply(states[:, -1], condition, method="queries"))
-    found.append(np.stack(outcomes, 1))
+      queries.append(apply(states[:, -1], condition, method="queries"))
+    found.append(np.stack(queries, 1))
     last = jax.tree.map(lambda c: c[:, -1:], tokens)
-    drawn = jnp.full((len(vectors),), fed)
-    following = generate.following(last, wanted, drawn)
+    new = generate.next_token(last, conditions, jnp.asarray(fed_back))
     tokens = jax.tree.map(
-      lambda past, new: jnp.concatenate([past, new], 1), tokens, following
+      lambda past, new: jnp.concatenate([past, new], 1), tokens, new
     )
-    vectors = jnp.concatenate([vectors, outcomes[fed][:, None]], 1)
+    vector = found[-1][rows, fed_back]
+    vectors = jnp.concatenate([vectors, vector[:, None]], 1)
   return np.stack(found, 1)
 
 
-@pytest.mark.parametrize("parts", config_lib.BACKBONES, indirect=True)
-@pytest.mark.parametrize("fed", [0, 1])
+@pytest.mark.parametrize("parts", list(backbone.BLOCKS), indirect=True)
+@pytest.mark.parametrize("fed_back", [0, 1])
 @pytest.mark.parametrize(
   ("surface", "offset", "item_type", "age"), [(0, -1, 0, -1), (2, 3600, 1, 0)]
 )
-def test_cached_equals_uncached(parts, fed, surface, offset, item_type, age):
-  wanted = _wanted(
-    feedback=np.eye(2)[fed],
+def test_generation_with_a_cache_equals_generation_without(
+  parts, fed_back, surface, offset, item_type, age
+):
+  conditions = _conditions(
+    feedback=np.eye(2)[fed_back],
     surface=surface,
     offset=offset,
     item_type=item_type,
     age=age,
   )
-  got = generate.generate(*parts, wanted, _keys(), steps=STEPS)
-  model, params, vectors, tokens = parts
-  want = _reference(model, params, vectors, tokens, wanted, fed)
-  assert got.shape == (5, STEPS, 2, 8)
+  got = generate.generate(*parts, conditions, _keys(), steps=STEPS)
+  want = _reference(*parts, conditions, np.full(USERS, fed_back))
+  assert got.shape == (USERS, STEPS, 2, 8)
   np.testing.assert_allclose(got, want, atol=1e-5)
 
 
-def test_the_first_steps_of_more_are_those_of_few(parts):
-  few = generate.generate(*parts, _wanted(), _keys(), steps=1)
-  more = generate.generate(*parts, _wanted(), _keys(), steps=STEPS)
+@pytest.mark.parametrize("parts", list(backbone.BLOCKS), indirect=True)
+def test_requests_of_a_batch_do_not_influence_each_other(parts):
+  """Every condition differs from row to row, as does the feedback."""
+  model, params, vectors, tokens = parts
+  odds = np.array([[1, 0], [0, 1], [0.5, 0.5], [0, 1], [0.3, 0.7]])
+  offset = np.array([[-1, 60], [3600, -1], [86_400, 0], [-1, -1], [90, 30]])
+  conditions = conditions_lib.Conditions(
+    outcome=np.array([1, 0], np.int32),
+    offset=offset.astype(np.int32),
+    feedback=odds.astype(np.float32),
+    surface=np.array([0, 1, 2, 3, 0], np.int32),
+    item_type=np.array([0, 1, 2, 0, 1], np.int32),
+    age=np.array([-1, 0, 86_400, 10**6, -1], np.int32),
+  )
+  together = generate.generate(*parts, conditions, _keys(), steps=3)
+  for row in range(USERS):
+    own = slice(row, row + 1)
+    alone = generate.generate(
+      model,
+      params,
+      vectors[own],
+      jax.tree.map(lambda column: column[own], tokens),
+      conditions_lib.Conditions(
+        conditions.outcome, *(column[own] for column in conditions[1:])
+      ),
+      _keys()[own],
+      steps=3,
+    )
+    np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
+  # Other conditions of one row change that row alone.
+  other = conditions._replace(surface=np.array([0, 1, 2, 0, 0], np.int32))
+  changed = generate.generate(*parts, other, _keys(), steps=3)
+  moved = np.abs(changed - together).max((1, 2, 3)) > 1e-5
+  np.testing.assert_array_equal(moved, np.arange(USERS) == 3)
+
+
+def test_fewer_steps_give_the_first_steps_of_more(parts):
+  few = generate.generate(*parts, _conditions(), _keys(), steps=1)
+  more = generate.generate(*parts, _conditions(), _keys(), steps=STEPS)
   np.testing.assert_allclose(more[:, :1], few, atol=1e-5)
   assert np.abs(more[:, 1] - more[:, 0]).max() > 1e-3
 
 
-def test_users_of_a_batch_do_not_mix(parts):
-  model, params, vectors, tokens = parts
-  whole = generate.generate(*parts, _wanted(), _keys(), steps=2)
-  one = generate.generate(
-    model,
-    params,
-    vectors[2:3],
-    jax.tree.map(lambda c: c[2:3], tokens),
-    _wanted(users=1),
-    _keys()[2:3],
-    steps=2,
-  )
-  np.testing.assert_allclose(one[0], whole[2], atol=1e-5)
-
-
-def test_sampled_feedback_follows_the_key_and_its_odds(parts):
-  def after(feedback, seed):
-    wanted = _wanted(feedback=feedback)
-    found = generate.generate(*parts, wanted, _keys(seed), steps=2)
+def test_sampled_feedback_depends_on_the_key_and_on_the_probabilities(parts):
+  def second_step(feedback, seed):
+    conditions = _conditions(feedback=feedback)
+    found = generate.generate(*parts, conditions, _keys(seed), steps=2)
     return np.asarray(found)[:, 1]
 
-  first, second = after((1.0, 0.0), 0), after((0.0, 1.0), 0)
-  mixed = np.stack([after((0.5, 0.5), seed) for seed in range(12)])
+  first, second = second_step((1.0, 0.0), 0), second_step((0.0, 1.0), 0)
+  mixed = np.stack([second_step((0.5, 0.5), seed) for seed in range(12)])
   near_first = np.abs(mixed - first).max((-1, -2)) < 1e-4
   near_second = np.abs(mixed - second).max((-1, -2)) < 1e-4
-  assert (near_first ^ near_second).all()  # each draw fed back one of the two
+  assert (
+    near_first ^ near_second
+  ).all()  # Each draw feeds back one of the two.
   assert near_first.any()
   assert near_second.any()
-  np.testing.assert_array_equal(after((0.5, 0.5), 3), mixed[3])
+  np.testing.assert_array_equal(second_step((0.5, 0.5), 3), mixed[3])
 
 
-def test_the_event_fed_back_says_what_it_stands_for(parts):
+def test_the_next_token_has_the_outcome_surface_and_time_of_its_query(parts):
   tokens = parts[3]
   last = jax.tree.map(lambda c: jnp.asarray(c[:, -1:]), tokens)
   drawn = jnp.array([0, 1, 0, 1, 0])
-  plain = generate.following(last, _wanted(), drawn)
+  plain = generate.next_token(last, _conditions(), drawn)
   np.testing.assert_array_equal(plain.position, last.position + 1)
   np.testing.assert_array_equal(plain.after, 0)
   np.testing.assert_array_equal(plain.surface, last.surface)
   np.testing.assert_array_equal(plain.time, 0)
   np.testing.assert_array_equal(plain.gap, -1)
   assert plain.actions[1, 0].tolist() == [0, 0, 1, 0]
-  told = generate.following(last, _wanted(surface=2, offset=60), drawn)
-  np.testing.assert_array_equal(told.surface, 1)
+  dated = generate.next_token(last, _conditions(surface=2, offset=60), drawn)
+  np.testing.assert_array_equal(dated.surface, 1)
   known = np.asarray(last.time) > 0
   assert known.any()
   assert not known.all()
-  # Of the two queries the second one alone names a time ahead.
-  dated = known & np.array([0, 1, 0, 1, 0], bool)[:, None]
-  assert dated.any()
+  # Only the second query has an offset.
+  has_time = known & np.array([0, 1, 0, 1, 0], bool)[:, None]
+  assert has_time.any()
   np.testing.assert_array_equal(
-    np.asarray(told.time)[dated], np.asarray(last.time)[dated] + 60
+    np.asarray(dated.time)[has_time], np.asarray(last.time)[has_time] + 60
   )
-  np.testing.assert_array_equal(np.asarray(told.gap), np.where(dated, 60, -1))
+  np.testing.assert_array_equal(
+    np.asarray(dated.gap), np.where(has_time, 60, -1)
+  )

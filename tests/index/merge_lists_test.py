@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from pinrec_jax.index import merge_lists
 
 ITEMS, QUERIES, FETCHED, SEEN = 14, 3, 10, 4
-EIGHTHS = 8  # such shares are exact in float32, so ties are as in Python
+EIGHTHS = 8  # Shares are exact in float32, so ties are as in Python.
 
 
 @st.composite
 def requests(draw):
-  """Draws neighbours, a share each, and what was seen."""
+  """Draws neighbours, one share per vector, and the seen items."""
   lists = [
     draw(st.permutations(range(ITEMS)))[:FETCHED] for _ in range(QUERIES)
   ]
@@ -41,7 +41,7 @@ def merged(item, share, seen, size):
 
 
 def reference(item, share, seen, size):
-  """Returns the items and the queries that found them, one by one."""
+  """Returns the items and the vectors that found them, one by one."""
   taken, filled, queries = [], [0] * len(item), []
   for rank in range(size):
     free = [
@@ -59,7 +59,7 @@ def reference(item, share, seen, size):
 
 
 @given(requests())
-def test_list_is_that_of_a_slow_reference(request):
+def test_a_list_equals_that_of_a_slow_reference(request):
   item, query, _ = merged(*request, size=ITEMS)
   taken, queries = reference(*request, size=ITEMS)
   held = len(taken)
@@ -70,7 +70,7 @@ def test_list_is_that_of_a_slow_reference(request):
 
 
 @given(requests())
-def test_score_is_that_of_the_item_in_its_list(request):
+def test_a_score_is_that_of_the_vector_that_found_the_item(request):
   items = request[0]
   for item, query, score in zip(*merged(*request, size=ITEMS), strict=True):
     if item >= 0:
@@ -78,7 +78,7 @@ def test_score_is_that_of_the_item_in_its_list(request):
 
 
 @given(requests())
-def test_longer_list_begins_with_the_shorter(request):
+def test_a_longer_list_starts_with_the_shorter_list(request):
   longer, shorter = (merged(*request, size=size) for size in (ITEMS, 5))
   assert [column[:5] for column in longer] == shorter
 
@@ -90,7 +90,7 @@ def test_longer_list_begins_with_the_shorter(request):
 )
 def test_every_prefix_keeps_the_budget_within_one_item(lists, share, seen):
   share = np.array(share) / np.sum(share)
-  size = ITEMS - SEEN  # each list alone can fill so many
+  size = ITEMS - SEEN  # The neighbours of one vector can fill the list.
   item, query, _ = merged(lists, share, sorted(seen), size)
   assert len(set(item)) == size
   assert -1 not in item
@@ -99,7 +99,19 @@ def test_every_prefix_keeps_the_budget_within_one_item(lists, share, seen):
     assert np.abs(spent - share * length).max() < 1
 
 
-def test_users_do_not_mix():
+@given(requests())
+def test_a_missing_neighbour_is_never_an_item_of_a_list(request):
+  """Neighbours -1 stay out, wherever they are and whatever was seen."""
+  item, share, seen = request
+  gaps = [[n if place % 3 else -1 for place, n in enumerate(r)] for r in item]
+  found, _, _ = merged(gaps, share, seen, size=ITEMS)
+  known = {n for row in gaps for n in row if n >= 0}
+  listed = [n for n in found if n != -1]
+  assert set(listed) <= known
+  assert found == listed + [-1] * (ITEMS - len(listed))
+
+
+def test_users_do_not_influence_each_other():
   rng = np.random.default_rng(0)
   item = np.stack(
     [[rng.permutation(ITEMS)[:FETCHED] for _ in range(2)] for _ in range(3)]
@@ -118,7 +130,7 @@ def test_users_do_not_mix():
       np.testing.assert_array_equal(one[own], other)
 
 
-def test_long_lists_of_much_seen_take_little_memory():
+def test_many_neighbours_and_seen_items_need_little_memory():
   users, vectors, fetched, seen = 64, 16, 2400, 2368
 
   list_ = (users, vectors, fetched)
@@ -129,7 +141,7 @@ def test_long_lists_of_much_seen_take_little_memory():
     jax.ShapeDtypeStruct((users, seen), np.int32),
     size=100,
   ).compile()
-  neighbours = 4 * users * vectors * fetched  # bytes
+  neighbours = 4 * users * vectors * fetched  # Bytes.
   found = needed.memory_analysis()
   assert found is not None
   assert found.temp_size_in_bytes < 8 * neighbours

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def clustered(size, seed):
-  """Returns unit vectors about fifty centres."""
+  """Returns unit vectors around fifty centres."""
   centre = np.random.default_rng(0).normal(size=(50, 32))
   rng = np.random.default_rng(seed)
   x = centre[rng.integers(0, 50, size)] + 0.5 * rng.normal(size=(size, 32))
@@ -22,40 +22,40 @@ def clustered(size, seed):
 
 
 @pytest.mark.parametrize("size", [3_000, 15_000], ids=["exhaustive", "tree"])
-def test_neighbours_are_nearly_those_of_the_exact_index(size):
-  assert (size < scann_index.TREE_FROM) == (size == 3_000)
+def test_neighbours_are_close_to_those_of_the_exact_index(size):
+  assert (size < scann_index.MIN_TREE_SIZE) == (size == 3_000)
   vectors, query = clustered(size, 1), clustered(64, 2)
   row, score = scann_index.Scann(vectors).search(query, 100)
   truth, _ = exact.Exact(vectors).search(query, 100)
   assert metrics.overlap(row, truth).mean() >= 0.98
-  # Scores are true inner products, also where the search was quantised.
+  # Scores are exact inner products, also after a quantized search.
   np.testing.assert_allclose(
     score, np.einsum("qd,qkd->qk", query, vectors[row]), atol=1e-5
   )
   assert (np.diff(score) <= 0).all()
 
 
-def test_recall_asked_for_is_found_and_no_more_is_searched():
+def test_the_minimum_recall_is_reached_with_the_fewest_leaves():
   vectors, query = clustered(15_000, 1), clustered(256, 2)
   truth, _ = exact.Exact(vectors).search(query, 100)
   leaves = []
-  # Each builds a tree of its own, by chance.
+  # Each index has a random tree of its own.
   for recall in (0.7, 0.9, 0.99):
     index = scann_index.Scann(vectors, recall)
     row, _ = index.search(query, 100)
-    # Queries here lie elsewhere than those that the effort was found by.
+    # These queries are not those with which the effort was chosen.
     assert metrics.overlap(row, truth).mean() >= recall - 0.01
     assert index.effort
     leaves.append(index.effort.leaves)
   assert leaves == sorted(set(leaves))
-  assert leaves[-1] < index.effort.every / 2
+  assert leaves[-1] < index.effort.all_leaves / 2
 
 
-def test_leaves_that_hold_too_few_are_followed_by_more():
+def test_more_leaves_are_searched_if_they_hold_too_few_items():
   vectors = clustered(12_000, 1)
   index = scann_index.Scann(vectors, 0.5)
   assert index.effort
-  # A leaf holds some 27.
+  # A leaf holds about 27 items.
   index.effort = index.effort._replace(leaves=1)
   for k in (100, 1000, len(vectors)):
     row, _ = index.search(vectors[:4], k)
@@ -72,7 +72,9 @@ def test_missing_neighbours_are_marked():
 
 
 @pytest.mark.parametrize("size", [100, 15_000], ids=["exhaustive", "tree"])
-def test_saved_index_finds_the_same_from_another_folder(size, tmp_path):
+def test_a_saved_index_finds_the_same_after_its_folder_has_moved(
+  size, tmp_path
+):
   vectors, query = clustered(size, 1), clustered(8, 2)
   index = scann_index.Scann(vectors)
   index.save(tmp_path / "here" / "index")
@@ -84,15 +86,8 @@ def test_saved_index_finds_the_same_from_another_folder(size, tmp_path):
     np.testing.assert_array_equal(one, other)
 
 
-def test_index_of_an_earlier_version_says_what_to_do(tmp_path):
-  scann_index.Scann(clustered(100, 1)).save(tmp_path)
-  (tmp_path / scann_index.EFFORT).unlink()
-  with pytest.raises(FileNotFoundError, match="run --mode=index again"):
-    scann_index.Scann.load(tmp_path)
-
-
-def test_a_clashing_tensorflow_is_never_imported(tmp_path):
-  # ScaNN alone would import this one, and fail.
+def test_a_conflicting_tensorflow_is_not_imported(tmp_path):
+  # ScaNN itself would import this TensorFlow and fail.
   (tmp_path / "tensorflow.py").write_text("raise RuntimeError('a clash')")
   program = (
     "import sys\n"

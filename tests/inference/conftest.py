@@ -1,14 +1,23 @@
 import pytest
 
-from pinrec_jax.inference import requests
-
-KNOWN = {"item": 105, "actions": ["click", "like"], "surface": "feed"}
+from pinrec_jax.inference import bundle, requests
 
 
 @pytest.fixture
 def retriever(small, untrained):
   """A retriever of the small configuration."""
   return untrained(small)
+
+
+@pytest.fixture
+def saved(small, untrained, tmp_path):
+  """Returns the function that writes the bundle of a kind of index."""
+
+  def of_kind(kind="exact"):
+    small.index.kind = kind
+    return bundle.save(untrained(small).bundle, tmp_path / "bundles")
+
+  return of_kind
 
 
 @pytest.fixture

@@ -1,261 +1,385 @@
+"""One retriever: every request gets its own answer, alone or in a batch."""
+
 import dataclasses
+import json
 
 import jax
 import numpy as np
 import pytest
 
-from pinrec_jax.data import histories, schema
+from pinrec_jax.data import schema
 from pinrec_jax.index import scann_index
-from pinrec_jax.serve import retriever as retriever_lib
+from pinrec_jax.inference import engine, generation
+from pinrec_jax.model import pinrec
 
-NOTHING = np.zeros(0, np.int32)
+needs_scann = pytest.mark.skipif(
+  not scann_index.available(), reason="ScaNN has Linux wheels only"
+)
+TIE = 1e-6  # Candidates whose scores differ by less may change places.
 
 
-def generated(retriever, world, budget, users=(3, 4, 5)):
-  chosen = [
-    histories.latest(world.events[user], retriever.longest) for user in users
+def history(*items, **fields):
+  """Returns a request with these items as its history."""
+  return {"user": "u", "events": [{"item": i} for i in items], **fields}
+
+
+def answered(retriever, *given, **options):
+  return list(retriever.retrieve(given, **options))
+
+
+def assert_same_list(one, other):
+  """Checks that two lists are equal up to ties."""
+  assert len(one) == len(other)
+  for a, b in zip(one, other, strict=True):
+    assert a["score"] == pytest.approx(b["score"], abs=2 * TIE)
+    if a["item"] != b["item"]:
+      tied = [c for c in other if abs(c["score"] - a["score"]) <= 2 * TIE]
+      assert a["item"] in [c["item"] for c in tied]
+    else:
+      same = ("outcome", "offset", "step")
+      assert [a[key] for key in same] == [b[key] for key in same]
+
+
+# Requests that differ in all that a request can choose, and bad ones.
+MIXED = [
+  history(100, 105, 110),
+  history(101, budget="save:1"),
+  history(102, 103, budget={"click": 0.5, "like": 0.5}, candidates=11),
+  "{",
+  history(104, surface="search", item_type="NORMAL", age=90_000),
+  history(105, offsets=[-1, 60, 90_000], candidates=9),
+  history(106, steps=5, candidates=2),
+  history(*range(100, 130), steps=3),
+  history(candidates=7),
+  {"user": "nobody"},
+  history(7, "new", {"a": 1}),
+  history("new", 107, "newer", budget={"unspecified": 1}),
+  history(100, candidates=10**9),
+  history(100, surface="moon"),
+  history(108, offsets=[0], steps=2, budget="click:0.25,save:0.75"),
+  history(100, user="\ud800"),
+  history(109, budget={"click": float("nan")}),
+  None,
+]
+
+
+@pytest.mark.parametrize("feedback", ["largest", "sample"])
+def test_requests_of_a_batch_are_answered_as_if_alone(
+  small, untrained, feedback
+):
+  small.decode.feedback = feedback
+  retriever = untrained(small)
+  reader = retriever.reader
+  parsed = [
+    reader.read(given, f"request {n}", reader.defaults())
+    for n, given in enumerate(MIXED, start=1)
   ]
-  tokens = histories.serving(chosen, retriever.longest)
-  return retriever.vectors(
-    tokens,
-    retriever.known[tokens.item],
-    budget,
-    jax.random.key(0),
+  together = [engine.answers.as_json(a) for a in retriever.answer(parsed)]
+  failed = [n for n, answer in enumerate(together) if "error" in answer]
+  assert failed == [3, 10, 13, 15, 16, 17]
+  for n, answer in enumerate(together):
+    (alone,) = map(engine.answers.as_json, retriever.answer([parsed[n]]))
+    if n in failed:
+      assert alone == answer
+      assert answer["error"].startswith(f"request {n + 1}")
+    else:
+      assert_same_list(alone.pop("candidates"), answer.pop("candidates"))
+      assert alone.keys() == answer.keys()
+      assert alone["events_read"] == answer["events_read"]
+  json.dumps(together).encode()
+
+
+def test_a_request_gets_the_list_that_it_asks_for(retriever, world):
+  items = set(range(100, 127))
+  plain, long, whole, none = answered(
+    retriever,
+    history(100, 105),
+    history(100, 105, candidates=7),
+    history(100, 105, candidates=1000),
+    {"user": "nobody"},
   )
+  assert len(plain["candidates"]) == 5
+  assert long["candidates"][:5] == plain["candidates"]
+  assert len(long["candidates"]) == 7
+  assert {c["item"] for c in whole["candidates"]} == items - {100, 105}
+  assert len({c["item"] for c in none["candidates"]}) == 5
+  assert (none["events_read"], plain["events_read"]) == (0, 2)
 
 
-def test_an_age_is_asked_for_where_training_knew_of_one(
+def test_a_user_who_has_seen_nearly_all_gets_a_short_list(retriever):
+  """And costs the others nothing."""
+  nearly, all_seen, other = answered(
+    retriever,
+    history(*range(100, 125)),
+    history(*range(100, 127)),
+    history(100),
+  )
+  assert {c["item"] for c in nearly["candidates"]} == {125, 126}
+  assert (all_seen["candidates"], all_seen["achieved"]) == ([], {})
+  assert len(other["candidates"]) == 5
+  (alone,) = answered(retriever, history(100))
+  assert_same_list(other["candidates"], alone["candidates"])
+
+
+def test_a_catalog_smaller_than_the_list_is_listed_whole(
   world, small, untrained
 ):
-  def asked(age, **split):
-    small.decode.age = age
-    retriever = untrained(small)
-    known = dataclasses.replace(world.vocabulary, **split)
-    model = retriever.model.clone(vocabulary=known)
-    retriever = dataclasses.replace(retriever, model=model)
-    return generated(retriever, world, {"save": 1.0}).query
-
-  assert np.abs(asked(0) - asked(-1)).max() > 0.01
-  held_out = {"validation_from": 0, "test_from": 0}
-  np.testing.assert_array_equal(asked(0, **held_out), asked(-1, **held_out))
-
-
-def test_default_budget_is_the_share_of_the_log(small, untrained):
+  """Nine items, lists of ten and ten neighbours of each vector."""
   retriever = untrained(small)
-  budget = retriever.budget()
-  assert list(budget) == ["click", "save", "like"]
-  np.testing.assert_allclose(
-    list(budget.values()), retriever.outcome_share, rtol=1e-6
+  few = world.items.candidate & (np.arange(len(world.items.ids)) < 10)
+  catalog = dataclasses.replace(
+    world.catalog, items=world.items._replace(candidate=few)
   )
-  assert sum(budget.values()) == pytest.approx(1)
+  bundle = engine.bundle_lib.create(
+    retriever.bundle.config,
+    retriever.bundle.params,
+    catalog,
+    retriever.bundle.outcome_fractions,
+  )
+  found = engine.Retriever(bundle)
+  one, other = answered(found, history(100), history(120), candidates=10)
+  assert len(one["candidates"]) == 8
+  assert len(other["candidates"]) == 9
+  reader = found.reader
+  batch = [reader.read({"user": "u"}, "", reader.defaults())]
+  places, scores = found.search(found.generate(batch), 10)
+  assert (places[..., -1] == -1).all()
+  assert (scores[..., -1] == -np.inf).all()
+  assert (np.sort(places[places.max(-1) >= 0], -1)[:, 1:] == range(9)).all()
+  assert (found.rows_of(places)[places < 0] == -1).all()
 
 
-def test_budget_is_the_requests_before_the_configurations(small, untrained):
-  small.decode.budget = "save:1"
-  retriever = untrained(small)
-  assert retriever.budget() == {"save": 1}
-  assert retriever.budget("like:0.5,click:0.5") == {"like": 0.5, "click": 0.5}
+def test_a_missing_neighbour_is_never_an_item(retriever):
+  """As from an index that finds fewer neighbours than were asked for."""
+
+  class Few:
+    def search(self, query, k):
+      row = np.full((len(query), k), -1, np.int32)
+      row[:, :2] = [3, 5]
+      score = np.where(row < 0, -np.inf, 0.5).astype(np.float32)
+      return row, score
+
+  bundle = dataclasses.replace(retriever.bundle, index=Few())
+  (answer,) = answered(engine.Retriever(bundle), history(110))
+  ids = bundle.catalog.items.ids[bundle.candidates]
+  assert [c["item"] for c in answer["candidates"]] == [ids[3], ids[5]]
 
 
-def test_unconditioned_model_takes_no_budget(small, untrained):
-  small.model.conditioned = False
-  retriever = untrained(small)
-  assert retriever.budget() == {}
-  with pytest.raises(ValueError, match="'save:1' asks an unconditioned model"):
-    retriever.budget("save:1")
+def test_an_answer_says_where_it_comes_from(retriever):
+  (answer,) = answered(
+    retriever,
+    history(
+      *range(100, 120), *range(100, 110), "new",
+      budget="click:0.5,save:0.5", candidates=4,
+    ),
+  )  # fmt: skip
+  assert answer["user"] == "u"
+  assert answer["model_step"] == 0
+  assert answer["bundle"] == ""  # It was never written.
+  assert answer["budget"] == {"click": 0.5, "save": 0.5}
+  assert answer["achieved"] == {"click": 0.5, "save": 0.5}
+  assert (answer["events_read"], answer["events_dropped"]) == (22, 9)
+  assert answer["unknown_items"] == ["new"]
+  (plain,) = answered(retriever, history(100))
+  assert not {"events_dropped", "unknown_items"} & set(plain)
 
 
-@pytest.mark.parametrize("conditioned", [True, False])
-def test_vectors_come_step_by_step_with_their_share(
-  world, small, untrained, conditioned
-):
-  small.model.conditioned = conditioned
+@pytest.mark.parametrize("text", [False, True], ids=["numbers", "names"])
+def test_a_candidate_names_the_vector_that_found_it(retriever, text):
+  bundle = retriever.bundle
+  if text:
+    ids = np.array([f"v{key}" for key in bundle.catalog.items.ids], object)
+    items = bundle.catalog.items._replace(ids=ids)
+    catalog = dataclasses.replace(bundle.catalog, items=items)
+    bundle = dataclasses.replace(bundle, catalog=catalog)
+  retriever = engine.Retriever(bundle)
+  found = engine.Candidates(
+    item=np.array([[9, 9], [3, 4]], np.int32),
+    score=np.array([[0, 0], [0.25, 1 / 3]], np.float32),
+    outcome=np.array([[0, 0], [2, -1]]),
+    offset=np.array([[0, 0], [60, -1]]),
+    step=np.array([[0, 0], [0, 1]]),
+  )
+  reader = retriever.reader
+  request = reader.read({"user": "u"}, "", reader.defaults())
+  answer = engine.answers.as_json(retriever._answer(request, found, 1))
+  ids = bundle.catalog.items.ids
+  assert answer["candidates"] == [
+    {
+      "item": ids[3],
+      "outcome": "like",
+      "offset": 60,
+      "step": 0,
+      "score": 0.25,
+    },
+    {
+      "item": ids[4],
+      "outcome": None,
+      "offset": None,
+      "step": 1,
+      "score": 0.333333,
+    },
+  ]
+  assert answer["achieved"] == {"like": 0.5, "unspecified": 0.5}
+
+
+def test_scores_are_cosines_with_that_vector(small, untrained):
   small.decode.dedup_threshold = 1.0
   retriever = untrained(small)
-  budget = {"save": 0.75, "like": 0.25} if conditioned else {}
-  query, share, outcome, offset, step = generated(retriever, world, budget)
-  kinds = [1, 2] if conditioned else [-1]
-  assert outcome.tolist() == 2 * kinds
-  assert (offset == -1).all()
-  assert step.tolist() == [0] * len(kinds) + [1] * len(kinds)
-  np.testing.assert_allclose(np.linalg.norm(query, axis=-1), 1, rtol=1e-5)
-  # The second step has half the budget of the first.
-  shares = np.outer([2 / 3, 1 / 3], list(budget.values()) or [1]).ravel()
-  np.testing.assert_allclose(share, [shares] * 3, rtol=1e-6)
+  reader = retriever.reader
+  batch = [
+    reader.read(history(item), "", reader.defaults(budget="save:0.5,like:0.5"))
+    for item in (100, 101)
+  ]
+  vectors = retriever.generate(batch)
+  found = retriever.candidates(vectors, batch)
+  for user in range(2):
+    for item, score, outcome, offset, step in zip(
+      *(column[user] for column in found), strict=True
+    ):
+      (place,) = np.flatnonzero(
+        (vectors.outcome[user] == outcome)
+        & (vectors.step[user] == step)
+        & (vectors.budget[user] > 0)
+      )
+      cosine = vectors.query[user, place] @ retriever.bundle.vectors[item]
+      assert score == pytest.approx(cosine, abs=1e-5)
+      assert offset == -1
 
 
-def test_asked_surface_changes_the_vectors_and_must_be_known(
-  world, small, untrained
-):
-  plain = generated(untrained(small), world, {"save": 1.0}).query
-  small.decode.surface = "search"
-  asked = generated(untrained(small), world, {"save": 1.0}).query
-  assert np.abs(plain - asked).max() > 1e-3
-  small.decode.surface = "moon"
-  with pytest.raises(ValueError, match="unknown surface 'moon'"):
-    generated(untrained(small), world, {"save": 1.0})
-
-
-@pytest.mark.parametrize("kind", ["exact", "scann"])
-def test_search_skips_vectors_without_a_share(world, small, untrained, kind):
-  if kind == "scann" and not scann_index.available():
-    pytest.skip("ScaNN has Linux wheels only")
+@pytest.mark.parametrize(
+  "kind", ["exact", pytest.param("scann", marks=needs_scann)]
+)
+def test_search_skips_vectors_without_a_share(small, untrained, kind):
   small.index.kind = kind
   retriever = untrained(small)
-  vectors = generated(retriever, world, {"save": 0.5, "like": 0.5})
+  reader = retriever.reader
+  defaults = reader.defaults(budget="save:0.5,like:0.5")
+  batch = [reader.read(history(n), "", defaults) for n in (100, 101, 102)]
+  vectors = retriever.generate(batch)
   share = np.ones_like(vectors.share)
   share[0, 1] = share[2, 3] = 0
-  rows, scores = retriever.search(vectors._replace(share=share), 4)
-  every = np.einsum("bqd,cd->bqc", vectors.query, retriever.embedded)
+  vectors = vectors._replace(share=share)
+  places, scores = retriever.search(vectors, 4)
+  bundle = retriever.bundle
+  every = np.einsum(
+    "bqd,cd->bqc", vectors.query, bundle.vectors[bundle.candidates]
+  )
   expected = np.argsort(-every, axis=-1)[..., :4]
   kept = share > 0
-  np.testing.assert_array_equal(rows[kept], expected[kept])
+  np.testing.assert_array_equal(places[kept], expected[kept])
   np.testing.assert_allclose(
     scores[kept], np.take_along_axis(every, expected, -1)[kept], atol=1e-5
   )
-  assert (rows[~kept] == -1).all()
+  assert (places[~kept] == -1).all()
   assert (scores[~kept] == -np.inf).all()
+  unmerged, _ = retriever.search(vectors, 4, merged=False)
+  np.testing.assert_array_equal(unmerged, expected)
 
 
-@pytest.mark.skipif(
-  not scann_index.available(), reason="ScaNN has Linux wheels only"
-)
-def test_both_indexes_give_the_same_lists(world, small, untrained):
+@needs_scann
+def test_both_indexes_give_the_same_lists(small, untrained):
   found = []
-  for kind, index in (("exact", "Exact"), ("scann", "Scann")):
+  for kind, name in (("exact", "Exact"), ("scann", "Scann")):
     small.index.kind = kind
     retriever = untrained(small)
-    assert type(retriever.index).__name__ == index
-    vectors = generated(retriever, world, {"save": 0.5, "like": 0.5})
-    seen = [world.events[user].item for user in (3, 4, 5)]
-    found.append(retriever.candidates(vectors, seen, 9))
-  one, other = found
-  np.testing.assert_array_equal(one.item, other.item)
-  np.testing.assert_array_equal(one.outcome, other.outcome)
-  np.testing.assert_array_equal(one.step, other.step)
-  np.testing.assert_allclose(one.score, other.score, atol=1e-5)
+    assert type(retriever.bundle.index).__name__ == name
+    found.append(answered(retriever, history(100, 105), history(110)))
+  for one, other in zip(*found, strict=True):
+    assert_same_list(one["candidates"], other["candidates"])
 
 
-def test_whole_catalog_is_the_longest_list(world, small, untrained):
-  retriever = untrained(small)
-  vectors = generated(retriever, world, retriever.budget())
-  seen = [NOTHING, world.events[4].item[-4:], NOTHING]
-  found = retriever.candidates(vectors, seen, 23)
-  assert (np.sort(found.item[0])[:-1] < np.sort(found.item[0])[1:]).all()
-  assert set(found.item[1]) == set(retriever.catalog) - set(seen[1])
-  for size, given, widest in ((24, seen, 4), (28, [NOTHING] * 3, 0)):
-    with pytest.raises(
-      ValueError,
-      match=f"^{size} candidates .* of 27 items, {widest} of them seen; ask "
-      f"for at most {27 - widest}",
-    ):
-      retriever.candidates(vectors, given, size)
-
-
-def test_candidate_scores_are_cosines_with_the_vector_that_found_it(
+def test_items_without_engagements_are_embedded_from_content(
   world, small, untrained
 ):
-  small.decode.dedup_threshold = 1.0
-  retriever = untrained(small)
-  vectors = generated(retriever, world, {"save": 0.5, "like": 0.5})
-  found = retriever.candidates(vectors, [NOTHING] * 3, 8)
-  for user in range(3):
-    for item, score, outcome, _, step in zip(
-      *(column[user] for column in found), strict=True
-    ):
-      place = 2 * step + [1, 2].index(outcome)
-      row = retriever.catalog.tolist().index(item)
-      cosine = vectors.query[user, place] @ retriever.embedded[row]
-      assert score == pytest.approx(cosine, abs=1e-5)
-
-
-def test_items_are_embedded_alike_in_parts(
-  world, small, untrained, monkeypatch
-):
-  retriever = untrained(small)
-  assert (retriever.catalog == np.arange(1, 28)).all()
-  assert schema.NO_ITEM not in retriever.catalog
-  monkeypatch.setattr(retriever_lib, "AT_ONCE", 10)
-  parted = retriever_lib.of_dataset(
-    small, retriever.model, retriever.params, world
+  # Item 3 is new, so nothing of its id reaches its vector.
+  hidden = np.arange(len(world.items.ids)) == 3
+  known = untrained(small).bundle
+  cold = engine.bundle_lib.create(
+    known.config,
+    known.params,
+    world.catalog,
+    known.outcome_fractions,
+    hidden=hidden,
   )
-  np.testing.assert_allclose(parted.embedded, retriever.embedded, atol=1e-6)
-  known = retriever.embed(retriever.features)
-  np.testing.assert_allclose(parted.known, known, atol=1e-6)
+  moved = np.abs(cold.vectors - known.vectors).max(-1) > 1e-4
+  assert moved.tolist() == hidden.tolist()
+  assert (cold.features.rows[3] == -1).all()
+
+
+def test_items_are_embedded_alike_in_parts(retriever, monkeypatch):
+  bundle = retriever.bundle
+  assert (bundle.candidates == np.arange(1, 28)).all()
+  assert schema.NO_ITEM not in bundle.candidates
+  monkeypatch.setattr(pinrec, "EMBEDDED_AT_ONCE", 10)
+  parts = pinrec.embed_items(bundle.model, bundle.params, bundle.features)
+  np.testing.assert_allclose(parts, bundle.vectors, atol=1e-6)
   np.testing.assert_allclose(
-    retriever.known[retriever.catalog], retriever.embedded, atol=1e-6
+    np.linalg.norm(bundle.vectors, axis=-1), 1, rtol=1e-5
   )
-  norms = np.linalg.norm(retriever.embedded, axis=-1)
-  np.testing.assert_allclose(norms, 1, rtol=1e-5)
 
 
-def test_history_and_steps_share_the_positions(small, untrained):
-  assert untrained(small).longest == small.data.sequence_length - 1
-  small.decode.steps = 1
-  assert untrained(small).longest == small.data.sequence_length
-
-
-def test_items_nobody_engaged_with_are_read_by_content_alone(
-  world, small, untrained
-):
-  # Where item 3 is new, nothing of its id reaches its vector.
-  new = dataclasses.replace(
-    world,
-    events=tuple(
-      dataclasses.replace(e, engaged=e.engaged & (e.item != 3))
-      for e in world.events
+def test_of_ten_thousand_events_the_last_are_read_and_all_are_seen(retriever):
+  # Item 126 is the first event alone; the others are 100 to 109.
+  items = [126, *(100 + n * n % 10 for n in range(9_999))]
+  whole, short = answered(
+    retriever,
+    *(
+      history(*some, budget="click:1", steps=1)
+      for some in (items, items[-23:])
     ),
+    candidates=100,
   )
-  for rate, cold in ((0.0, False), (0.2, True)):
-    small.model.id_dropout = rate
-    known = untrained(small)
-    retriever = retriever_lib.of_dataset(small, known.model, known.params, new)
-    moved = np.abs(retriever.embedded - known.embedded).max(-1) > 1e-4
-    assert moved.tolist() == [cold and row == 3 for row in range(1, 28)]
-    assert (retriever.features.rows[3] == -1).all() == cold
+  assert (whole["events_read"], whole["events_dropped"]) == (23, 9_977)
+  listed = [{c["item"] for c in a["candidates"]} for a in (whole, short)]
+  assert [126 in items for items in listed] == [False, True]
+  scores = [
+    {c["item"]: c["score"] for c in a["candidates"]} for a in (whole, short)
+  ]
+  for item in listed[0] & listed[1]:
+    assert scores[0][item] == pytest.approx(scores[1][item], abs=1e-5)
 
 
-@pytest.mark.parametrize("offsets", [(), (0, 90_000), (60,), (-1, 60)])
-def test_every_time_ahead_asked_for_has_its_vector(
-  world, small, untrained, offsets
-):
-  small.decode.offsets = offsets
-  small.decode.dedup_threshold = 2.0  # nothing is merged
-  retriever = untrained(small)
-  found = generated(retriever, world, {"click": 0.75, "like": 0.25})
-  asked = offsets or (-1,)
-  steps = small.decode.steps
-  assert found.offset.tolist() == list(asked) * 2 * steps
-  per_step = [o for o in (0, 2) for _ in asked]
-  assert found.outcome.tolist() == per_step * steps
-  np.testing.assert_allclose(found.share.sum(-1), 1, rtol=1e-5)
-  clicks = found.share[:, found.outcome == 0].sum(-1)
-  np.testing.assert_allclose(clicks, 0.75, rtol=1e-5)
-  assert len(np.unique(found.query[0].round(4), axis=0)) == len(found.step)
+def test_answers_come_in_the_order_of_the_requests(retriever, monkeypatch):
+  monkeypatch.setattr(engine, "MAX_BATCH", 4)
+  given = [{"user": n} if n % 5 else "{" for n in range(11)]
+  found = answered(retriever, *given[:3], " \n", *given[3:])
+  assert [a["user"] for a in found] == [
+    str(n) if n % 5 else None for n in range(11)
+  ]
+  assert found[5]["error"].startswith("request 7: it is not valid JSON")
+  assert answered(retriever) == []
 
 
-@pytest.mark.parametrize("offsets", [(-1, 60), (60, 90_000)])
-def test_the_vector_of_the_nearest_time_ahead_is_fed_back(
-  world, small, untrained, offsets
-):
-  small.decode.dedup_threshold = 2.0
-
-  def second(*offsets):
-    small.decode.offsets = offsets
-    found = generated(untrained(small), world, {"like": 1.0})
-    later = (found.step == 1) & (found.offset == min(offsets))
-    return found.query[:, later]
-
-  np.testing.assert_allclose(
-    second(*reversed(offsets)), second(min(offsets)), rtol=1e-5, atol=1e-6
-  )
+def test_a_bad_default_is_an_error_of_the_caller(retriever):
+  with pytest.raises(ValueError, match="unknown outcome 'hug'"):
+    answered(retriever, budget={"hug": 1.0})
+  with pytest.raises(ValueError, match="candidates is 0; use 1 or more"):
+    answered(retriever, candidates=0)
 
 
-def test_a_budget_without_outcome_asks_as_no_budget_does(
-  world, small, untrained
-):
-  retriever = untrained(small)
-  nothing = generated(retriever, world, {})
-  both = generated(retriever, world, {"unspecified": 0.5, "like": 0.5})
-  assert both.outcome[:2].tolist() == [-1, 2]
-  np.testing.assert_allclose(both.query[:, 0], nothing.query[:, 0], rtol=1e-5)
+def test_once_warm_nothing_is_compiled(retriever, caplog):
+  """For batches up to the size, and histories of any length."""
+
+  def compiled_for(users, events):
+    caplog.clear()
+    request = history(*range(100, 100 + events))
+    with jax.log_compiles():
+      found = answered(retriever, *[request] * users, candidates=7)
+    assert len(found) == users
+    return [line for line in caplog.messages if line.startswith("Compiling")]
+
+  retriever.warm_up(4, candidates=7)
+  for users in (1, 3, 4):
+    assert not any(compiled_for(users, events) for events in (0, 1, 9, 22))
+  assert compiled_for(5, 1)
+  with pytest.raises(ValueError, match="most is 0; warm up for 1 request"):
+    retriever.warm_up(0)
+  with pytest.raises(ValueError, match="candidates is -1; use 1 or more"):
+    retriever.warm_up(candidates=-1)
+
+
+def test_sizes_are_rounded_to_powers_of_two():
+  assert [generation.rung(n) for n in (1, 2, 3, 4, 5, 64, 65)] == [
+    1, 2, 4, 4, 8, 64, 128,
+  ]  # fmt: skip

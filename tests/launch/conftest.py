@@ -1,4 +1,4 @@
-"""The launch scripts in a folder of their own, and programs that take notes."""
+"""A copy of the launch scripts, and fake programs that record their calls."""
 
 import pathlib
 import shlex
@@ -12,7 +12,7 @@ TOOLS = (
   *("bash", "cat", "cksum", "cp", "date", "dirname", "env", "grep", "head"),
   *("id", "mkdir", "paste", "rm", "seq", "sleep", "sort", "touch"),
 )
-# Notes its name and arguments, a line a call; then does as its test says.
+# Records its name and arguments, one line per call, then runs the test's code.
 FAKE = """#!/usr/bin/env bash
 {{ printf '%q ' {name} "$@"; echo; }} >>{notes}
 {body}
@@ -20,7 +20,7 @@ FAKE = """#!/usr/bin/env bash
 
 
 class Stage:
-  """A checkout without history, and the only programs its scripts find."""
+  """A checkout without history, and all programs that its scripts find."""
 
   def __init__(self, folder: pathlib.Path):
     self.folder = folder
@@ -36,7 +36,7 @@ class Stage:
       (self.path / tool).symlink_to(where)
 
   def add(self, name: str, body: str = "", at: pathlib.Path | None = None):
-    """Makes a program of this name; `at` is its file, if not on the PATH."""
+    """Makes a fake program; `at` is its file if it is not on the PATH."""
     file = at or self.path / name
     file.parent.mkdir(parents=True, exist_ok=True)
     notes = shlex.quote(str(self.notes))
@@ -58,7 +58,7 @@ class Stage:
     )
 
   def start(self, script: str, *arguments: str, **env: str):
-    """Begins a script in the checkout, as `run` does, and does not wait."""
+    """Starts a script in the checkout and does not wait for it."""
     return subprocess.Popen(
       ["bash", script, *arguments],
       cwd=self.root,
@@ -69,7 +69,7 @@ class Stage:
     )
 
   def calls(self, name: str = "") -> list[list[str]]:
-    """What was called so far, of one program or of all."""
+    """Returns all calls so far, of one program or of all."""
     lines = self.notes.read_text().splitlines() if self.notes.exists() else []
     calls = [shlex.split(line) for line in lines]
     return [call for call in calls if not name or call[0] == name]

@@ -1,4 +1,4 @@
-"""What the image is made of, and a docker that takes notes."""
+"""The Dockerfile, and launch/docker.sh with a fake docker."""
 
 import pathlib
 import re
@@ -21,7 +21,7 @@ def docker(stage):
 
 
 def _copied() -> list[str]:
-  """What the image takes from the checkout."""
+  """Returns the files and folders that the image copies."""
   lines = re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE)
   return [name for line in lines for name in line.split()]
 
@@ -59,7 +59,7 @@ def test_a_mistake_is_named_before_anything_runs(docker, env, complaint):
 
 @pytest.mark.parametrize("extras", ["cpu", "cuda12", "cuda13", "tpu"])
 def test_it_installs_the_dependencies_of_setup(extras):
-  """The Dockerfile's own few lines of Python, run as there."""
+  """Runs the Python lines of the Dockerfile."""
   found = re.search(r"<<'PYTHON'\n(.*?)^PYTHON$", DOCKERFILE, re.DOTALL | re.M)
   assert found is not None
   ran = subprocess.run(
@@ -78,7 +78,7 @@ def test_it_installs_the_dependencies_of_setup(extras):
   }
 
 
-def test_what_it_copies_is_there_and_not_ignored():
+def test_copied_files_exist_and_are_not_ignored():
   ignored = (ROOT / ".dockerignore").read_text().splitlines()
   kept = {line[1:] for line in ignored if line.startswith("!")}
   assert kept == set(_copied())
@@ -86,10 +86,10 @@ def test_what_it_copies_is_there_and_not_ignored():
   assert all((ROOT / name).exists() for name in kept)
 
 
-def test_it_runs_the_program_and_not_as_root():
+def test_it_runs_the_program_without_root_rights():
   lines = DOCKERFILE.splitlines()
   assert lines[-1] == 'ENTRYPOINT ["python", "-m", "pinrec_jax.main"]'
   assert lines[-2] == "USER 1000"
   images = [line.split()[1] for line in lines if line.startswith("FROM ")]
-  assert len(set(images)) == 1  # an environment works where it was made
+  assert len(set(images)) == 1  # An environment works only in its own image.
   assert re.fullmatch(r"python:3\.1[123]\.\d+-slim-\w+", images[0])

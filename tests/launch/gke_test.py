@@ -1,4 +1,4 @@
-"""The JobSets of launch/gke.sh, and a kubectl that takes notes."""
+"""The JobSets of launch/gke.sh, with a fake kubectl."""
 
 import jobset
 import jsonschema
@@ -49,14 +49,14 @@ def _main(manifest: dict) -> dict:
     ("gpu", {"HOSTS": "3", "CHIPS": "1"}, 3, {"nvidia.com/gpu": 1}),
   ],
 )
-def test_every_host_joins_the_first(kubectl, kind, env, hosts, limits):
+def test_every_host_joins_the_first_host(kubectl, kind, env, hosts, limits):
   manifest = _manifest(kubectl, kind, NAME="mine", **env)
   job, main = _job(manifest), _main(manifest)
   assert (job["completions"], job["parallelism"]) == (hosts, hosts)
   assert job["completionMode"] == "Indexed"
   assert main["resources"]["limits"] == limits
   world = {entry["name"]: entry for entry in main["env"]}
-  # JOBSET-JOB-INDEX-POD.SUBDOMAIN, as the field enableDNSHostnames promises.
+  # With enableDNSHostnames, a pod is JOBSET-JOB-INDEX-POD.SUBDOMAIN.
   assert manifest["spec"]["network"]["subdomain"] == "mine"
   (replicated,) = manifest["spec"]["replicatedJobs"]
   assert world["JAX_COORDINATOR_ADDRESS"]["value"] == (
@@ -68,7 +68,7 @@ def test_every_host_joins_the_first(kubectl, kind, env, hosts, limits):
 
 
 @pytest.mark.parametrize("kind", ["tpu", "gpu"])
-def test_what_was_preempted_starts_again(kubectl, kind):
+def test_a_preempted_run_starts_again(kubectl, kind):
   manifest = _manifest(kubectl, kind, RESTARTS="7", GRACE="90")
   policy, job = manifest["spec"]["failurePolicy"], _job(manifest)
   assert policy["maxRestarts"] == 7
@@ -82,12 +82,12 @@ def test_what_was_preempted_starts_again(kubectl, kind):
   assert stopped["onExitCodes"]["values"] == [75]
   assert stopped["onExitCodes"]["containerName"] == _main(manifest)["name"]
   assert lost["action"] == stopped["action"] == "FailJob"
-  assert job["backoffLimit"] == 0  # one pod's failure is the JobSet's
+  assert job["backoffLimit"] == 0  # A failed pod fails the JobSet.
   assert _pod(manifest)["restartPolicy"] == "Never"
   assert _pod(manifest)["terminationGracePeriodSeconds"] == 90
 
 
-def test_the_kinds_differ_in_their_nodes_alone(kubectl):
+def test_the_two_kinds_differ_only_in_their_nodes(kubectl):
   tpu, gpu = (_manifest(kubectl, kind, CHIPS="8") for kind in ("tpu", "gpu"))
   del tpu["metadata"]["annotations"]
   for manifest in (tpu, gpu):
@@ -116,15 +116,15 @@ def test_nodes_and_work_folder(kubectl):
     assert mounts == {volume["name"] for volume in pod["volumes"]}
 
 
-def test_flags_arrive_as_they_were_given(kubectl):
+def test_flags_arrive_unchanged(kubectl):
   odd = "--x=\"a\\b\" 'c': # ${IMAGE} * $HOME"
   args = _main(_manifest(kubectl, "gpu", *FLAGS, odd))["args"]
   assert args == [*FLAGS, odd]
   args = _main(_manifest(kubectl, "gpu", *FLAGS, "--x=$(HOME)"))["args"]
-  assert args[-1] == "--x=$$(HOME)"  # which Kubernetes makes $(HOME) again
+  assert args[-1] == "--x=$$(HOME)"  # Kubernetes turns it into $(HOME).
 
 
-def test_it_applies_what_the_dry_run_prints(kubectl):
+def test_it_applies_the_manifest_of_the_dry_run(kubectl):
   dry = kubectl.run(SCRIPT, "--dry-run", "tpu", *FLAGS, **SET, NAMESPACE="ml")
   assert not kubectl.calls()
   command, _, printed = dry.stdout.partition("\n")
@@ -138,24 +138,28 @@ def test_it_applies_what_the_dry_run_prints(kubectl):
 @pytest.mark.parametrize(
   ("arguments", "env", "complaint"),
   [
-    ((), {}, "the kind of node is ''; give tpu or gpu"),
-    (("cpu", *FLAGS), {}, "the kind of node is 'cpu'; give tpu or gpu"),
-    (("tpu",), {}, "no flags are given"),
-    (("tpu", *FLAGS), {"IMAGE": ""}, "IMAGE is ''; set it to one"),
+    ((), {}, "the kind of node is ''; write tpu or gpu"),
+    (("cpu", *FLAGS), {}, "the kind of node is 'cpu'; write tpu or gpu"),
+    (("tpu",), {}, "there are no flags"),
+    (("tpu", *FLAGS), {"IMAGE": ""}, "IMAGE is ''; set it to an image"),
     (("tpu", *FLAGS), {"CLAIM": ""}, "CLAIM is ''; name a PersistentVolume"),
-    (("tpu", *FLAGS), {"NAME": "My_run"}, "NAME is 'My_run'; use up to 32"),
+    (("tpu", *FLAGS), {"NAME": "My_run"}, "NAME is 'My_run'; use at most 32"),
     (("tpu", *FLAGS), {"TOPOLOGY": "16"}, "TOPOLOGY is '16'; write it as 2x4"),
     (("tpu", *FLAGS), {"CHIPS": "3"}, "CHIPS is '3', which does not divide"),
     (("gpu", *FLAGS), {"HOSTS": "0"}, "HOSTS is '0'; set it to the number"),
     (("gpu", *FLAGS), {"SPOT": "yes"}, "SPOT is 'yes'; set it to 1"),
     (("gpu", *FLAGS), {"GRACE": "5m"}, "GRACE is '5m'; set it to a number"),
     (("gpu", "--workdir=runs/a"), {}, "--workdir is 'runs/a', which the hosts"),
-    (("gpu", "--config=x"), {}, "--workdir is '', which the hosts would not"),
-    (("gpu", "--workdir=gs://b/a"), {}, "--workdir is 'gs://b/a'; give a fold"),
-    (("gpu", *FLAGS, "--x=a\nb"), {}, "holds a control character"),
+    (("gpu", "--config=x"), {}, "--workdir is '', which the hosts do not"),
+    (
+      ("gpu", "--workdir=gs://b/a"),
+      {},
+      "--workdir is 'gs://b/a', which is an a",
+    ),
+    (("gpu", *FLAGS, "--x=a\nb"), {}, "has a control character"),
   ],
 )
-def test_a_mistake_is_named_before_anything_runs(
+def test_errors_are_found_before_anything_runs(
   kubectl, arguments, env, complaint
 ):
   ran = kubectl.run(SCRIPT, *arguments, **(SET | env))

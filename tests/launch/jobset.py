@@ -1,10 +1,10 @@
-"""What a JobSet may hold, as far as launch/gke uses it, as a JSON schema.
+"""A JSON schema for those fields of a JobSet that launch/gke uses.
 
-Names, types, enumerations and required fields of the JobSet and the Job are
-those of config/components/crd/bases/jobset.x-k8s.io_jobsets.yaml in
-kubernetes-sigs/jobset at commit 0a2be5c551fcee10134addb43a2fb2673743788e, those
-of the pod are core/v1's. Unlike there, a field not listed is an error, so that
-none is misspelt: the cluster would drop it in silence.
+The JobSet and the Job are as in kubernetes-sigs/jobset, commit
+0a2be5c551fcee10134addb43a2fb2673743788e, file
+config/components/crd/bases/jobset.x-k8s.io_jobsets.yaml. The pod is as in
+core/v1. Here, an unknown field is an error. So a misspelt field is found, which
+the cluster would ignore.
 """
 
 

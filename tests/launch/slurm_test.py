@@ -1,4 +1,4 @@
-"""The batch script of Slurm, against programs that stand for Slurm's."""
+"""The batch script of Slurm, with fake programs of Slurm."""
 
 import shlex
 import signal
@@ -15,7 +15,7 @@ JOB = {
   "SLURM_NTASKS": "2",
   "SLURM_GPUS_ON_NODE": "4",
 }
-# Starts the tasks, hands SIGTERM on to them and ends with the worst status.
+# Starts the tasks, sends SIGTERM on to them and exits with the worst status.
 SRUN = """
 while [[ $1 == --* ]]; do shift; done
 for ((n = 0; n < SLURM_NTASKS; n++)); do
@@ -32,7 +32,7 @@ for task in "${tasks[@]}"; do
 done
 exit $worst
 """
-# An interpreter: the package's own program waits for SIGTERM, or ends at once.
+# A fake Python, in which pinrec_jax.main waits for SIGTERM or ends at once.
 PYTHON = """
 case "$*" in
   *version_info*) echo 3.12 ;;
@@ -68,7 +68,7 @@ def _job(slurm) -> dict[str, str]:
 
 
 def _interrupt(slurm, number: signal.Signals) -> tuple[int, str]:
-  """Signals the batch shell alone, once all tasks run, as Slurm does."""
+  """Sends a signal to the batch shell only, once all tasks run, like Slurm."""
   batch = slurm.start(SCRIPT, *FLAGS, **_job(slurm))
   until = time.monotonic() + 60
   while len(list(slurm.folder.glob("began-*"))) < 2:
@@ -80,7 +80,7 @@ def _interrupt(slurm, number: signal.Signals) -> tuple[int, str]:
   return batch.returncode, errors
 
 
-def test_every_process_knows_all_of_them(slurm):
+def test_every_process_knows_the_others(slurm):
   ran = slurm.run(SCRIPT, *FLAGS, **_job(slurm))
   assert ran.returncode == 0, ran.stderr
   worlds = (slurm.folder / "worlds").read_text().splitlines()
@@ -95,7 +95,7 @@ def test_every_process_knows_all_of_them(slurm):
   assert not [call for call in slurm.calls("scontrol") if "requeue" in call]
 
 
-def test_a_process_for_each_gpu_takes_its_own(slurm):
+def test_with_one_process_per_gpu_each_uses_its_own(slurm):
   env = _job(slurm) | {"SLURM_NTASKS": "8"}
   assert slurm.run(SCRIPT, *FLAGS, **env).returncode == 0
   worlds = (slurm.folder / "worlds").read_text()
@@ -103,36 +103,36 @@ def test_a_process_for_each_gpu_takes_its_own(slurm):
   assert "JAX_LOCAL_DEVICE_IDS" not in worlds
 
 
-def test_before_its_time_is_up_it_saves_and_queues_again(slurm):
+def test_before_the_time_limit_it_saves_and_requeues(slurm):
   slurm.python(seconds=60)
   status, errors = _interrupt(slurm, signal.SIGUSR1)
   assert status == 75, errors
   assert slurm.calls("scontrol")[-1] == ["scontrol", "requeue", "70123"]
 
 
-def test_it_stays_away_when_someone_else_stops_it(slurm):
+def test_it_does_not_requeue_after_sigterm(slurm):
   slurm.python(seconds=60)
   status, errors = _interrupt(slurm, signal.SIGTERM)
   assert status == 75
-  assert "sbatch it again to go on" in errors
+  assert "call sbatch again to continue" in errors
   assert "requeue" not in str(slurm.calls("scontrol"))
 
 
 @pytest.mark.parametrize("stopped", [0, 1, 143])
-def test_only_what_can_be_resumed_queues_again(slurm, stopped):
+def test_it_requeues_only_after_status_75(slurm, stopped):
   slurm.python(seconds=60, stopped=stopped)
   status, _ = _interrupt(slurm, signal.SIGUSR1)
   assert status == stopped
   assert "requeue" not in str(slurm.calls("scontrol"))
 
 
-def test_a_failure_is_the_jobs(slurm):
+def test_a_failed_task_fails_the_job(slurm):
   slurm.python(status=3)
   assert slurm.run(SCRIPT, *FLAGS, **_job(slurm)).returncode == 3
   assert "requeue" not in str(slurm.calls("scontrol"))
 
 
-def test_dry_run_prints_all_and_does_nothing(slurm):
+def test_a_dry_run_prints_all_and_runs_nothing(slurm):
   ran = slurm.run(SCRIPT, "--dry-run", *FLAGS, **_job(slurm))
   assert ran.returncode == 0, ran.stderr
   lines = [shlex.split(line) for line in ran.stdout.splitlines()]
@@ -148,15 +148,15 @@ def test_dry_run_prints_all_and_does_nothing(slurm):
 @pytest.mark.parametrize(
   ("flags", "env", "complaint"),
   [
-    (FLAGS, {"SLURM_JOB_ID": ""}, "start it by sbatch launch/slurm.sbatch"),
-    ((), {}, "no flags are given; give at least --config=FILE"),
+    (FLAGS, {"SLURM_JOB_ID": ""}, "start the job with sbatch"),
+    ((), {}, "there are no flags; write at least --config=FILE"),
     (FLAGS, {"PORT": "http"}, "PORT is 'http'; set it to a free port"),
-    (FLAGS, {"SLURM_SUBMIT_DIR": "/tmp"}, "call sbatch in the repository root"),
-    (("--workdir=gs://b/x",), {}, "--workdir is 'gs://b/x'; give a folder"),
-    (("--workdir", "gs://b/x"), {}, "--workdir is 'gs://b/x'; give a folder"),
+    (FLAGS, {"SLURM_SUBMIT_DIR": "/tmp"}, "which is not the repository root"),
+    (("--workdir=gs://b/x",), {}, "'gs://b/x', which is an address"),
+    (("--workdir", "gs://b/x"), {}, "'gs://b/x', which is an address"),
   ],
 )
-def test_a_mistake_is_named_before_anything_runs(slurm, flags, env, complaint):
+def test_errors_are_found_before_anything_runs(slurm, flags, env, complaint):
   ran = slurm.run(SCRIPT, *flags, **(_job(slurm) | env))
   assert ran.returncode == 1
   assert complaint in ran.stderr

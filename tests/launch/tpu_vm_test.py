@@ -1,4 +1,4 @@
-"""A TPU slice's scripts, against a gcloud and a host that take notes."""
+"""The scripts for a TPU slice, with a fake gcloud and a fake host."""
 
 import shlex
 
@@ -20,7 +20,7 @@ def cloud(stage):
 
 @pytest.fixture
 def host(stage):
-  """A worker of a slice of two, whose own Python is too old."""
+  """A worker of a slice of two hosts; its Python is too old."""
   stage.add("sudo", '[[ $1 != mount ]] || "$@"')
   stage.add("mount")
   stage.add("mount.nfs")
@@ -60,7 +60,7 @@ def _dry(stage, script: str, *arguments: str, **env: str) -> list[list[str]]:
     ("v4-8", "tpu-ubuntu2204-base"),
   ],
 )
-def test_create(cloud, size, version):
+def test_create_makes_a_slice(cloud, size, version):
   ran = cloud.run(VM, "create", TYPE=size, SPOT="1", PROJECT="mine")
   assert ran.returncode == 0, ran.stderr
   flags = [f"--accelerator-type={size}", f"--version={version}", "--spot"]
@@ -69,7 +69,7 @@ def test_create(cloud, size, version):
   ]
 
 
-def test_a_queued_slice_is_waited_for(cloud):
+def test_it_waits_for_a_queued_slice(cloud):
   cloud.add(
     "gcloud",
     'case "$*" in *describe*)'
@@ -87,11 +87,11 @@ def test_a_queued_slice_is_waited_for(cloud):
   ]
 
 
-def test_a_request_that_failed_is_not_waited_for(cloud):
+def test_it_does_not_wait_for_a_failed_request(cloud):
   cloud.add("gcloud", 'case "$*" in *describe*) echo FAILED ;; esac')
   ran = cloud.run(VM, "create", QUEUED="1", POLL="0")
   assert ran.returncode == 1
-  assert "the request pinrec is FAILED; launch/tpu_vm.sh delete" in ran.stderr
+  assert "the request pinrec is FAILED; run launch/tpu_vm.sh del" in ran.stderr
 
 
 def test_run_installs_and_starts_on_all_hosts(cloud):
@@ -111,7 +111,7 @@ def test_run_installs_and_starts_on_all_hosts(cloud):
     *("pinrec:pinrec_jax.tar.gz", "--worker=all", *PLACE),
   ]
   assert "tar -xzf pinrec_jax.tar.gz" in unpack[-2]
-  # What the hosts' shells make of the last line is what was given.
+  # The hosts' shells read the flags unchanged.
   assert start[:6] == [*TPU, "ssh", "pinrec"]
   assert shlex.split(start[-2].removeprefix("--command=")) == [
     *("env", "SHARE=10.0.0.2:/runs", "bash", "pinrec_jax/launch/tpu_host.sh"),
@@ -119,13 +119,13 @@ def test_run_installs_and_starts_on_all_hosts(cloud):
   ]
 
 
-def test_a_run_that_goes_on_is_left_alone(cloud):
+def test_a_running_program_is_not_replaced(cloud):
   cloud.add("gcloud", 'case "$*" in *is-active*) exit 1 ;; esac')
   assert cloud.run(VM, "run", *FLAGS).returncode != 0
   assert not [call for call in cloud.calls("gcloud") if "scp" in call]
 
 
-def test_logs_stop_fetch_delete(cloud):
+def test_logs_stop_fetch_and_delete(cloud):
   for command, env in (
     (["logs"], {"WORKER": "3"}),
     (["stop"], {}),
@@ -150,25 +150,25 @@ def test_logs_stop_fetch_delete(cloud):
 @pytest.mark.parametrize(
   ("arguments", "env", "complaint"),
   [
-    ((), {}, "the command is ''; give create, run, logs"),
-    (("start",), {}, "the command is 'start'; give create, run"),
-    (("fetch",), {}, "no folder is given"),
-    (("run",), {}, "no flags are given; give at least --config=FILE"),
-    (("create",), {"NAME": "My"}, "NAME is 'My'; use up to 62"),
-    (("create",), {"TYPE": "v6e"}, "TYPE is 'v6e'; name one of: gcloud"),
+    ((), {}, "the command is ''; use create, run, logs"),
+    (("start",), {}, "the command is 'start'; use create, run"),
+    (("fetch",), {}, "there is no folder"),
+    (("run",), {}, "there are no flags; write at least --config=FILE"),
+    (("create",), {"NAME": "My"}, "NAME is 'My'; use at most 62"),
+    (("create",), {"TYPE": "v6e"}, "TYPE is 'v6e'; choose from: gcloud"),
     (
       ("create",),
       {"ZONE": "us-east5"},
-      "ZONE is 'us-east5'; name one that has",
+      "ZONE is 'us-east5'; use a zone that has",
     ),
     (("create",), {"SPOT": "no"}, "SPOT is 'no'; set it to 1"),
     (("create",), {"QUEUED": "no"}, "QUEUED is 'no'; set it to 1"),
     (("create",), {"SHARE": "/mnt"}, "SHARE is '/mnt'; write it as HOST:/"),
-    (("logs",), {"WORKER": "all"}, "WORKER is 'all'; give the number"),
-    (("run", "--workdir=gs://b/x"), {}, "--workdir is 'gs://b/x'; give a fold"),
+    (("logs",), {"WORKER": "all"}, "WORKER is 'all'; use the number"),
+    (("run", "--workdir=gs://b/x"), {}, "'gs://b/x', which is an address"),
   ],
 )
-def test_a_mistake_is_named_before_anything_runs(
+def test_errors_are_found_before_anything_runs(
   cloud, arguments, env, complaint
 ):
   ran = cloud.run(VM, *arguments, **env)
@@ -192,7 +192,7 @@ def test_several_hosts_need_one_work_folder(cloud, workdir, env, allowed):
   ran = cloud.run(VM, "run", "--config=x", f"--workdir={workdir}", **env)
   assert (ran.returncode == 0) == allowed
   if not allowed:
-    assert f"--workdir is '{workdir}', which the hosts would not" in ran.stderr
+    assert f"--workdir is '{workdir}', which the hosts do not" in ran.stderr
     assert "set SHARE and use /mnt/share/..." in ran.stderr
     assert not cloud.calls()
 
@@ -205,7 +205,7 @@ def test_several_hosts_need_one_work_folder(cloud, workdir, env, allowed):
     (0, "a:1:10.0.0.4", "10.0.0.4", 1),
   ],
 )
-def test_a_host_joins_the_first(host, worker, hosts, first, count):
+def test_a_host_joins_the_first_host(host, worker, hosts, first, count):
   host.metadata(worker, hosts)
   ran = host.run(HOST, *FLAGS, "--x=$HOME")
   assert ran.returncode == 0, ran.stderr
@@ -231,20 +231,20 @@ def test_a_host_joins_the_first(host, worker, hosts, first, count):
     ("", ""),
   ],
 )
-def test_a_host_mounts_what_is_shared(host, share, how):
+def test_a_host_mounts_the_shared_folder(host, share, how):
   lines = _dry(host, HOST, *FLAGS, SHARE=share)
   mounts = [" ".join(line) for line in lines if "/mnt/share" in line[-1]]
   mounts = [line for line in mounts if "workdir" not in line]
   assert bool(mounts) == bool(share)
   assert not share or how in mounts[-1]
   assert not host.calls("sudo")
-  host.add("mountpoint")  # it is mounted by now
+  host.add("mountpoint")  # Now it is mounted.
   assert not [
     line for line in _dry(host, HOST, *FLAGS, SHARE=share) if "nfs" in line
   ]
 
 
-def test_a_host_without_a_fit_python_fetches_one(host):
+def test_a_host_without_a_supported_python_installs_one(host):
   (host.folder / ".venv-pinrec/bin/python").unlink()
   lines = [" ".join(line) for line in _dry(host, HOST, *FLAGS)]
   assert any("astral.sh/uv/" in line for line in lines)
@@ -253,7 +253,7 @@ def test_a_host_without_a_fit_python_fetches_one(host):
   assert "astral.sh" not in str(_dry(host, HOST, *FLAGS))
 
 
-def test_a_machine_that_is_no_tpu_says_so(host):
+def test_other_machines_are_refused(host):
   host.add("curl", "exit 6")
   ran = host.run(HOST, *FLAGS)
   assert ran.returncode == 1

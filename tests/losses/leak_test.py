@@ -1,4 +1,4 @@
-"""What a loss may learn from: gradients that are zero, and that are not."""
+"""A target trains the past of its own user, and no other input."""
 
 import functools
 
@@ -11,7 +11,7 @@ import pytest
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import pipeline
 from pinrec_jax.losses import objectives
-from pinrec_jax.model import pinrec
+from pinrec_jax.model import backbone, pinrec
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import training_data
 
@@ -19,7 +19,7 @@ ROWS, LENGTH = 3, 24
 
 
 class Probed(pinrec.PinRec):
-  """The model with a table of zeros added to the vectors it reads."""
+  """The model, with zeros added to the item vectors that it reads."""
 
   def setup(self) -> None:
     super().setup()
@@ -42,14 +42,14 @@ def packed(world):
   rows, corpus = training_data.packed(config, world)
   batch = next(pipeline.batches(rows, batch=len(rows), seed=0))
   segment = batch.tokens.segment
-  # The rows of most users, so that they are short, and end in padding.
+  # Rows with many users, so that the users are short, and with padding.
   chosen = np.argsort(-segment.max(-1) * (segment == 0).any(-1))[:ROWS]
   batch = jax.tree.map(lambda column: column[chosen], batch)
   return batch, jax.tree.map(jnp.asarray, corpus)
 
 
 def _slopes(batch, corpus, config, vocabulary):
-  """Returns |d loss / d vector|, the loss being that of one target: [n b l]."""
+  """Returns |d loss of one target / d vector| for every target: [n b l]."""
   model = pinrec.of_config(config, vocabulary)
   model = Probed(model.config, vocabulary, positions=LENGTH, temperature=0.05)
   shapes = jax.eval_shape(
@@ -70,7 +70,6 @@ def _slopes(batch, corpus, config, vocabulary):
       {**params, "probe": probe},
       batch._replace(targets=targets),
       corpus,
-      None,
       jax.random.key(1),
       config.loss,
     )[0]
@@ -84,16 +83,16 @@ def _slopes(batch, corpus, config, vocabulary):
 
 
 @pytest.mark.parametrize(
-  ("backbone", "objective"),
+  ("kind", "objective"),
   [
-    *((backbone, "next_item") for backbone in config_lib.BACKBONES),
+    *((name, "next_item") for name in backbone.BLOCKS),
     ("transformer", "windowed"),
     ("transformer", "multi_token"),
     ("hstu", "session"),
   ],
 )
-def test_a_target_teaches_its_own_users_past_alone(
-  world, packed, backbone, objective
+def test_a_target_trains_the_past_of_its_own_user_alone(
+  world, packed, kind, objective
 ):
   batch, corpus = packed
   tokens, targets = batch
@@ -101,17 +100,26 @@ def test_a_target_teaches_its_own_users_past_alone(
   assert (tokens.segment == 0).any(-1).all()
   config = config_lib.Config(
     model=config_lib.Model(
-      backbone=backbone, num_layers=1, hidden_dim=16, num_heads=2, embedding_dim=8, table_size=64,
-      dropout=0.0, offset_edges=(43_201, 100_000),
+      backbone=kind,
+      num_layers=1,
+      hidden_dim=16,
+      num_heads=2,
+      embedding_dim=8,
+      table_size=64,
+      dropout=0.0,
+      offset_edges=(43_201, 100_000),
     ),
     loss=config_lib.Loss(
-      objective=objective, in_batch_negatives=8, uniform_negatives=8, window=86_400
+      objective=objective,
+      in_batch_negatives=8,
+      uniform_negatives=8,
+      window=86_400,
     ),
-  )  # fmt: skip
+  )
   config.data.sequence_length = LENGTH
   slope = _slopes(batch, corpus, config, world.vocabulary)
   place = np.arange(LENGTH)
-  taught = 0
+  trained = 0
   for row in range(ROWS):
     segment = tokens.segment[row]
     for at in range(LENGTH):
@@ -124,5 +132,5 @@ def test_a_target_teaches_its_own_users_past_alone(
         read[row] &= tokens.position[row] > 0
       assert (found[~read] == 0).all()
       assert (found[read] > 0).all()
-      taught += read.sum()
-  assert taught > 100
+      trained += read.sum()
+  assert trained > 100

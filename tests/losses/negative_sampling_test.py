@@ -9,41 +9,43 @@ ITEMS = 19
 
 
 def _draw(
-  key, targets, share, shown=(), shown_share=None,
-  *, in_batch=0, uniform=0, impressions=0,
+  key, targets, frequency, impressions=(), impression_frequency=None,
+  *, in_batch=0, uniform=0, impression=0, **loss,
 ):  # fmt: skip
-  share = np.asarray(share, np.float32)
-  shown_share = share if shown_share is None else shown_share
-  mixture = negative_sampling.Mixture(
-    len(share) - 1, lambda item: share[item], lambda item: shown_share[item]
-  )
-  return mixture.draw(
+  frequency = np.asarray(frequency, np.float32)
+  if impression_frequency is None:
+    impression_frequency = frequency
+  return negative_sampling.draw(
     jax.random.key(key),
     np.asarray(targets),
-    np.asarray(shown or [0]),
+    np.asarray(impressions or [0]),
+    negative_sampling.Frequencies(frequency, impression_frequency),
     config_lib.Loss(
       in_batch_negatives=in_batch,
       uniform_negatives=uniform,
-      impression_negatives=impressions,
+      impression_negatives=impression,
+      **loss,
     ),
   )
 
 
-@pytest.mark.parametrize("impressions", [0, 24])
-def test_expected_counts_are_the_counts_seen_on_average(impressions):
+@pytest.mark.parametrize("impression", [0, 24])
+def test_expected_counts_are_the_mean_counts(impression):
   rng = np.random.default_rng(0)
-  share, shown_share = (
+  frequency, impression_frequency = (
     np.append(0, rng.dirichlet(np.ones(ITEMS))).astype(np.float32)
     for _ in range(2)
   )
   counts, draws = np.zeros(ITEMS + 1), 400
-  expected = 32 * share + 16 / ITEMS + impressions * shown_share
+  expected = 32 * frequency + 16 / ITEMS + impression * impression_frequency
   for n in range(draws):
-    targets = rng.choice(ITEMS + 1, 64, p=share / share.sum())
-    shown = rng.choice(ITEMS + 1, 48, p=shown_share / shown_share.sum())
+    targets = rng.choice(ITEMS + 1, 64, p=frequency / frequency.sum())
+    impressions = rng.choice(
+      ITEMS + 1, 48, p=impression_frequency / impression_frequency.sum()
+    )
     drawn, of_targets = _draw(
-      n, targets, share, shown.tolist(), shown_share,
-      in_batch=32, uniform=16, impressions=impressions,
+      n, targets, frequency, impressions.tolist(), impression_frequency,
+      in_batch=32, uniform=16, impression=impression,
     )  # fmt: skip
     item = np.asarray(drawn.item)
     np.add.at(counts, item, 1)
@@ -58,78 +60,38 @@ def test_expected_counts_are_the_counts_seen_on_average(impressions):
 
 
 @pytest.mark.parametrize("key", range(5))
-def test_places_that_hold_none_take_nobody_elses(key):
-  targets, share = np.zeros(64, np.int32), np.full(ITEMS + 1, 1 / ITEMS)
+def test_real_items_are_drawn_before_empty_places(key):
+  targets, frequency = np.zeros(64, np.int32), np.full(ITEMS + 1, 1 / ITEMS)
   targets[7::16] = [3, 5, 8, 3]
   drawn, _ = _draw(
-    key, targets, share, targets[::-1].tolist(), in_batch=4, impressions=3
+    key, targets, frequency, targets[::-1].tolist(), in_batch=4, impression=3
   )
   item = np.asarray(drawn.item).tolist()
   assert sorted(item[:4]) == [3, 3, 5, 8]
   assert set(item[4:]) <= {3, 5, 8}
 
 
-def test_positions_without_a_target_are_not_counted():
-  share = np.full(8, 1 / 7)
-  drawn, _ = _draw(0, [0, 0, 0, 5, 6], share, in_batch=5)
+def test_empty_places_do_not_add_to_expected_counts():
+  frequency = np.full(8, 1 / 7)
+  drawn, _ = _draw(0, [0, 0, 0, 5, 6], frequency, in_batch=5)
   assert sorted(drawn.item.tolist()) == [0, 0, 0, 5, 6]
   np.testing.assert_allclose(np.exp(drawn.log_expected), 2 / 7, rtol=1e-5)
 
 
-def test_uniform_draws_reach_every_item_but_none_the_empty_row():
+def test_uniform_draws_reach_every_item_and_never_row_0():
   drawn, _ = _draw(0, np.zeros(4, np.int32), np.full(6, 0.2), uniform=500)
   assert set(drawn.item.tolist()) == {1, 2, 3, 4, 5}
 
 
-def test_of_a_full_softmax_every_item_is_there_once():
-  share = np.full(ITEMS + 1, 1 / ITEMS, np.float32)
-  mixture = negative_sampling.Mixture(
-    ITEMS, lambda item: share[item], lambda item: share[item]
-  )
-  targets = np.array([3, 0, 3])
-  drawn, expected = mixture.draw(
-    jax.random.key(0),
-    targets,
-    np.zeros(1, int),
-    config_lib.Loss(full_softmax=True),
-  )
+def test_without_correction_the_log_expected_counts_are_zero():
+  frequency = np.full(6, 0.2)
+  drawn, _ = _draw(0, [1, 2], frequency, in_batch=2, uniform=3, logq="none")
+  np.testing.assert_array_equal(drawn.log_expected, np.zeros(5))
+
+
+def test_a_full_softmax_has_every_item_once():
+  frequency = np.full(ITEMS + 1, 1 / ITEMS, np.float32)
+  drawn, expected = _draw(0, [3, 0, 3], frequency, full_softmax=True)
   np.testing.assert_array_equal(drawn.item, np.arange(1, ITEMS + 1))
   np.testing.assert_array_equal(drawn.log_expected, np.zeros(ITEMS))
   np.testing.assert_array_equal(expected, np.zeros(3))
-
-
-@pytest.mark.parametrize("logq", ["corrected", "none"])
-@pytest.mark.parametrize("full", [True, False])
-def test_items_withheld_are_no_negatives(full, logq):
-  """The loss and its gradient are those of a catalog without them."""
-  rng = np.random.default_rng(0)
-  share = np.append(0, np.full(ITEMS, 1 / ITEMS)).astype(np.float32)
-  withheld = np.isin(np.arange(ITEMS + 1), [2, 3, 11])
-  loss = config_lib.Loss(
-    full_softmax=full, in_batch_negatives=6, uniform_negatives=60, logq=logq
-  )
-  targets, key = np.array([4, 5, 6, 7, 8, 4]), jax.random.key(0)
-
-  def drawn(withheld):
-    mixture = negative_sampling.Mixture(
-      ITEMS, lambda item: share[item], lambda item: share[item], withheld
-    )
-    return mixture.draw(key, targets, np.zeros(1, int), loss)
-
-  (kept, expected), (every, before) = drawn(withheld), drawn(None)
-  np.testing.assert_array_equal(kept.item, every.item)
-  np.testing.assert_array_equal(expected, before)  # of targets none is
-  assert set(np.flatnonzero(withheld)) <= set(np.asarray(kept.item).tolist())
-  query, vectors = rng.normal(size=4), rng.normal(size=(ITEMS + 1, 4))
-
-  def partition(vectors):
-    logits = vectors[kept.item] @ query - kept.log_expected
-    return jax.nn.logsumexp(logits)
-
-  there = ~withheld[np.asarray(kept.item)]
-  logits = vectors[every.item[there]] @ query - every.log_expected[there]
-  value, gradient = jax.value_and_grad(partition)(vectors)
-  np.testing.assert_allclose(value, np.log(np.exp(logits).sum()), rtol=1e-5)
-  assert not np.asarray(gradient)[withheld].any()
-  met = np.setdiff1d(kept.item, np.flatnonzero(withheld))
-  assert np.asarray(gradient)[met].any(-1).all()

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,7 @@ def _unit(rng, *shape):
 
 
 def _reference(query, positive, negative, own, ids, log_expected, temperature):
-  """The definition, a query at a time, in float64."""
+  """The definition in float64, one query at a time."""
   losses = []
   for n, q in enumerate(np.asarray(query, np.float64)):
     score = q @ positive[n].astype(np.float64) / temperature
@@ -37,9 +39,10 @@ def _case(queries=12, negatives=40, seed=0):
 
 
 def _loss(
-  query, positive, negative, own, ids, expected, *, temperature, rows=4, **loss
-):
-  """The loss of queries that have one target each, put into rows."""
+  query, positive, negative, own, ids, expected,
+  *, temperature, rows=4, objective="next_item", **sizes,
+):  # fmt: skip
+  """The loss of queries with one positive each, arranged in rows."""
   length = len(own) // rows
 
   def split(x):
@@ -54,22 +57,63 @@ def _loss(
   return softmax.sampled_softmax(
     split(query),
     targets,
-    softmax.Scored(negative, ids, expected),
+    softmax.Negatives(negative, ids, expected),
     temperature=temperature,
-    config=config_lib.Loss(**loss),
+    config=config_lib.Loss(objective=objective),
+    **sizes,
   ).reshape(-1)
 
 
 @pytest.mark.parametrize("chunk", [1, 6, 64])
 @pytest.mark.parametrize("block", [1, 7, 40, 64])
-def test_equals_the_definition_in_float64(chunk, block):
+def test_one_positive_equals_the_definition_in_float64(chunk, block):
   case = _case()
   got = _loss(*case, temperature=0.1, chunk=chunk, block=block)
   np.testing.assert_allclose(got, _reference(*case, 0.1), rtol=2e-5)
 
 
+@pytest.mark.parametrize("reduction", ["min", "softmin", "mean"])
+@pytest.mark.parametrize(("chunk", "block"), [(0, 8192), (4, 7), (64, 4)])
+def test_several_positives_equal_the_definition_in_float64(
+  reduction, chunk, block
+):
+  """Also if items repeat in a row, and among its negatives."""
+  rng = np.random.default_rng(1)
+  items = _unit(rng, 12, 6)
+  own, ids = rng.integers(0, 12, (3, 8)), rng.integers(0, 12, 30)
+  positive = (rng.random((3, 8, 8)) < 0.3) & (own > 0)[:, None]
+  bias = rng.uniform(-1, 1, (3, 8)).astype(np.float32)
+  expected = rng.uniform(-2, 2, 12).astype(np.float32)[ids]
+  query = _unit(rng, 3, 8, 6)
+  got = softmax.sampled_softmax(
+    query,
+    softmax.Targets(items[own], own, positive, bias),
+    softmax.Negatives(items[ids], ids, expected),
+    temperature=0.3,
+    config=config_lib.Loss(objective="windowed", multi_positive=reduction),
+    chunk=chunk,
+    block=block,
+  )
+  assert positive.sum(-1).max() > 2
+  assert not positive.any(-1).all()
+  want = np.zeros((3, 8))
+  for row, q in np.argwhere(positive.any(-1)):
+    places = np.flatnonzero(positive[row, q])
+    score = items.astype(float) @ query[row, q] / 0.3
+    left = ~np.isin(ids, [0, *own[row, places]])
+    rest = np.exp(score[ids] - expected)[left].sum()
+    each = score[own[row, places]] - bias[row, places]
+    each = np.log(np.exp(each) + rest) - each
+    want[row, q] = {
+      "min": each.min(),
+      "softmin": -0.5 * np.log(np.mean(np.exp(-each / 0.5))),
+      "mean": each.mean(),
+    }[reduction]
+  np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("chunk", "block"), [(4, 64), (64, 9), (3, 40)])
-def test_gradient_equals_that_of_the_whole_matrix(chunk, block):
+def test_the_gradient_equals_that_of_the_whole_matrix(chunk, block):
   query, positive, negative, own, ids, expected = _case()
 
   def chunked(q, p, n, t):
@@ -96,9 +140,7 @@ def test_gradient_equals_that_of_the_whole_matrix(chunk, block):
 
 
 @pytest.mark.parametrize("objective", ["next_item", "windowed"])
-def test_a_query_whose_negatives_are_all_its_own_positive_costs_nothing(
-  objective,
-):
+def test_a_query_without_any_negative_left_has_no_loss(objective):
   rng = np.random.default_rng(0)
   query, item = _unit(rng, 1, 4), _unit(rng, 1, 4)
   value, slope = jax.value_and_grad(
@@ -118,6 +160,34 @@ def test_a_query_whose_negatives_are_all_its_own_positive_costs_nothing(
   np.testing.assert_allclose(slope, 0, atol=1e-6)
 
 
+def test_the_minimum_learns_from_its_own_positive_alone():
+  rng = np.random.default_rng(0)
+  vectors = rng.normal(size=(1, 3, 4)).astype(np.float32)
+  query = vectors[:, 1:2] * 0.9  # Nearest to the second target.
+
+  def value(targets):
+    return softmax.sampled_softmax(
+      query,
+      softmax.Targets(
+        targets,
+        np.array([[1, 2, 3]]),
+        np.ones((1, 1, 3), bool),
+        np.zeros((1, 3), np.float32),
+      ),
+      softmax.Negatives(
+        rng.normal(size=(5, 4)).astype(np.float32),
+        np.arange(4, 9),
+        np.zeros(5, np.float32),
+      ),
+      temperature=1.0,
+      config=config_lib.Loss(objective="session"),
+    ).sum()
+
+  slope = np.abs(jax.grad(value)(vectors)).sum(-1)[0]
+  assert slope[1] > 0
+  assert slope[0] == slope[2] == 0
+
+
 def _full_gradient(query, items, own):
   def loss(q):
     logits = q @ items[1:].T / 0.5
@@ -126,43 +196,46 @@ def _full_gradient(query, items, own):
   return jax.grad(loss)(query)
 
 
-def test_the_correction_recovers_the_full_softmax():
-  """Over a 50-item world with a skewed sampler, errors shrink with samples."""
+def test_the_correction_recovers_the_gradient_of_the_full_softmax():
+  """In a world of 50 items with skewed frequencies."""
   rng = np.random.default_rng(0)
   items = _unit(rng, CORPUS, 6)
   query, own = _unit(rng, 6), 3
-  share = np.append(0, 1 / np.arange(1, CORPUS))
-  share = jnp.asarray(share / share.sum(), jnp.float32)
+  frequency = np.append(0, 1 / np.arange(1, CORPUS))
+  frequency = jnp.asarray(frequency / frequency.sum(), jnp.float32)
   truth = _full_gradient(query, items, own)
+  config = config_lib.Loss(in_batch_negatives=400, uniform_negatives=100)
 
-  def sampled(key, *, corrected):
-    targets = jax.random.choice(key, CORPUS, (400,), p=share)
-    mixture = negative_sampling.Mixture(
-      CORPUS - 1, lambda item: share[item], lambda item: share[item]
-    )
-    drawn, _ = mixture.draw(
-      key,
-      targets,
-      jnp.zeros(1, jnp.int32),
-      config_lib.Loss(in_batch_negatives=400, uniform_negatives=100),
-    )
-    expected = drawn.log_expected if corrected else jnp.zeros(500)
-    return jax.grad(
-      lambda q: _loss(
-        q[None],
-        items[own][None],
-        jnp.asarray(items)[drawn.item],
-        jnp.array([own]),
-        drawn.item,
-        expected,
-        temperature=0.5,
-        rows=1,
-      )[0]
-    )(query)
+  @functools.partial(jax.jit, static_argnames="corrected")
+  def mean_gradient(keys, *, corrected):
+    def sampled(key):
+      targets = jax.random.choice(key, CORPUS, (400,), p=frequency)
+      drawn, _ = negative_sampling.draw(
+        key,
+        targets,
+        jnp.zeros(1, jnp.int32),
+        negative_sampling.Frequencies(frequency, frequency),
+        config,
+      )
+      expected = drawn.log_expected if corrected else jnp.zeros(500)
+      return jax.grad(
+        lambda q: _loss(
+          q[None],
+          items[own][None],
+          jnp.asarray(items)[drawn.item],
+          jnp.array([own]),
+          drawn.item,
+          expected,
+          temperature=0.5,
+          rows=1,
+        )[0]
+      )(query)
 
-  def error(corrected):
+    return jax.vmap(sampled)(keys).mean(0)
+
+  def error(*, corrected):
     keys = jax.random.split(jax.random.key(0), 64)
-    found = jax.vmap(lambda k: sampled(k, corrected=corrected))(keys).mean(0)
+    found = mean_gradient(keys, corrected=corrected)
     return np.linalg.norm(found - truth) / np.linalg.norm(truth)
 
   assert error(corrected=True) < 0.05

@@ -31,23 +31,23 @@ def _reference(query, key, value, view):
 
 
 @pytest.mark.parametrize("length", [5, 200, 300])
-@pytest.mark.parametrize("held", [1, 1 << 30])
-def test_value_and_gradient_are_those_of_plain_attention(
-  length, held, monkeypatch
+@pytest.mark.parametrize("limit", [1, 1 << 30])
+def test_value_and_gradient_equal_those_of_plain_attention(
+  length, limit, monkeypatch
 ):
-  """In one group or row by row, in one span or several."""
-  monkeypatch.setitem(chunking.HELD, "cpu", held)
+  """In one chunk and row by row, in one span and in several."""
+  monkeypatch.setitem(chunking.LIMITS, "cpu", limit)
   case, view = _case(length, length), _view(length, length)
 
-  def both(read):
+  def both(attend):
     value, gradient = jax.value_and_grad(
-      lambda *case: jnp.sum(read(*case, view) ** 3), argnums=(0, 1, 2)
+      lambda *case: jnp.sum(attend(*case, view) ** 3), argnums=(0, 1, 2)
     )(*case)
-    return value, gradient, read(*case, view)
+    return value, gradient, attend(*case, view)
 
   got, want = (
-    jax.jit(lambda read=read: both(read))()
-    for read in (blockwise_attention.read, _reference)
+    jax.jit(lambda attend=attend: both(attend))()
+    for attend in (blockwise_attention.attend, _reference)
   )
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4),
@@ -56,8 +56,7 @@ def test_value_and_gradient_are_those_of_plain_attention(
   )
 
 
-def test_a_span_leaves_out_what_comes_after_it():
-  """Two spans cost less than one; slots not yet filled cost nothing."""
+def test_a_span_skips_the_slots_after_it():
   spans = blockwise_attention._spans
   two = ((0, 100, 100), (100, 200, 200))
   assert spans(200, 200, 0) == two
@@ -67,8 +66,8 @@ def test_a_span_leaves_out_what_comes_after_it():
 
 
 @pytest.mark.parametrize(("length", "start"), [(3, 147), (140, 0), (130, 20)])
-def test_positions_of_a_longer_past_read_all_before_them(length, start):
-  """Known or not when it is compiled; slots to come hold anything."""
+def test_positions_read_all_earlier_slots_of_a_cache(length, start):
+  """Whether the start is known at compile time or not; later slots vary."""
   case, view = _case(length, 160), _view(length, start + length, start=start)
   later = [(0, 0)] * 3 + [(0, 160 - start - length)]
   view = dataclasses.replace(
@@ -77,34 +76,34 @@ def test_positions_of_a_longer_past_read_all_before_them(length, start):
     past_time=np.zeros((6, 160), np.uint32),
   )
   unknown = dataclasses.replace(view, start=jnp.array(start))
-  for told in (view, unknown):
+  for own in (view, unknown):
     np.testing.assert_allclose(
-      blockwise_attention.read(*case, told), _reference(*case, view), atol=1e-5
+      blockwise_attention.attend(*case, own), _reference(*case, view), atol=1e-5
     )
 
 
-def test_a_gradient_keeps_no_logits():
-  """What is kept for the backward pass grows with length, not its square."""
+def test_the_backward_pass_stores_no_logits():
+  """Its memory grows with the length, not with the square of the length."""
   length = 512
   case, view = _case(length, length, batch=2), _view(length, length, batch=2)
-  _, kept = jax.eval_shape(
+  _, stored = jax.eval_shape(
     lambda *case: jax.vjp(
-      lambda query, key, value: blockwise_attention.read(
+      lambda query, key, value: blockwise_attention.attend(
         query, key, value, view
       ),
       *case,
     ),
     *case,
   )
-  floats = [x for x in jax.tree.leaves(kept) if x.dtype == jnp.float32]
+  floats = [x for x in jax.tree.leaves(stored) if x.dtype == jnp.float32]
   assert floats
   assert all(x.size < length * length for x in floats)
 
 
-def test_bfloat16_stays_near_float32():
+def test_bfloat16_is_close_to_float32():
   case, view = _case(40, 40), _view(40, 40)
   query, key, value = (x.astype(jnp.bfloat16) for x in case)
-  got = blockwise_attention.read(query, key, value, view)
+  got = blockwise_attention.attend(query, key, value, view)
   assert got.dtype == jnp.bfloat16
   np.testing.assert_allclose(
     got.astype(jnp.float32), _reference(*case, view), atol=0.05

@@ -22,7 +22,7 @@ def _normed(x, scale, bias):
   return (x - mean) / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * scale + bias
 
 
-def test_the_block_is_as_defined():
+def test_the_block_equals_its_definition_in_float64():
   view, segment, time = _view()
   block = hstu.Block(HEADS, 0.0, jnp.float32, LENGTH)
   x = jax.random.normal(jax.random.key(0), (2, LENGTH, WIDTH))
@@ -72,7 +72,7 @@ def test_the_block_is_as_defined():
   )
 
 
-def test_the_pooled_block_starts_from_the_mean_of_the_past():
+def test_without_its_mlp_the_pooled_block_is_the_mean_of_the_past():
   view, segment, _ = _view()
   block = pooled.Block(HEADS, 0.0, jnp.float32)
   x = jax.random.normal(jax.random.key(0), (2, LENGTH, WIDTH))

@@ -8,13 +8,25 @@ import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories, schema
-from pinrec_jax.model import attention, head, item_embedder, pinrec
+from pinrec_jax.model import (
+  attention,
+  backbone,
+  head,
+  item_embedder,
+  pinrec,
+)
 
 LENGTH = 10
 
 
 def _config(**model) -> config_lib.Config:
-  sizes = {"width": 16, "heads": 2, "layers": 2, "dim": 8, "rows": 64}
+  sizes = {
+    "hidden_dim": 16,
+    "num_heads": 2,
+    "num_layers": 2,
+    "embedding_dim": 8,
+    "table_size": 64,
+  }
   config = config_lib.Config(model=config_lib.Model(**{**sizes, **model}))
   config.data.sequence_length = LENGTH
   return config
@@ -37,8 +49,8 @@ def parts(world, request):
 
 every_backbone = pytest.mark.parametrize(
   "parts",
-  [{"backbone": name} for name in config_lib.BACKBONES],
-  ids=config_lib.BACKBONES,
+  [{"backbone": name} for name in backbone.BLOCKS],
+  ids=list(backbone.BLOCKS),
   indirect=True,
 )
 
@@ -50,8 +62,15 @@ def _states(model, params, features, tokens, cache=None, last=False):
   return model.apply(params, vectors, tokens, cache, last=last, method="states")
 
 
+def _empty_cache(model):
+  config = model.config
+  return attention.empty_cache(
+    4, LENGTH, config.num_layers, config.num_heads, config.hidden_dim, "float32"
+  )
+
+
 @every_backbone
-def test_a_state_depends_on_the_past_only(parts):
+def test_a_state_depends_on_the_past_alone(parts):
   model, params, features, tokens = parts
   vectors = model.apply(params, features.take(tokens.item), method="embed")
 
@@ -64,8 +83,8 @@ def test_a_state_depends_on_the_past_only(parts):
 
   for at in (4, 7):
     slope = np.abs(slope_of(vectors, at)).sum(-1)
-    # Where the asking position is real, every event before it is read; the
-    # start token has no item vector.
+    # A real position reads every event before it. The start token has no item
+    # vector.
     read = (tokens.position > 0) & (tokens.segment[:, at] > 0)[:, None]
     assert (slope[:, at + 1 :] == 0).all()
     assert read[:, : at + 1].any()
@@ -73,7 +92,7 @@ def test_a_state_depends_on_the_past_only(parts):
 
 
 @every_backbone
-def test_packed_users_do_not_see_each_other(parts, world):
+def test_users_of_a_row_do_not_influence_each_other(parts, world):
   model, params, features, _ = parts
   one, two = (
     histories.tokens(histories.latest(world.events[n], 5)) for n in (0, 1)
@@ -105,13 +124,10 @@ def test_padding_changes_nothing(parts, world):
 
 @every_backbone
 @pytest.mark.parametrize("split", [1, 4])
-def test_cached_in_two_parts_equals_at_once(parts, split):
+def test_reading_in_two_parts_with_a_cache_equals_reading_at_once(parts, split):
   model, params, features, tokens = parts
   whole, _ = _states(model, params, features, tokens)
-  config = model.config
-  cache = attention.empty_cache(
-    4, LENGTH, config.layers, config.heads, config.width, jnp.dtype("float32")
-  )
+  cache = _empty_cache(model)
   first = jax.tree.map(lambda c: c[:, :split], tokens)
   second = jax.tree.map(lambda c: c[:, split:], tokens)
   one, cache = _states(model, params, features, first, cache=cache)
@@ -123,15 +139,12 @@ def test_cached_in_two_parts_equals_at_once(parts, split):
 
 
 @every_backbone
-def test_the_last_state_alone_is_that_of_all(parts):
-  """And the cache is the same, so that what follows is too."""
+def test_the_last_state_alone_equals_the_last_of_all(parts):
+  """The caches are equal, too, so that later steps are."""
   model, params, features, tokens = parts
-  config = model.config
 
   def read(*, last):
-    cache = attention.empty_cache(
-      4, LENGTH, config.layers, config.heads, config.width, jnp.dtype("float32")
-    )
+    cache = _empty_cache(model)
     return _states(model, params, features, tokens, cache=cache, last=last)
 
   (whole, cache), (alone, same) = read(last=False), read(last=True)
@@ -144,17 +157,17 @@ def test_the_last_state_alone_is_that_of_all(parts):
 
 @pytest.mark.parametrize(
   "parts",
-  [{"head": "mlp"}, {"head": "shift"}, {"head": "state", "dim": 16}],
+  [{"head": "mlp"}, {"head": "shift"}, {"head": "state", "embedding_dim": 16}],
   ids=str,
   indirect=True,
 )
-def test_every_part_of_a_condition_moves_the_query(parts):
+def test_every_part_of_a_condition_changes_the_query(parts):
   model, params, _, _ = parts
   state = jax.random.normal(jax.random.key(1), (16,))
 
-  def query(**asked):
+  def query(**wanted):
     condition = head.UNSPECIFIED._replace(
-      **{part: jnp.array(value) for part, value in asked.items()}
+      **{part: jnp.array(value) for part, value in wanted.items()}
     )
     return model.apply(params, state, condition, method="queries")
 
@@ -171,21 +184,22 @@ def test_a_shift_is_added_before_the_unit_norm(world):
   params = model.init(jax.random.key(0), features, _tokens(world, 2))
   own = jax.tree.map(np.asarray, params["params"]["head"])
   states = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
-  asked = head.Condition(*(np.array([n, n, 0]) for n in (1, 2, 1, 0, 1)))
+  condition = head.Condition(*(np.array([n, n, 0]) for n in (1, 2, 1, 0, 1)))
   hidden = states @ own["hidden"]["kernel"] + own["hidden"]["bias"]
   answer = np.asarray(jax.nn.gelu(hidden)) @ own["Dense_0"]["kernel"]
   answer += own["Dense_0"]["bias"]
-  for name, wanted in asked._asdict().items():
+  for name, wanted in condition._asdict().items():
     answer += own[name]["embedding"][wanted]
   answer /= np.linalg.norm(answer, axis=-1, keepdims=True)
-  found = model.bind(params).queries(jnp.asarray(states), asked)
+  found = model.bind(params).queries(jnp.asarray(states), condition)
   np.testing.assert_allclose(found, answer, atol=1e-5)
 
 
 @pytest.mark.parametrize("context", [False, True])
-def test_a_state_is_read_and_answered_in_the_space_of_items(world, context):
-  """What blocks add apart, it is the last item, moved by place and wish."""
-  config = _config(head="state", dim=16, context=context, actions=False)
+def test_a_state_head_predicts_in_the_space_of_items(world, context):
+  """Without its blocks, it adds position and condition to the last item."""
+  inputs = ("content", "context") if context else ("content",)
+  config = _config(head="state", embedding_dim=16, inputs=inputs)
   model = pinrec.of_config(config, world.vocabulary)
   features, tokens = (
     item_embedder.features(world.items, 2, 64),
@@ -198,7 +212,7 @@ def test_a_state_is_read_and_answered_in_the_space_of_items(world, context):
   }
   own, bound = jax.tree.map(np.asarray, params["params"]), model.bind(params)
   last = jax.tree.map(lambda column: column[:, -1], tokens)
-  x = 4 * np.asarray(bound.embed(features.take(last.item)))  # 4 is the root
+  x = 4 * np.asarray(bound.embed(features.take(last.item)))  # 4 is sqrt(16).
   x = x + own["position"][last.position]
   if context:
     when = bound.time_encoding(tokens.time, tokens.gap)[:, -1]
@@ -206,12 +220,12 @@ def test_a_state_is_read_and_answered_in_the_space_of_items(world, context):
     x += np.asarray(when) @ projection["kernel"] + projection["bias"]
     x += own["surface"]["embedding"][last.surface]
   x = (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
-  asked = head.UNSPECIFIED._replace(outcome=np.array(2))
-  for name, wanted in asked._asdict().items():
+  condition = head.UNSPECIFIED._replace(outcome=np.array(2))
+  for name, wanted in condition._asdict().items():
     x = x + own["head"][name]["embedding"][wanted]
   x /= np.linalg.norm(x, axis=-1, keepdims=True)
   states, _ = _states(model, params, features, tokens)
-  found = bound.queries(states[:, -1], asked)
+  found = bound.queries(states[:, -1], condition)
   np.testing.assert_allclose(found, x, atol=1e-4)
 
 
@@ -228,7 +242,7 @@ def test_an_unconditioned_model_ignores_conditions(world):
   )
 
 
-def test_bfloat16_states_are_near(world):
+def test_bfloat16_predictions_are_close_to_float32(world):
   features = item_embedder.features(world.items, 2, 64)
   tokens = _tokens(world, 3)
   full = pinrec.of_config(_config(), world.vocabulary)
@@ -236,18 +250,18 @@ def test_bfloat16_states_are_near(world):
   params = full.init(jax.random.key(0), features, tokens)
   exact = full.bind(params)(features, tokens)
   rough = half.bind(params)(features, tokens)
-  assert rough.dtype == jnp.float32  # vectors are compared in float32
+  assert rough.dtype == jnp.float32  # Vectors are compared in float32.
   assert (exact * rough).sum(-1).min() > 0.99
 
 
 @every_backbone
-@pytest.mark.parametrize("keep", ["products", "inputs"])
-def test_what_is_kept_changes_time_and_memory_alone(parts, keep):
+@pytest.mark.parametrize("remat", ["products", "inputs"])
+def test_a_remat_policy_changes_time_and_memory_alone(parts, remat):
   model, params, features, tokens = parts
   vectors = model.apply(params, features.take(tokens.item), method="embed")
-  kept = dataclasses.replace(model.config, keep=keep)
+  config = dataclasses.replace(model.config, remat=remat)
   slopes, products = [], []
-  for one in (model, model.clone(config=kept)):
+  for one in (model, model.clone(config=config)):
 
     def loss(params, one=one):
       states, _ = one.apply(
@@ -264,7 +278,7 @@ def test_what_is_kept_changes_time_and_memory_alone(parts, keep):
   assert products[1] > products[0]
 
 
-def test_buckets_of_time(parts):
+def test_times_ahead_and_ages_fall_into_buckets(parts):
   model, params, _, _ = parts
   gaps = jnp.array([-1, 0, 59, 60, 3599, 3600, 10**6])
   got = model.apply(params, gaps, method="bucket")
@@ -275,18 +289,18 @@ def test_buckets_of_time(parts):
   assert got.tolist() == [0, 1, 1, 2, 3, 4]
 
 
-def test_offsets_can_be_fitted_to_the_logs_gaps(world):
+def test_offset_edges_are_fitted_to_the_gaps_of_the_log(world):
   vocabulary = dataclasses.replace(
     world.vocabulary, gaps=tuple(range(10, 1000, 10))
   )
-  model = pinrec.of_config(_config(offsets=()), vocabulary)
+  model = pinrec.of_config(_config(offset_edges=()), vocabulary)
   assert model.edges == (250, 500, 750)
   assert model.buckets == 4
-  with pytest.raises(ValueError, match=r"fit_offsets asks for 3 .* has 0"):
-    _ = pinrec.of_config(_config(offsets=()), world.vocabulary).edges
+  with pytest.raises(ValueError, match=r"3 different gaps .* has 0"):
+    _ = pinrec.of_config(_config(offset_edges=()), world.vocabulary).edges
 
 
-def test_ids_are_hidden_in_training_alone(world):
+def test_ids_are_dropped_in_training_alone(world):
   model = pinrec.of_config(_config(id_dropout=0.5), world.vocabulary)
   features = item_embedder.features(world.items, 2, 64)
   params = model.init(jax.random.key(0), features, _tokens(world, 2))
@@ -298,7 +312,7 @@ def test_ids_are_hidden_in_training_alone(world):
 
 
 @pytest.mark.parametrize("positions", ["start", "end"])
-def test_positions_are_counted_from_the_start_or_the_end(world, positions):
+def test_positions_count_from_the_start_or_from_the_end(world, positions):
   config = _config(positions=positions)
   model = pinrec.of_config(config, world.vocabulary)
   features = item_embedder.features(world.items, 2, config.model.table_size)
@@ -326,14 +340,16 @@ def test_positions_are_counted_from_the_start_or_the_end(world, positions):
 
 @pytest.mark.parametrize(
   "parts",
-  [*({"backbone": n} for n in config_lib.BACKBONES), {"keep": "inputs"}],
+  [*({"backbone": name} for name in backbone.BLOCKS), {"remat": "inputs"}],
   ids=str,
   indirect=True,
 )
-def test_stacked_layers_are_those_apart(parts):
-  """The loop of training, and layer by layer where a cache is read."""
+def test_scanned_layers_equal_unrolled_layers(parts):
+  """In training, where layers are scanned, and with a cache."""
   apart, params, features, tokens = parts
-  stacked = apart.clone(config=dataclasses.replace(apart.config, stacked=True))
+  stacked = apart.clone(
+    config=dataclasses.replace(apart.config, scan_layers=True)
+  )
   shapes = jax.eval_shape(stacked.init, jax.random.key(0), features, tokens)
   blocks = [params["params"]["backbone"].pop(f"block_{n}") for n in range(2)]
   both = jax.tree.map(lambda *each: jnp.stack(each), *blocks)
@@ -354,10 +370,7 @@ def test_stacked_layers_are_those_apart(parts):
 
     return slope_of(vectors)
 
-  config = apart.config
-  cache = attention.empty_cache(
-    4, LENGTH, config.layers, config.heads, config.width, jnp.dtype("float32")
-  )
+  cache = _empty_cache(apart)
   for found in (
     slope_of,
     lambda *model: _states(*model, features, tokens, last=True),
@@ -369,12 +382,12 @@ def test_stacked_layers_are_those_apart(parts):
       np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_a_stack_compiles_one_block(world):
-  """Its layers are drawn apart, and its program grows with none of them."""
+def test_scanned_layers_compile_one_block(world):
+  """The layers have different initial values, and one program."""
   sizes = []
   for layers in (2, 6):
     model = pinrec.of_config(
-      _config(layers=layers, stacked=True), world.vocabulary
+      _config(num_layers=layers, scan_layers=True), world.vocabulary
     )
     features, tokens = (
       item_embedder.features(world.items, 2, 64),

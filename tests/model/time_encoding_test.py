@@ -11,13 +11,13 @@ def _encode(time, gap):
   return encoding.init_with_output(jax.random.key(0), time, gap)[0][0]
 
 
-def test_unknown_is_all_zero():
+def test_an_unknown_time_and_gap_are_encoded_as_zeros():
   np.testing.assert_array_equal(
     _encode([schema.UNKNOWN_TIME], [-1])[0], np.zeros_like(_encode([1], [1])[0])
   )
 
 
-def test_a_period_is_told_to_the_second():
+def test_times_a_period_apart_are_equal_and_a_minute_apart_are_not():
   now = 1_651_334_400
   here, later, tomorrow = _encode(
     [now, now + 60, now + time_encoding.DAY], [0, 0, 0]
@@ -28,12 +28,12 @@ def test_a_period_is_told_to_the_second():
   np.testing.assert_allclose(later[day], np.sin(angle), atol=1e-5)
 
 
-def test_gaps_are_told_apart():
+def test_different_gaps_have_different_encodings():
   encoded = _encode([1] * 4, [0, 30, 3600, 86400])
   distance = np.abs(encoded[:, None] - encoded[None]).sum(-1)
   assert (distance + 10 * np.eye(4)).min() > 0.5
 
 
-def test_an_unknown_gap_is_not_a_gap_of_none():
-  unknown, none = _encode([1, 1], [-1, 0])
-  assert np.abs(unknown - none).sum() > 0.5
+def test_an_unknown_gap_differs_from_a_gap_of_zero():
+  unknown, zero = _encode([1, 1], [-1, 0])
+  assert np.abs(unknown - zero).sum() > 0.5

@@ -3,10 +3,14 @@
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.index import build
+from pinrec_jax.inference import bundle
+from pinrec_jax.model import item_embedder
 from pinrec_jax.serve import live_items
 
 DIM = 16
@@ -17,22 +21,30 @@ def _unit(rng, *shape):
   return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def _make_index(kind="exact"):
-  return lambda vectors: build.build(config_lib.Index(kind=kind), vectors)
-
-
 def _items(vectors, kind="exact"):
   size = len(vectors)
-  ids: list = [None, *(f"i{n}" for n in range(1, size))]
-  rows = live_items.Rows(
-    vectors.copy(), np.zeros(size, np.int32), np.zeros((size, 2), np.int32), ids
+  table = pd.DataFrame(
+    {
+      "item": [f"i{n}" for n in range(1, size)],
+      "item_type": "item",
+      "color": ["red" if n % 3 else "blue" for n in range(1, size)],
+      "size": "s",
+    }
   )
-  candidates = np.arange(1, size)
-  make = _make_index(kind)
-  row_of = {name: n for n, name in enumerate(ids) if n}
+  catalog = catalog_lib.encode(
+    table, table["item"].to_numpy(), actions=("click",), outcomes=1,
+    surfaces=("unknown",),
+  )  # fmt: skip
+  config = config_lib.Inference()
+  config.index.kind = kind
   return live_items.LiveItems(
-    rows, candidates, make(vectors[candidates]), row_of, make
-  )
+    bundle.Bundle(
+      config, {}, catalog,
+      item_embedder.features(catalog.items, 2, 8), vectors,
+      build.build(config.index, vectors[1:]), np.ones(1, np.float32),
+      bundle.Provenance(0),
+    )
+  )  # fmt: skip
 
 
 def _change(item, vector):
