@@ -115,7 +115,7 @@ def _without_fences(page):
 
 
 @every_page
-def test_commands_name_what_there_is(page, monkeypatch):
+def test_commands_name_existing_things(page, monkeypatch):
   monkeypatch.chdir(ROOT)
   for script in _fences(page, "bash"):
     for command in _commands(script):
@@ -123,9 +123,9 @@ def test_commands_name_what_there_is(page, monkeypatch):
 
 
 @every_page
-def test_it_is_told_which_test_runs_a_command_or_why_none_does(page):
-  told = (ROOT / "docs" / "reproduction.md").read_text()
-  table = told.partition("## What the tests run")[2]
+def test_reproduction_names_the_test_of_every_command(page):
+  page_text = (ROOT / "docs" / "reproduction.md").read_text()
+  table = page_text.partition("## What the tests run")[2]
   rows = re.findall(r"^\| (`.*?) \| (.*) \|$", table, re.M)
   fits = [part for first, _ in rows for part in re.findall(r"`(.*?)`", first)]
   for script in _fences(page, "bash"):
@@ -150,7 +150,7 @@ def test_it_is_told_which_test_runs_a_command_or_why_none_does(page):
     "rm FILE",
   ],
 )
-def test_a_command_that_could_not_run_is_found(command, monkeypatch):
+def test_an_invalid_command_is_found(command, monkeypatch):
   monkeypatch.chdir(ROOT)
   with pytest.raises(
     (AssertionError, KeyError, OSError, ValueError, flags.Error)
@@ -159,7 +159,7 @@ def test_a_command_that_could_not_run_is_found(command, monkeypatch):
 
 
 @every_page
-def test_what_is_named_exists(page):
+def test_named_files_tests_and_fields_exist(page):
   text = _without_fences(page)
   for name in re.findall(r"\]\((?!http)([^)#]+)", text):
     assert (page.parent / name).exists(), name
@@ -186,10 +186,10 @@ def test_the_table_of_fields_is_current():
 
 
 @every_page
-def test_what_is_reckoned_is_so(page):
-  """A line "name = expression  # value" of Python states its value rightly."""
+def test_sums_are_right(page):
+  """A line "name = expression  # value" of Python states the right value."""
   for script in _fences(page, "python"):
-    if "import " in script:  # an example, not a reckoning
+    if "import " in script:  # An example, not a sum.
       continue
     known = {}
     for line in script.splitlines():
@@ -202,7 +202,7 @@ def test_what_is_reckoned_is_so(page):
         assert round(got, digits) == float(value), f"{line}: it is {got}"
 
 
-def test_the_demo_has_the_parameters_reckoned(mini):
+def test_the_demo_has_the_stated_number_of_parameters(mini):
   config = runpy.run_path(str(ROOT / "configs" / "demo.py"))["get_config"]()
   model = pinrec.of_config(config, mini.vocabulary)
   shapes = state_lib.shapes(model, optimizer.build(config.train))

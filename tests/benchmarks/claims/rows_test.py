@@ -1,4 +1,4 @@
-"""The rows of every log are valid and compare what they should compare."""
+"""The rows of every log are valid and compare equal training."""
 
 import pathlib
 
