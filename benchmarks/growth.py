@@ -24,6 +24,7 @@ import numpy as np
 import record
 import scipy.optimize
 import timing
+from matplotlib import ticker
 from matplotlib.figure import Figure
 from peers import pinrec_evaluation, pinrec_training, work
 
@@ -298,8 +299,9 @@ def plot(
     axes.set(title=name, ylabel="µs per token", xlabel=CURVES[name].label)
     ticks(axes, points)
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, high / 10))  # Noise should not fill the panel.
-    axes.legend(fontsize="small", loc="lower left")
+    # Noise should not fill the panel.
+    axes.set_ylim(min(low, high / 10), 1.8 * high)
+    axes.legend(fontsize="small")
     axes.grid(alpha=0.25)
   for axes in panels[len(curves) :]:
     axes.set_axis_off()
@@ -309,17 +311,20 @@ def plot(
 
 
 def ticks(axes: Any, points: Sequence[int]) -> None:
-  """Marks the points alone, as 512, 10k or 1M."""
+  """Marks the points alone, as 512, 10k or 1M, and 1, 2, 5, 10 and so on."""
   names = [
-    f"{point / 1e6:.3g}M"
+    f"{point / 1e6:.0f}M"
     if point >= 1e6
-    else f"{point / 1e3:.3g}k"
+    else f"{point / 1e3:.0f}k"
     if point >= 1e3
     else str(point)
     for point in points
   ]
   axes.set_xticks(points, names)
   axes.set_xticks([], minor=True)
+  axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+  axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+  axes.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 if __name__ == "__main__":
