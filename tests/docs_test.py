@@ -1,7 +1,6 @@
-"""What the documentation names exists, and what it reckons is so."""
+"""The documentation names existing things, and its sums are right."""
 
 import copy
-import json
 import os
 import pathlib
 import re
@@ -16,8 +15,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import main, rules
-from pinrec_jax.claims import overview, suite
+from pinrec_jax import main, validation
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import optimizer
 from pinrec_jax.training import state as state_lib
@@ -30,7 +28,7 @@ FOLDERS = (
   "benchmarks", "configs", "docs", "launch", "pinrec_jax", "results", "tests",
 )  # fmt: skip
 BREAKS = ";&|()<>\n"
-# Of ml_collections, as it reads a configuration file.
+# ml_collections imports a configuration file in a way that Python deprecates.
 pytestmark = pytest.mark.filterwarnings(
   "ignore:the load_module:DeprecationWarning"
 )
@@ -59,7 +57,7 @@ def _commands(text):
 
 
 def _parse(arguments):
-  """Reads arguments as pinrec_jax.main does; what it would refuse raises."""
+  """Reads arguments as pinrec_jax.main does; raises on invalid ones."""
   values = flags.FlagValues()
   argv = ["main", *arguments]
   config_flags.DEFINE_config_file(
@@ -69,32 +67,34 @@ def _parse(arguments):
     values[name] = copy.deepcopy(main.flags.FLAGS[name])
   rest = values(argv)
   assert rest[1:] == []
-  if isinstance(values.config, suite.Suite):
-    assert suite.trainings(values.config)
-  elif values.config is not None:
-    assert values.config.train  # a file that cannot be read raises only here
-    rules.validate(values.config)
+  if values.config is not None:
+    assert values.config.train  # A file that cannot be read raises here.
+    validation.validate(values.config)
 
 
 def _check(words):
-  """Raises where a command names a script, file, flag or field there is not."""
+  """Raises if a command names an unknown script, file, flag or field."""
   while re.match(r"[A-Z_]+=", words[0]):  # EXTRAS=cuda12 bash ...
     words = words[1:]
   tool, *words = words
   if ">" in words:
     words = words[: words.index(">")]
   if tool not in ("bash", "python", ".ci/run", *TOOLS):
-    raise ValueError(f"{tool} is no known tool; add it to TOOLS")
+    raise ValueError(f"{tool} is an unknown tool; add it to TOOLS")
   if tool not in ("bash", "python"):
     return
   script, *words = words
   if script == "-m":
     script, *words = words
-    known = "pinrec_jax.main", "pinrec_jax.claims.report", "pytest", "ruff"
-    assert script in known
+    assert script in ("pinrec_jax.main", "pytest", "ruff")
   else:
     assert (ROOT / script).is_file()
-  if script.startswith("benchmarks/"):
+  if script == "benchmarks/claims/reproduce.py":
+    log = "--config=benchmarks/claims/logs.py:"
+    words = [re.sub("^--log=", log, w) for w in words]
+  if script == "benchmarks/claims/report.py":
+    assert all((ROOT / name).exists() for name in words)
+  elif script.startswith("benchmarks/"):
     source = (ROOT / script).read_text()
     own = re.findall(r'add_argument\(\s*"(--\w+)"', source)
     named = [w for w in words if w.startswith("--")]
@@ -115,7 +115,7 @@ def _without_fences(page):
 
 
 @every_page
-def test_commands_name_what_there_is(page, monkeypatch):
+def test_commands_name_existing_things(page, monkeypatch):
   monkeypatch.chdir(ROOT)
   for script in _fences(page, "bash"):
     for command in _commands(script):
@@ -123,9 +123,9 @@ def test_commands_name_what_there_is(page, monkeypatch):
 
 
 @every_page
-def test_it_is_told_which_test_runs_a_command_or_why_none_does(page):
-  told = (ROOT / "docs" / "reproduction.md").read_text()
-  table = told.partition("## What the tests run")[2]
+def test_reproduction_names_the_test_of_every_command(page):
+  page_text = (ROOT / "docs" / "reproduction.md").read_text()
+  table = page_text.partition("## What the tests run")[2]
   rows = re.findall(r"^\| (`.*?) \| (.*) \|$", table, re.M)
   fits = [part for first, _ in rows for part in re.findall(r"`(.*?)`", first)]
   for script in _fences(page, "bash"):
@@ -150,7 +150,7 @@ def test_it_is_told_which_test_runs_a_command_or_why_none_does(page):
     "rm FILE",
   ],
 )
-def test_a_command_that_could_not_run_is_found(command, monkeypatch):
+def test_an_invalid_command_is_found(command, monkeypatch):
   monkeypatch.chdir(ROOT)
   with pytest.raises(
     (AssertionError, KeyError, OSError, ValueError, flags.Error)
@@ -159,7 +159,7 @@ def test_a_command_that_could_not_run_is_found(command, monkeypatch):
 
 
 @every_page
-def test_what_is_named_exists(page):
+def test_named_files_tests_and_fields_exist(page):
   text = _without_fences(page)
   for name in re.findall(r"\]\((?!http)([^)#]+)", text):
     assert (page.parent / name).exists(), name
@@ -177,42 +177,6 @@ def test_what_is_named_exists(page):
       part = getattr(part, field)
 
 
-def _stored_claims():
-  """Returns the reports that the README's command draws, by their logs."""
-  (command,) = (
-    words
-    for script in _fences(ROOT / "README.md", "bash")
-    for words in _commands(script)
-    if "pinrec_jax.claims.report" in words
-  )
-  files = [ROOT / name for name in command if name.endswith(".json")]
-  return {
-    path.stem.removeprefix("claims_"): json.loads(path.read_text())
-    for path in files
-  }
-
-
-def test_the_table_of_claims_is_that_of_the_stored_results():
-  """Draw it anew by the command that stands below it."""
-  table = overview.table(list(_stored_claims().values()))
-  assert table.count("\n") > 1
-  assert table in (ROOT / "README.md").read_text()
-  assert table in (ROOT / "docs/claims/README.md").read_text()
-
-
-def test_the_lab_notes_of_claims_expect_what_is_stored():
-  """What a note has to say stands in the error."""
-  logs = _stored_claims()
-  lines = overview.table(list(logs.values())).splitlines()[2:]
-  assert lines
-  for line in lines:
-    row, what, paper, *cells = (c.strip() for c in line.strip("|").split("|"))
-    found = [f"{log} {c}" for log, c in zip(logs, cells, strict=True) if c]
-    told = f"* {what} (the paper's: {paper}): {'; '.join(found)}"
-    note = (ROOT / f"configs/claims/{row}.py").read_text()
-    assert told in " ".join(note.split()), f"{row}: {told}"
-
-
 def test_the_table_of_fields_is_current():
   generated = runpy.run_path(str(ROOT / "docs" / "configuration.py"))
   assert (ROOT / "docs" / "configuration.md").read_text() == generated["page"]()
@@ -222,10 +186,10 @@ def test_the_table_of_fields_is_current():
 
 
 @every_page
-def test_what_is_reckoned_is_so(page):
-  """A line "name = expression  # value" of Python states its value rightly."""
+def test_sums_are_right(page):
+  """A line "name = expression  # value" of Python states the right value."""
   for script in _fences(page, "python"):
-    if "import " in script:  # an example, not a reckoning
+    if "import " in script:  # An example, not a sum.
       continue
     known = {}
     for line in script.splitlines():
@@ -238,7 +202,7 @@ def test_what_is_reckoned_is_so(page):
         assert round(got, digits) == float(value), f"{line}: it is {got}"
 
 
-def test_the_demo_has_the_parameters_reckoned(mini):
+def test_the_demo_has_the_stated_number_of_parameters(mini):
   config = runpy.run_path(str(ROOT / "configs" / "demo.py"))["get_config"]()
   model = pinrec.of_config(config, mini.vocabulary)
   shapes = state_lib.shapes(model, optimizer.build(config.train))
