@@ -53,8 +53,9 @@ def _keys(seed=0):
   return jax.random.split(jax.random.key(seed), USERS)
 
 
-def _reference(model, params, vectors, tokens, conditions, fed_back):
+def _reference(parts, conditions, fed_back):
   """Reads the whole history at every step, without a cache."""
+  model, params, vectors, tokens = parts
   apply = functools.partial(
     jax.jit(model.apply, static_argnames="method"), {"params": params}
   )
@@ -100,9 +101,7 @@ def test_generation_with_a_cache_equals_generation_without(
     age=age,
   )
   got = generate.generate(*parts, conditions, _keys(), steps=STEPS)
-  want = _reference(
-    model, params, vectors, tokens, conditions, np.full(USERS, fed_back)
-  )
+  want = _reference(parts, conditions, np.full(USERS, fed_back))
   assert got.shape == (USERS, STEPS, 2, 8)
   np.testing.assert_allclose(got, want, atol=1e-5)
 
