@@ -18,18 +18,25 @@ outcomes, and an index finds the items (arXiv 2504.10507).
 
 Everything that is not named in `__all__` may change between versions.
 
-The package is built in floors; an import points only downwards:
+The package is built in floors. An import points only downwards, and rooms of a
+floor from 1 to 5 never import each other:
 
-  7 main, cli · 6 workflows, doctor · 5 training · 4 evals · 3 inference ·
-  2 losses, decode, index · 1 model ·
-  0 data, config, sharding, processes, files and this file
+  7  main, cli
+  6  workflows, twin, doctor, terminal
+  5  training, serve
+  4  evals
+  3  inference
+  2  losses, decode, index
+  1  model
+  0  data, reports, config, config_files, validation, sharding, processes,
+     compilation_cache, chunking, files, markdown, types
 
-Notation (the paper's symbol, the name in the code, the meaning):
+Notation (the paper's symbol, the name in the code, its meaning):
 
   H(u, t)    history       events of a user, oldest first
   i, a, s, t item, actions, surface, time (unix seconds) of an event
   h_{u,t}    state         output of the backbone at a history position
-  c_1..c_k   condition     outcome, surface, item type and so on that are wanted
+  c_1..c_k   condition     outcome, surface, item type and so on of a request
   e_delta    offset        learned vector of a bucket of time ahead
   O(h, c)    head          from a state and a condition to a query
   i^         query         predicted unit-norm vector in the item space

@@ -1,4 +1,4 @@
-"""What the modes of the command line print, plot and write."""
+"""The modes of the command line: each prints, plots and writes its report."""
 
 import json
 import pathlib
@@ -17,24 +17,21 @@ REPORT = "report.json"
 
 # Sections of report.json that a mode makes obsolete.
 OBSOLETE = {
-  "prepare": (),
-  "train": ("index", "evaluate", "demo"),
-  "index": ("demo",),
-  "evaluate": ("demo",),
-  "demo": ("train", "index", "evaluate"),
-  "doctor": (),
+  "train": ("index", "evaluate", "demo", "export"),
+  "index": ("export",),
+  "demo": ("train", "index", "evaluate", "export"),
 }
 
 
 def run(
   mode: str, config: config_lib.Config | None, workdir: pathlib.Path
 ) -> None:
-  """Runs a mode that writes figures to the work folder's report.json.
+  """Runs a mode and writes its figures to report.json in the work folder.
 
   Args:
     mode: one of MODES.
-    config: what to run; it is checked before anything else.
-    workdir: made if need be.
+    config: of the run; the doctor needs none.
+    workdir: made if it does not exist.
   """
   report = MODES[mode](config, workdir)
   if _is_first():
@@ -55,7 +52,7 @@ def write_report(path: pathlib.Path, mode: str, report: reports.Report) -> None:
       sections = files.read_json(path)
     except ValueError as error:
       print(f"{error}; it is written again", file=sys.stderr)
-  kept = {*MODES} - {*OBSOLETE[mode], mode}
+  kept = {*MODES} - {*OBSOLETE.get(mode, ()), mode}
   sections = {key: value for key, value in sections.items() if key in kept}
   files.write_json(path, {**sections, mode: report.figures()})
 
@@ -63,7 +60,7 @@ def write_report(path: pathlib.Path, mode: str, report: reports.Report) -> None:
 def prepare(
   config: config_lib.Config, workdir: pathlib.Path
 ) -> reports.PrepareReport:
-  """Prepares a log and prints what it holds and lost."""
+  """Prepares a log and prints its statistics and its row errors."""
   report = workflows.prepare(config, workdir)
   errors = report.row_errors
   if _is_first():
@@ -110,6 +107,16 @@ def index(
   return report
 
 
+def export(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> reports.ExportReport:
+  """Writes the current bundle for other software."""
+  report = workflows.export_bundle(config, workdir)
+  _say(f"{report.items:,} item vectors and the program: {report.folder}")
+  _say(f"JAX promises to read the program until {report.readable_until}")
+  return report
+
+
 def evaluate(
   config: config_lib.Config, workdir: pathlib.Path
 ) -> reports.EvaluateReport:
@@ -152,10 +159,10 @@ def demo(
 def doctor(
   config: config_lib.Config | None, workdir: pathlib.Path
 ) -> doctor_lib.Diagnosis:
-  """Prints what a run would stand on.
+  """Prints versions, devices, data, free space, and every fault.
 
   Raises:
-    ValueError: naming all that is wrong, once all has been printed.
+    ValueError: naming all faults, after everything was printed.
   """
   found = doctor_lib.examine(config, workdir)
   for name, value, remedy in found.findings:
@@ -171,6 +178,7 @@ MODES: dict[str, Callable[..., reports.Report]] = {
   "train": train,
   "evaluate": evaluate,
   "index": index,
+  "export": export,
 }
 
 
@@ -178,7 +186,7 @@ def _is_first() -> bool:
   """Whether this process is the one that writes and prints."""
   try:
     return jax.process_index() == 0
-  except RuntimeError:  # No device; the doctor reports it.
+  except (RuntimeError, AssertionError):  # No device; the doctor reports it.
     return True
 
 

@@ -1,4 +1,4 @@
-"""Configurations in files: Python files under configs/, and JSON in a bundle."""
+"""Configuration files: Python files under configs/, and JSON in a bundle."""
 
 import dataclasses
 import json
@@ -22,7 +22,8 @@ def read_config(path: str, argument: str | None = None) -> Config:
   """Returns the configuration of a file under configs/.
 
   Args:
-    path: a file. If it does not exist, the package's own file of this name.
+    path: a file. If it does not exist, the package's own file of this name is
+      read.
     argument: the text after the colon on the command line, if the file takes
       one.
 

@@ -1,4 +1,4 @@
-"""What a run would stand on: versions, devices, data, and what is missing."""
+"""An examination before a run: versions, devices, data and free space."""
 
 import dataclasses
 import importlib.metadata
@@ -19,7 +19,7 @@ from pinrec_jax.data import dataset
 from pinrec_jax.index import scann_index
 
 PACKAGE = "pinrec-jax"
-# Each gives JAX a kind of device. Without its driver, JAX uses the CPU.
+# Each adds a kind of device to JAX. Without its driver, JAX uses the CPU.
 PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin", "libtpu")
 FREE = 5  # GB that checkpoints and a prepared log may need.
 
@@ -28,9 +28,9 @@ class Finding(NamedTuple):
   """One line of a diagnosis.
 
   Attributes:
-    name: of what was examined.
-    value: what was found.
-    remedy: what to do about it; empty if all is well.
+    name: of the thing that was examined.
+    value: its version, number or state.
+    remedy: how to correct it; empty if nothing is wrong.
   """
 
   name: str
@@ -40,16 +40,16 @@ class Finding(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis:
-  """All that was found."""
+  """All findings of an examination."""
 
   findings: list[Finding]
 
   def figures(self) -> dict[str, Any]:
-    """Returns what was found, for report.json."""
+    """Returns the findings for report.json."""
     return {name: value for name, value, _ in self.findings}
 
   def require(self) -> None:
-    """Raises ValueError naming all that is wrong."""
+    """Raises ValueError naming all faults."""
     wrong = [f"{f.name}: {f.remedy}" for f in self.findings if f.remedy]
     if wrong:
       raise ValueError("\n  ".join([f"{len(wrong)} to fix", *wrong]))
@@ -58,11 +58,11 @@ class Diagnosis:
 def examine(
   config: config_lib.Config | None, workdir: pathlib.Path
 ) -> Diagnosis:
-  """Returns what there is and, with a remedy each, what is wrong.
+  """Examines the machine and, if one is given, a configuration.
 
   Args:
-    config: what would be run; None examines the machine alone.
-    workdir: where it would be run.
+    config: of the run; None examines the machine alone.
+    workdir: of the run.
   """
   settings = config or config_lib.Config()
   kind = settings.index.kind

@@ -73,7 +73,7 @@ def read_json(path: pathlib.Path, kind: type = dict) -> Any:
 def new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """Yields an empty folder that becomes `path` if nothing fails.
 
-  What was at `path` before is replaced.
+  An earlier folder at `path` is replaced.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   part = pathlib.Path(

@@ -1,4 +1,4 @@
-"""Typed reports of what a run did, and their flat figures for report.json."""
+"""Typed reports of a run, and their flat figures for report.json."""
 
 import dataclasses
 import pathlib
@@ -19,7 +19,7 @@ PREFIXES = {
 
 @runtime_checkable
 class Report(Protocol):
-  """What every workflow returns."""
+  """The result of a workflow."""
 
   def figures(self) -> Figures:
     """Returns flat figures."""
@@ -28,11 +28,11 @@ class Report(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class PrepareReport:
-  """What a prepared log holds.
+  """A prepared log.
 
   Attributes:
     statistics: counts, and the distributions of lengths, gaps and sessions.
-    row_errors: rows that were left out, and why.
+    row_errors: rows that were left out, and the reasons.
     folder: of the prepared log.
   """
 
@@ -48,7 +48,7 @@ class PrepareReport:
 
 @dataclasses.dataclass(frozen=True)
 class TrainReport:
-  """How a training went.
+  """A training.
 
   Attributes:
     parameters: number of trained numbers.
@@ -100,14 +100,39 @@ class IndexReport:
 
 
 @dataclasses.dataclass(frozen=True)
+class ExportReport:
+  """A program and item vectors that were written for other software.
+
+  Attributes:
+    bundle: version of the bundle.
+    jax: version of JAX that wrote the program.
+    readable_until: date up to which JAX promises to read it.
+    items: number of item vectors.
+    folder: of the files.
+  """
+
+  bundle: str
+  jax: str
+  readable_until: str
+  items: int
+  folder: pathlib.Path
+
+  def figures(self) -> Figures:
+    """Returns flat figures."""
+    found = _present(self)
+    found.pop("folder")
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
 class Example:
-  """What is retrieved for one user, with the items' own ids.
+  """The lists of one user, with the items' own ids.
 
   Attributes:
     user: the user's id.
-    engagements: number of engagements before the cut.
-    history: the last of them.
-    targets: engagements after the cut, the first few.
+    engagements: number of engagements before the test period.
+    history: items of the last engagements before the test period.
+    targets: items of the first engagements in the test period.
     lists: the first candidates, by the outcome that gets the whole budget.
   """
 
@@ -131,7 +156,7 @@ class EvaluateReport:
     group_targets: number of targets in each group of items.
     short_list: the user with the fewest items left to recommend and their
       number, if a list is shorter than the largest cutoff.
-    examples: what is retrieved for a few users.
+    examples: the lists of a few users.
   """
 
   models: dict[str, dict[str, Number]]
@@ -159,7 +184,15 @@ class EvaluateReport:
 
 @dataclasses.dataclass(frozen=True)
 class DemoReport:
-  """All that a demo does; `twin` is the training of the unconditioned twin."""
+  """A demo.
+
+  Attributes:
+    train: training of the model.
+    twin: training of the unconditioned twin, if there is one.
+    index: the bundle of the model.
+    evaluate: figures on the test users.
+    seconds: time of all of it.
+  """
 
   train: TrainReport
   twin: TrainReport | None

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import re
+import types
 import typing
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, TypeVar
@@ -15,7 +16,7 @@ _Rules = Iterator[tuple[bool, str, str]]
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-  """What the values of a field must be, and what to do about others."""
+  """A condition on the value of a field, and the remedy for other values."""
 
   holds: Callable[[Any], bool]
   remedy: str
@@ -29,7 +30,9 @@ def _increasing(value: tuple[Any, ...]) -> bool:
 PositiveInt = Annotated[int, Limit(lambda n: n > 0, "use 1 or more")]
 NonNegativeInt = Annotated[int, Limit(lambda n: n >= 0, "use 0 or more")]
 PositiveFloat = Annotated[float, Limit(lambda x: x > 0, "use a number above 0")]
-Fraction = Annotated[float, Limit(lambda x: 0 <= x < 1, "use 0 up to below 1")]
+Fraction = Annotated[
+  float, Limit(lambda x: 0 <= x < 1, "use 0 or more, and below 1")
+]
 # The command line reads an empty list, offset_edges=, as one empty text.
 Edges = Annotated[
   tuple[int, ...],
@@ -59,16 +62,19 @@ Offsets = Annotated[
     "list whole seconds, 0 or more, or -1 for the next event; none is ()",
   ),
 ]
+Port = Annotated[
+  int, Limit(lambda n: 0 <= n < 65_536, "use 0 (any free port) to 65535")
+]
 Age = Annotated[
   int, Limit(lambda n: n >= -1, "use seconds, 0 or more, or -1 for any")
 ]
 
 
 class Section:
-  """A part of the configuration; fixed field names, frozen once validated."""
+  """A part of the configuration. Its names are fixed; validation freezes it."""
 
   def __setattr__(self, name: str, value: Any) -> None:
-    known = [field.name for field in dataclasses.fields(self)]  # pyright: ignore
+    known = [field.name for field in dataclasses.fields(typing.cast(Any, self))]
     if name not in known:
       raise AttributeError(
         f"config.{type(self).__name__.lower()} has no field {name!r}; it has "
@@ -76,8 +82,8 @@ class Section:
       )
     if "_frozen" in vars(self):
       raise dataclasses.FrozenInstanceError(
-        f"the configuration is validated and frozen; set {name} before that, or "
-        "make a copy with config.replace"
+        f"the configuration is validated and frozen; set {name} before that, "
+        "or make a copy with config.replace"
       )
     object.__setattr__(self, name, value)
 
@@ -87,8 +93,8 @@ def section(cls: _Class) -> _Class:
   """Makes a class a dataclass whose field types carry their limits.
 
   A field's declared type may be `Annotated` with a `Limit`, or a `Literal`. The
-  limit goes to the field's metadata; the plain type stays, which the flags of
-  ml_collections read.
+  limit goes to the field's metadata. The plain type stays, because the flags of
+  ml_collections read it.
   """
   made = dataclasses.dataclass(unsafe_hash=True)(cls)
   for field in dataclasses.fields(made):
@@ -100,7 +106,7 @@ def section(cls: _Class) -> _Class:
       limit = Limit(known.__contains__, f"choose from {', '.join(known)}")
       kind = type(known[0])
     field.type = kind
-    field.metadata = {"limit": limit} if limit else {}  # pyright: ignore
+    field.metadata = types.MappingProxyType({"limit": limit} if limit else {})
   return made
 
 

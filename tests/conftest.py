@@ -7,8 +7,8 @@ import os
 import shutil
 import tempfile
 
-# What is compiled here runs for seconds: it is not worth optimizing, and the
-# emitters of fusions take twice the time of all the rest.
+# Programs run for seconds here, so they are compiled without optimization.
+# Fusion emitters alone would double the time of compilation.
 os.environ["XLA_FLAGS"] = (
   os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
   " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
@@ -16,7 +16,7 @@ os.environ["XLA_FLAGS"] = (
   " --xla_cpu_parallel_codegen_split_count=1"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Many tests compile the same programs, some in processes of their own.
+# Many tests compile the same programs, some of them in other processes.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
   compiled = os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp()
   atexit.register(shutil.rmtree, compiled, ignore_errors=True)
@@ -28,14 +28,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-# A busy machine misses deadlines; the same examples are tried everywhere.
+# A busy machine misses deadlines. Every run tries the same examples.
 hypothesis.settings.register_profile(
   "pinrec", deadline=None, database=None, derandomize=True
 )
 hypothesis.settings.load_profile("pinrec")
 
-# The package is imported inside the fixtures: the hook that checks shapes is
-# set only after this file is read.
+# Fixtures import the package inside, because the hook that checks shapes is set
+# after this file is read.
 
 DAY = 86400
 VALIDATION_FROM = 20_000 * DAY
@@ -43,11 +43,12 @@ TEST_FROM = VALIDATION_FROM + 2 * DAY
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _programs_are_let_go():
-  """Drops what a file compiled once it is through.
+def _clear_programs():
+  """Drops the compiled programs of a test file after its last test.
 
-  Each program for a CPU holds a few of the 65,530 memory maps Linux gives a
-  process; past them the next compilation is a segmentation fault.
+  Each program for a CPU holds a few of the 65,530 memory maps that Linux gives
+  a process. Above that number, the next compilation ends in a segmentation
+  fault.
   """
   yield
   import jax
@@ -58,7 +59,7 @@ def _programs_are_let_go():
 
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory):
-  """The embedded excerpt, prepared in a folder of its own."""
+  """The embedded excerpt, prepared in a temporary folder."""
   from pinrec_jax import config
   from pinrec_jax.data import dataset
 
@@ -68,11 +69,12 @@ def mini(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def world():
-  """Thirty items, forty users, three outcomes, and no file.
+  """A log in memory: thirty items, forty users and three outcomes.
 
-  A user goes round the items of one group out of three, so what comes next
-  can be learned. Items 127 to 129 are only in undated events and are no
-  candidates. User u00 never engaged, u01 has one event, u02 two undated ones.
+  A user cycles through the items of one of three groups, so the next item can
+  be learned. Items 127 to 129 occur in undated events only, and they are not
+  candidates. User u00 never engaged, u01 has one event, and u02 has two undated
+  events.
   """
   from pinrec_jax.data import catalog, dataset, schema
 
@@ -108,7 +110,7 @@ def world():
       actions[:] = [0, 0, 0, 1]
     elif user <= 2:
       actions[:] = [1, 0, 0, 0]
-    # Half a day apart, the last of them in the test period.
+    # Events are half a day apart, and the last is in the test period.
     time = TEST_FROM + DAY + 60 * user - (size - 1 - place) * (DAY // 2)
     if user == 1:
       time -= 5 * DAY
@@ -134,7 +136,7 @@ def world():
 
 @pytest.fixture
 def small():
-  """A configuration that suits `world`, to be changed freely."""
+  """A small configuration for `world`. A test may change it."""
   from pinrec_jax import config
 
   return config.Config(
@@ -156,7 +158,7 @@ def small():
 
 @pytest.fixture
 def brief():
-  """A configuration of a few steps on `world`, to be changed freely."""
+  """A configuration of six steps on `world`. A test may change it."""
   from pinrec_jax import config as config_lib
 
   config = config_lib.Config(
@@ -166,11 +168,8 @@ def brief():
     loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16),
   )
   config.data.sequence_length = 8
-  config.train.steps, config.train.batch_size, config.train.warmup_steps = (
-    6,
-    8,
-    1,
-  )
+  config.train.steps, config.train.warmup_steps = 6, 1
+  config.train.batch_size = 8
   config.train.eval_every, config.train.log_every = 3, 1
   config.evals.batch_size = 16
   return config
@@ -209,7 +208,7 @@ def untrained(world):
         lambda: state.create(model, optax.identity()).params
       )
       rng = np.random.default_rng(0)
-      # Spread wide: items of a new model hardly differ.
+      # With the scale of new parameters, items would hardly differ.
       weights[model] = jax.tree.map(
         lambda x: rng.normal(size=x.shape, scale=0.5).astype(x.dtype), shapes
       )

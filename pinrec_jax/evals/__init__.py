@@ -1,1 +1,1 @@
-"""What the candidates are worth: metrics, baselines, plots, reports."""
+"""Metrics, baselines, and reports as text and plots."""

@@ -1,49 +1,41 @@
-"""95 % intervals by bootstrap over users."""
-
-import functools
+"""95 % confidence intervals by bootstrap over users."""
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Real
 
 RESAMPLES = 1000
-LEVEL = 95  # Per cent.
-AT_ONCE = 50  # Resamples, to bound memory.
+PERCENTILES = (2.5, 97.5)
+NUMBERS_AT_ONCE = 1 << 22  # Of a block of resamples, to bound memory.
 
 
-def interval(
-  found: Real[np.ndarray, "u"], total: Real[np.ndarray, "u"]
-) -> tuple[float, float]:
-  """Returns a 95 % interval of sum(found) / sum(total) over users.
+def intervals(
+  found: Real[np.ndarray, "u n"], total: Real[np.ndarray, "u n"]
+) -> Float[np.ndarray, "2 n"]:
+  """Returns 95 % intervals of sum(found) / sum(total) over users.
 
-  Every resample draws as many users as there are, with replacement. The
-  resamples are the same for every figure of the same users, so that figures can
-  be compared.
+  Every resample draws the same number of users, with replacement. All figures
+  share the resamples, which depend on the number of users alone. So figures of
+  the same users can be compared.
 
   Args:
-    found: what was found for each user.
-    total: what there was to be found for each user.
+    found: count of each user, for each figure.
+    total: largest count that is possible, for each user and figure.
 
   Returns:
-    The bounds; NaN if there was nothing to be found.
+    The lower and the upper bounds; NaN for a figure whose total is 0.
   """
-  if not total.sum():
-    return float("nan"), float("nan")
-  both = np.stack([found, total], 1).astype(float)
-  ratios = []
-  for first in range(0, RESAMPLES, AT_ONCE):
-    drawn = _weights(len(total), first) @ both
-    ratios.append(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-12))
-  low, high = np.percentile(
-    np.concatenate(ratios), [(100 - LEVEL) / 2, (100 + LEVEL) / 2]
-  )
-  return float(low), float(high)
-
-
-@functools.lru_cache(maxsize=RESAMPLES // AT_ONCE)
-def _weights(users: int, first: int) -> Float[np.ndarray, "r u"]:
-  """Returns how often each user is drawn in some resamples."""
-  random = np.random.default_rng([users, first])
-  weights: Int[np.ndarray, "r u"] = random.multinomial(
-    users, np.full(users, 1 / users), size=AT_ONCE
-  )
-  return weights.astype(np.float32)
+  users, figures = found.shape
+  random = np.random.default_rng(users)
+  columns = np.concatenate([found, total], 1).astype(np.float64)
+  block = max(1, NUMBERS_AT_ONCE // max(users, 1))
+  sums = []
+  for first in range(0, RESAMPLES, block):
+    weights = random.multinomial(
+      users, np.full(users, 1 / users), size=min(block, RESAMPLES - first)
+    )
+    sums.append(weights @ columns)
+  drawn = np.concatenate(sums)
+  # A resample may hold no user with a target. It counts as 0.
+  ratios = drawn[:, :figures] / np.maximum(drawn[:, figures:], 1e-12)
+  bounds = np.percentile(ratios, PERCENTILES, axis=0)
+  return np.where(total.sum(0) > 0, bounds, np.nan)

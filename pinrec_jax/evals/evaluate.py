@@ -1,24 +1,21 @@
-"""Figures of a retriever on the users at a cut."""
+"""Figures of a retriever on the users of a period."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
-import tqdm
 from jaxtyping import Bool, Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import evaluation_cases, histories, schema
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.decode import conditions
-from pinrec_jax.evals import bootstrap, metrics, retrieve
+from pinrec_jax.evals import metrics, retrieve
 from pinrec_jax.inference import engine
 from pinrec_jax.types import Number
 
 UNORDERED_K = 10  # Neighbours of each vector in unordered recall.
 INDEX_K = 100  # Neighbours for which the index is compared with exact search.
-SWEEP_POINTS = 5  # From one outcome to the next.
 
 Figures = dict[str, Number]
 Groups = Mapping[str, Bool[np.ndarray, "v"]]  # Groups of items by name.
@@ -33,8 +30,8 @@ def of_lists(
 ) -> Figures:
   """Returns recall and NDCG at every cutoff, overall and by outcome.
 
-  Recall is the fraction of all targets that are in their user's list. NDCG is a
-  mean over users.
+  Recall is the fraction of all targets that are in their user's list, with 95 %
+  bounds as NAME:low and NAME:high. NDCG is a mean over users.
 
   Args:
     lists: rows of the item table; -1 where a list is shorter.
@@ -52,11 +49,13 @@ def of_lists(
     subsets[f"/{name}_items"] = group[targets.item]
   for k in cutoffs:
     hits = metrics.found(lists, targets, k)
-    for name, subset in subsets.items():
+    bounds = metrics.recall_bounds(hits, targets, [*subsets.values()])
+    for (name, subset), (low, high) in zip(
+      subsets.items(), bounds.T.tolist(), strict=True
+    ):
       key = f"recall@{k}{name}"
       figures[key] = metrics.recall(hits, subset)
-      bounds = metrics.recall_interval(hits, targets, subset)
-      figures |= dict(zip((f"{key}:low", f"{key}:high"), bounds, strict=True))
+      figures |= {f"{key}:low": low, f"{key}:high": high}
     for name, outcome in {"": None, **dict(_numbered(outcomes))}.items():
       figures[f"ndcg@{k}{name}"] = metrics.ndcg(lists, targets, k, outcome)
   return figures
@@ -108,7 +107,7 @@ def unordered(
 ) -> Figures:
   """Returns an unconditioned model's unordered recall at a number of vectors.
 
-  It generates one vector per step, so it takes as many steps.
+  The model generates one vector per step, so it takes one step per vector.
   """
   ask = retriever.reader.defaults().ask
   lists = retrieve.retrieve(
@@ -128,7 +127,7 @@ def _of_neighbours(
   cases: Sequence[evaluation_cases.Case],
   outcomes: Sequence[str],
 ) -> Figures:
-  """Returns what any of a user's vectors found, overall and by outcome."""
+  """Returns the unordered recall of all vectors, overall and by outcome."""
   targets = metrics.targets(cases)
   hits = metrics.unordered(lists.neighbours, targets)
   name = f"unordered_recall@{UNORDERED_K}"
@@ -145,11 +144,12 @@ def oracle_time(
   *,
   groups: Groups,
 ) -> Figures:
-  """Returns figures of lists that are given their first target's time.
+  """Returns figures of lists that know the time of their first target.
 
-  No real request has this time. Use it only to compare with models that are
-  given it, too (arXiv 2402.17152, as run by others). A user's list comes from
-  one vector, with the offset of the target, or with none if a time is unknown.
+  No real request has this time. Use these figures only to compare with models
+  that are given the time, too (arXiv 2402.17152, as run by others). A list
+  comes from one vector, with the offset of the target. If a time is unknown,
+  the offset is the next event.
   """
   model = retriever.bundle.model
   first = np.array([case.targets.time[0] for case in cases])
@@ -200,55 +200,3 @@ def index_recall(
   _, truth = jax.lax.top_k(query @ exact.T, k)
   row, _ = bundle.index.search(query, k)
   return float(metrics.overlap(row, np.asarray(truth)).mean())
-
-
-def sweep(
-  retriever: engine.Retriever,
-  cases: Sequence[evaluation_cases.Case],
-  config: config_lib.Evals,
-  *,
-  points: int = SWEEP_POINTS,
-) -> list[Figures]:
-  """Moves the budget from one outcome to the next along `evals.sweep`.
-
-  Returns:
-    One row per budget: the share of each outcome as budget/NAME; the fraction
-    of all candidates on which the user acted in this way in the test log as
-    rate/NAME, with its 95 % interval; the number of these candidates as
-    hits/NAME; and recall.
-  """
-  targets, rows = metrics.targets(cases), []
-  names = config.sweep
-  for budget in tqdm.tqdm(_budgets(names, points), desc="budget sweep"):
-    ask = retriever.reader.defaults(budget=budget).ask
-    lists = retrieve.retrieve(
-      retriever,
-      cases,
-      ask,
-      size=max(config.cutoffs),
-      batch_size=config.batch_size,
-      quiet=True,
-    )
-    row: Figures = {f"budget/{name}": budget.get(name, 0.0) for name in names}
-    total = (lists.items >= 0).sum(-1)
-    for name in names:
-      outcome = retriever.bundle.vocabulary.outcome(name)
-      hits = metrics.acted_on(lists.items, targets, outcome)
-      row[f"hits/{name}"] = int(hits.sum())
-      row[f"rate/{name}"] = float(hits.sum() / total.sum())
-      low, high = bootstrap.interval(hits, total)
-      row |= {f"rate/{name}:low": low, f"rate/{name}:high": high}
-    hits = metrics.found(lists.items, targets, max(config.cutoffs))
-    row["recall"] = metrics.recall(hits)
-    rows.append(row)
-  return rows
-
-
-def _budgets(names: Sequence[str], points: int) -> list[dict[str, float]]:
-  """Returns the budgets of a sweep."""
-  budgets: list[dict[str, float]] = []
-  for here, there in itertools.pairwise(names):
-    for share in np.linspace(0, 1, points)[bool(budgets) :]:
-      pair = {here: 1 - float(share), there: float(share)}
-      budgets.append({name: share for name, share in pair.items() if share})
-  return budgets

@@ -9,19 +9,29 @@ from jaxtyping import Bool, Float, Int, Shaped
 from pinrec_jax.data import evaluation_cases
 from pinrec_jax.evals import bootstrap
 
-NOWHERE = 10**9  # the place of what is in no list
-AT_ONCE = 8192  # targets looked for, for memory
+NOWHERE = 10**9  # The place of an item that is not in the list.
+AT_ONCE = 8192  # Targets that are searched for together, to bound memory.
 
 
 class Targets(NamedTuple):
-  """What users did in the period, user after user."""
+  """The engagements of all users in the period, user after user.
 
-  user: Int[np.ndarray, "t"]  # the number of whose it is
+  Attributes:
+    user: number of the user.
+    item: row of the item table.
+    actions: whether the engagement has each action.
+  """
+
+  user: Int[np.ndarray, "t"]
   item: Int[np.ndarray, "t"]
   actions: Bool[np.ndarray, "t a"]
 
   def distinct(self, outcome: int | None) -> "Targets":
-    """Returns those with the outcome, if any is given, no item twice."""
+    """Returns the targets with an outcome, no item of a user twice.
+
+    Args:
+      outcome: index of the outcome; None takes all targets.
+    """
     some = self
     if outcome is not None:
       some = some.where(self.actions[:, outcome])
@@ -29,7 +39,7 @@ class Targets(NamedTuple):
     return some.where(np.unique(pair, return_index=True)[1])
 
   def where(self, chosen: Shaped[np.ndarray, "_"] | slice) -> "Targets":
-    """Returns some of them, by a mask or by number."""
+    """Returns the targets that a mask, numbers or a slice select."""
     return Targets(*(column[chosen] for column in self))
 
 
@@ -53,7 +63,7 @@ def found(
 def _place(
   lists: Int[np.ndarray, "b c"], targets: Targets
 ) -> Int[np.ndarray, "t"]:
-  """Returns where in their user's list targets are, or NOWHERE."""
+  """Returns the place of every target in its user's list, or NOWHERE."""
   place = np.full(len(targets.item), NOWHERE)
   for start in range(0, len(place), AT_ONCE):
     some = targets.where(np.s_[start : start + AT_ONCE])
@@ -77,13 +87,21 @@ def recall(
   return float(counted.mean()) if counted.size else float("nan")
 
 
-def recall_interval(
-  hits: Bool[np.ndarray, "t"], targets: Targets, subset: Bool[np.ndarray, "t"]
-) -> tuple[float, float]:
-  """Returns a 95 % interval of recall, by bootstrap over users."""
+def recall_bounds(
+  hits: Bool[np.ndarray, "t"],
+  targets: Targets,
+  subsets: Sequence[Bool[np.ndarray, "t"]],
+) -> Float[np.ndarray, "2 n"]:
+  """Returns 95 % bounds of the recall of subsets, by bootstrap over users."""
   users = 1 + int(targets.user.max(initial=-1))
-  found = np.bincount(targets.user, hits & subset, users)
-  return bootstrap.interval(found, np.bincount(targets.user, subset, users))
+
+  def _per_user(chosen: Bool[np.ndarray, "t"]) -> Int[np.ndarray, "u"]:
+    return np.bincount(targets.user[chosen], minlength=users)
+
+  return bootstrap.intervals(
+    np.stack([_per_user(hits & subset) for subset in subsets], 1),
+    np.stack([_per_user(subset) for subset in subsets], 1),
+  )
 
 
 def ndcg(
@@ -92,9 +110,10 @@ def ndcg(
   k: int,
   outcome: int | None = None,
 ) -> float:
-  """Returns the mean over users of NDCG@k, a target's gain being 1.
+  """Returns the mean over users of NDCG@k. Every target has a gain of 1.
 
-  Users without a target (of the outcome) are left out.
+  Users without a target (of the outcome) are left out. Without users, it is
+  NaN.
   """
   discount = 1 / np.log2(np.arange(2, k + 2))
   wanted = targets.distinct(outcome)
@@ -111,10 +130,10 @@ def ndcg(
 def unordered(
   neighbours: Int[np.ndarray, "b q k"], targets: Targets
 ) -> Bool[np.ndarray, "t"]:
-  """Returns which targets any vector has among its k nearest.
+  """Returns which targets are among the k nearest items of any vector.
 
-  To be compared at an equal number of vectors only (arXiv 2504.10507,
-  unordered recall).
+  Compare models at an equal number of vectors only (arXiv 2504.10507, unordered
+  recall).
   """
   return found(neighbours.reshape(len(neighbours), -1), targets, k=NOWHERE)
 
@@ -122,7 +141,7 @@ def unordered(
 def acted_on(
   lists: Int[np.ndarray, "b c"], targets: Targets, action: int
 ) -> Int[np.ndarray, "b"]:
-  """Returns on how many of each user's candidates the user acted this way."""
+  """Returns how many of each user's candidates got the action from the user."""
   wanted = targets.distinct(action)
   place = _place(lists, wanted)
   return np.bincount(wanted.user[place < NOWHERE], minlength=len(lists))
@@ -131,38 +150,41 @@ def acted_on(
 def diversity(lists: Int[np.ndarray, "b c"]) -> float:
   """Returns the fraction of distinct items among all users' candidates."""
   items = lists[lists >= 0]
-  return np.unique(items).size / items.size
+  return np.unique(items).size / items.size if items.size else float("nan")
 
 
 def coverage(lists: Int[np.ndarray, "b c"], candidates: int) -> float:
-  """Returns the fraction of all candidates that some user gets."""
+  """Returns the fraction of all candidates that are in some user's list."""
   return np.unique(lists[lists >= 0]).size / candidates
 
 
 def recency(
   query: Float[np.ndarray, "b q d"],
   places: Int[np.ndarray, "b l"],
-  embedded: Float[np.ndarray, "c d"],
+  vectors: Float[np.ndarray, "c d"],
 ) -> Float[np.ndarray, "b"]:
-  """Returns how late in a history the event nearest to a vector is.
+  """Returns how late in the history the event nearest to a vector is.
 
-  From 0, the oldest event, to 1, the latest; the mean over a user's vectors. Of
-  an item that comes again the last time counts. It is NaN for users of fewer
-  than two events.
+  It is 0 for the oldest event and 1 for the latest; the mean over a user's
+  vectors is returned. If an item occurs twice, the later event counts.
 
   Args:
     query: generated vectors, unit norm.
-    places: of the history's items in `embedded`, oldest first; -1 is none.
-    embedded: vectors of items, unit norm.
+    places: places of the history's items in `vectors`, oldest first; -1 is
+      none.
+    vectors: of the candidates, unit norm.
+
+  Returns:
+    One number per user; NaN for a user with fewer than two events.
   """
   known = places >= 0
   several = known.sum(-1) > 1
   query, places, known = query[several], places[several], known[several]
-  cosine = np.einsum("bqd,bld->bql", query, embedded[places])
+  cosine = np.einsum("bqd,bld->bql", query, vectors[places])
   cosine = np.where(known[:, None], cosine, -np.inf)
   last = places.shape[-1] - 1
   nearest = last - np.argmax(cosine[..., ::-1], -1)
-  earlier = np.cumsum(known, -1) - 1  # events before each
+  earlier = np.cumsum(known, -1) - 1  # Events before each event.
   place = np.take_along_axis(earlier, nearest, -1).mean(-1)
   late = np.full(len(several), np.nan)
   late[several] = place / earlier[:, last]
@@ -172,7 +194,7 @@ def recency(
 def overlap(
   row: Int[np.ndarray, "b k"], truth: Int[np.ndarray, "b k"]
 ) -> Float[np.ndarray, "b"]:
-  """Returns how much of each exact neighbourhood an index found."""
+  """Returns the fraction of each exact neighbourhood that an index found."""
   return np.array(
     [np.isin(t, r).mean() for r, t in zip(row, truth, strict=True)]
   )

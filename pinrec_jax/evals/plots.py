@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Real
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -11,11 +12,13 @@ from pinrec_jax.data import statistics as statistics_lib
 from pinrec_jax.types import Number
 
 Models = Mapping[str, Mapping[str, Number]]  # Figures of each model by name.
+# Distributions of a log: the values, and the things that are counted.
 SPREADS = {
-  "length": "engagements of a user",
-  "gap": "seconds between two engagements",
-  "session": "engagements in a session",
+  "length": ("engagements of a user", "users"),
+  "gap": ("seconds between two engagements, 0 drawn as 1", "gaps"),
+  "session": ("engagements in a session", "sessions"),
 }
+LEGEND_COLUMNS = 3
 
 
 def _save(figure: Figure, path: pathlib.Path) -> None:
@@ -25,39 +28,52 @@ def _save(figure: Figure, path: pathlib.Path) -> None:
   figure.savefig(path, dpi=120)
 
 
+def _legend(figure: Figure, axes: Axes, title: str = "") -> None:
+  """Draws the legend of some axes below the figure, where nothing is hidden."""
+  lines, labels = axes.get_legend_handles_labels()
+  figure.legend(
+    lines, labels, title=title, ncols=min(len(labels), LEGEND_COLUMNS),
+    loc="outside lower center",
+  )  # fmt: skip
+
+
 def budget_sweep(
   rows: Sequence[Mapping[str, Number]], path: pathlib.Path
 ) -> None:
   """Plots the rate of each action along a budget sweep, above the budgets."""
   names = [key[7:] for key in rows[0] if key.startswith("budget/")]
-  figure = Figure(figsize=(9, 5.5), layout="constrained")
+  figure = Figure(figsize=(9, 6), layout="constrained")
   above, below = figure.subplots(
-    2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]}
+    2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.15}
   )
   place = np.arange(len(rows))
+  bottom = np.zeros(len(rows))
   for name in names:
     rate, low, high = (
       100 * np.array([row[f"rate/{name}{end}"] for row in rows])
       for end in ("", ":low", ":high")
     )
     lowest = rate.min() or 1.0
-    label = f"{name}: {rate.min():.3f} to {rate.max():.3f} %"
+    label = f"{name}, {rate.min():.3f} to {rate.max():.3f} %"
     (line,) = above.plot(place, rate / lowest, marker="o", label=label)
+    color = line.get_color()
     above.fill_between(
-      place, low / lowest, high / lowest, alpha=0.15, color=line.get_color()
+      place, low / lowest, high / lowest, alpha=0.15, color=color
     )
-  bottom = np.zeros(len(rows))
-  for name in names:
     share = 100 * np.array([row[f"budget/{name}"] for row in rows])
-    below.bar(place, share, 0.6, bottom=bottom, label=name)
+    below.bar(place, share, 0.6, bottom=bottom, color=color)
     bottom += share
-  figure.suptitle("Moving the budget moves what users act on")
-  above.set_ylabel("rate of the action\nrelative to its lowest")
-  above.legend(title="rate of candidates (95 % interval over users)")
+  figure.suptitle("Candidates that users act on, as the budget moves")
+  above.set_ylabel("rate of the action,\nrelative to its lowest rate")
   above.grid(axis="y", alpha=0.3)
   below.set_ylabel("budget, %")
-  below.set_xlabel("budget setting")
+  below.set_xlabel("budget, from one outcome to the next")
   below.set_xticks(place, [str(n + 1) for n in place])
+  _legend(
+    figure,
+    above,
+    "action and its rate among the candidates (band: 95 % interval over users)",
+  )
   _save(figure, path)
 
 
@@ -72,7 +88,7 @@ def recalls(
     k: length of a list.
     path: of the image.
   """
-  figure = Figure(figsize=(9, 4.5), layout="constrained")
+  figure = Figure(figsize=(9, 5), layout="constrained")
   axes = figure.subplots()
   groups = ["", *(f"/{name}" for name in outcomes)]
   width = 0.8 / len(models)
@@ -92,7 +108,7 @@ def recalls(
     f"Targets found in a list of {k} items (95 % interval over users)"
   )
   axes.grid(axis="y", alpha=0.3)
-  axes.legend()
+  _legend(figure, axes)
   _save(figure, path)
 
 
@@ -102,20 +118,21 @@ def training(
   """Plots the training loss and the validation recall over the steps."""
   figure = Figure(figsize=(9, 4.5), layout="constrained")
   axes = figure.subplots()
-  losses = [(row["step"], row["loss"]) for row in rows if "loss" in row]
-  axes.plot(*zip(*losses, strict=True), color="tab:blue")
   axes.set_xlabel("step")
-  axes.set_ylabel("training loss, nats", color="tab:blue")
-  title = "Training loss"
-  name = "validation/recall@10"
-  found = [(row["step"], row[name]) for row in rows if name in row]
-  if found:
-    right = axes.twinx()
-    right.plot(*zip(*found, strict=True), color="tab:orange", marker="o")
-    right.set_ylabel("validation recall@10", color="tab:orange")
-    title += " and validation recall"
-  axes.set_title(title)
   axes.grid(axis="y", alpha=0.3)
+  curves = (
+    ("loss", "training loss, nats", "tab:blue"),
+    ("validation/recall@10", "validation recall@10", "tab:orange"),
+  )
+  drawn = []
+  for name, label, color in curves:
+    points = [(row["step"], row[name]) for row in rows if name in row]
+    if points:
+      own = axes.twinx() if drawn else axes
+      own.plot(*zip(*points, strict=True), color=color, marker=".")
+      own.set_ylabel(label, color=color)
+      drawn.append(label.partition(",")[0])
+  axes.set_title(" and ".join(drawn).capitalize() or "Nothing was logged")
   _save(figure, path)
 
 
@@ -131,22 +148,27 @@ def statistics(found: statistics_lib.LogStatistics, path: pathlib.Path) -> None:
   bars = first.barh(list(counts), list(counts.values()))
   first.bar_label(bars, [f" {count:,}" for count in counts.values()])
   first.margins(x=0.2)
+  first.invert_yaxis()
   first.set_xlabel("events with the action")
   first.set_title("Actions")
   for axes, (name, spread) in zip(others, found.spreads.items(), strict=True):
     _histogram(axes, name, spread.values, spread.counts)
-  figure.suptitle("What the log holds")
+  figure.suptitle("Actions, users and sessions of the log")
   _save(figure, path)
 
 
 def _histogram(
-  axes: Axes, name: str, values: np.ndarray, counts: np.ndarray
+  axes: Axes,
+  name: str,
+  values: Real[np.ndarray, "n"],
+  counts: Real[np.ndarray, "n"],
 ) -> None:
-  """Draws a histogram with bins of equal ratio."""
+  """Draws a histogram whose bins have equal widths on a log scale."""
+  of, counted = SPREADS[name]
   values = np.maximum(values, 1)
   bins = np.geomspace(1, max(values.max(initial=1), 2), 40)
   axes.hist(values, bins=list(bins), weights=counts)
   axes.set_xscale("log")
-  axes.set_xlabel(f"{SPREADS[name]} (log scale)")
-  axes.set_ylabel("count")
-  axes.set_title(f"{name.capitalize()}s, {int(counts.sum()):,} in all")
+  axes.set_xlabel(f"{of} (log scale)")
+  axes.set_ylabel(f"number of {counted}")
+  axes.set_title(f"{int(counts.sum()):,} {counted}")

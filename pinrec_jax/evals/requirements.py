@@ -1,4 +1,4 @@
-"""Checks of a configuration against a log, before any work."""
+"""Checks of a configuration against a log, before any training."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ def check_twin_steps(
 ) -> None:
   """Raises ValueError if the twin would need more steps than fit.
 
-  At equal vectors, the unconditioned twin takes one step per vector.
+  The twin generates the same number of vectors, one per step.
   """
   decode, names = config.decode, dataset.vocabulary
   if decode.budget:
@@ -43,10 +43,10 @@ def check_twin_steps(
   vectors = outcomes * max(len(decode.offsets), 1) * decode.steps
   if vectors >= config.data.sequence_length:
     raise ValueError(
-      f"config.evals.twin is True: the twin would take {vectors} steps, one per "
-      f"vector, and data.sequence_length is {config.data.sequence_length}; use "
-      "False, or ask for fewer vectors with decode.budget, decode.offsets and "
-      "decode.steps"
+      f"config.evals.twin is True: the twin would take {vectors} steps, one "
+      f"per vector, and data.sequence_length is {config.data.sequence_length}; "
+      "use False, or generate fewer vectors with decode.budget, decode.offsets "
+      "and decode.steps"
     )
 
 
@@ -55,9 +55,9 @@ def shortest_list(
   dataset: dataset_lib.Dataset,
   cases: Sequence[evaluation_cases.Case],
 ) -> tuple[str, int] | None:
-  """Returns the user whose list is the shortest, and its length.
+  """Returns the user with the fewest items left to recommend, and their number.
 
-  It returns None if every user's list reaches the largest cutoff.
+  It returns None if that number reaches the largest cutoff.
   """
   candidates = int(dataset.items.candidate.sum())
   left = [

@@ -1,4 +1,4 @@
-"""Lists for all users at a cut, over one process or several."""
+"""Lists for all users of a period, over one process or several."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ MIN_BATCHES = 4  # Batches of a shorter shape that are worth its compilation.
 
 @dataclasses.dataclass(frozen=True)
 class Lists:
-  """What was retrieved for a set of users.
+  """The lists of a set of users.
 
   Attributes:
     items: rows of the item table; -1 where a list is shorter.
     outcome: outcome of the vector that found each item; -1 is unspecified.
-    neighbours: nearest items of every vector that was asked for; [b q 0] if
-      they were not wanted.
+    neighbours: nearest items of every vector that has a budget; [b q 0] if
+      `nearest` is 0.
     vectors: vectors of each user, before near-duplicates are merged.
     kept: mean number of vectors after that.
     recency: mean place in the history of the events nearest to the vectors,
-      from 0 (oldest) to 1; NaN if it was not wanted.
+      from 0 (oldest) to 1; NaN if `nearest` is 0.
   """
 
   items: Int[np.ndarray, "b c"]
@@ -42,7 +42,7 @@ class Lists:
 
 
 class _Found(NamedTuple):
-  """What was retrieved for one batch of users."""
+  """The lists of one batch of users, as in `Lists`."""
 
   items: Int[np.ndarray, "b c"]
   outcome: Int[np.ndarray, "b c"]
@@ -69,8 +69,8 @@ def retrieve(
   Args:
     retriever: the model and its index.
     cases: the users.
-    asks: what is asked for each user, or for all of them. The number of vectors
-      must be the same for all.
+    asks: conditions of each user, or of all users. The number of vectors must
+      be the same for all.
     size: length of a list.
     batch_size: users in a batch.
     nearest: neighbours of every vector to return, with the vectors' recency; 0
@@ -161,17 +161,20 @@ def _batches(
 
 
 def _own_batches(total: int) -> list[int]:
-  """Returns the numbers of this process's batches; all have as many."""
+  """Returns the numbers of this process's batches.
+
+  Every process gets the same number of batches, so some come twice.
+  """
   processes = jax.process_count()
   turns = range(-(-total // processes))
   return [(turn * processes + jax.process_index()) % total for turn in turns]
 
 
 def _of_all(found: Sequence[_Found], users: Int[np.ndarray, "b"]) -> _Found:
-  """Returns what all processes found, sorted by user.
+  """Returns the lists of all processes, sorted by user.
 
   Args:
-    found: what this process found, batch by batch.
+    found: the lists of this process, batch by batch.
     users: numbers of all users, in the order of the batches.
   """
   size, turns = len(found[0].items), len(found)

@@ -67,8 +67,8 @@ def examples(found: Sequence[reports.Example]) -> str:
   lines = []
   for one in found:
     lines.append(
-      f"user {one.user}: last of {one.engagements} engagements "
-      f"{_ids(one.history)}; next engagements {_ids(one.targets)}"
+      f"user {one.user} has {one.engagements} engagements. Last items: "
+      f"{_ids(one.history)}. Next items: {_ids(one.targets)}."
     )
     lines += [
       f"  candidates for {name}: {_ids(own)}" for name, own in one.lists.items()

@@ -1,7 +1,7 @@
 """The items that requests see: those of a bundle, or a live set of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -13,6 +13,7 @@ from pinrec_jax.inference import bundle as bundle_lib
 Mask = Bool[np.ndarray, "p"]
 
 
+@runtime_checkable
 class Items(Protocol):
   """All items at one moment; an object of this kind never changes.
 

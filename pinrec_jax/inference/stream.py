@@ -100,7 +100,7 @@ def _read(file: Any, arrived: "queue.Queue[Any]") -> None:
   """Puts every line, and at the end None or the error."""
   try:
     packed = file.peek(2)[:2] == GZIP
-    opened: Any = gzip.open(file) if packed else file
+    opened: Any = gzip.GzipFile(fileobj=file) if packed else file
     for number, line in enumerate(opened, start=1):
       line = line.removeprefix(BOM).strip()
       if line:

@@ -1,7 +1,8 @@
 import pytest
 
 from pinrec_jax.data import evaluation_cases
-from pinrec_jax.evals import retrieval, run
+from pinrec_jax.evals import evaluate
+from pinrec_jax.evals import retrieve as retrieve_lib
 
 
 @pytest.fixture(scope="session")
@@ -16,14 +17,17 @@ def shares():
 
 @pytest.fixture(scope="session")
 def retrieve(shares):
-  def of(retriever, cases, *, size=6, budget=shares):
-    return retrieval.retrieve(
+  """Returns the function from a retriever and users to their lists."""
+
+  def of_users(retriever, cases, *, size=6, budget=shares, batch_size=40):
+    return retrieve_lib.retrieve(
       retriever,
       cases,
+      retriever.reader.defaults(budget=budget).ask,
       size=size,
-      budget=budget,
-      nearest=run.UNORDERED_K,
+      batch_size=batch_size,
+      nearest=evaluate.UNORDERED_K,
       quiet=True,
     )
 
-  return of
+  return of_users

@@ -1,3 +1,5 @@
+"""Metrics against counts by hand and slow references."""
+
 import math
 
 import numpy as np
@@ -30,25 +32,53 @@ LISTS = np.array([[1, 5, 2, 6], [3, 4, 7, 8]])
   ("k", "outcome", "expected"),
   [
     (1, None, 0 / 4),
-    (2, None, 2 / 4),  # an item engaged with twice counts twice
+    (2, None, 2 / 4),  # An item with two engagements counts twice.
     (3, None, 3 / 4),
     (4, None, 4 / 4),
     (2, 0, 1 / 2),
     (2, 1, 1 / 3),
   ],
 )
-def test_recall_is_the_share_of_all_targets(k, outcome, expected):
+def test_recall_is_the_fraction_of_all_targets(k, outcome, expected):
   hits = metrics.found(LISTS, TARGETS, k)
-  assert metrics.recall(hits, TARGETS, outcome) == pytest.approx(expected)
+  subset = None if outcome is None else TARGETS.actions[:, outcome]
+  assert metrics.recall(hits, subset) == pytest.approx(expected)
 
 
-def test_recall_may_be_of_some_items_only():
-  hits = metrics.found(LISTS, TARGETS, 2)  # both of 5, none of 6 and 7
-  some = np.arange(9) >= 6
-  assert metrics.recall(hits, TARGETS, items=some) == 0
-  assert metrics.recall(hits, TARGETS, items=~some) == 1
-  assert metrics.recall(hits, TARGETS, 1, ~(np.arange(9) == 6)) == 1 / 2
-  assert math.isnan(metrics.recall(hits, TARGETS, items=np.zeros(9, bool)))
+def test_recall_can_be_of_a_subset_of_targets():
+  hits = metrics.found(LISTS, TARGETS, 2)  # Both of 5, none of 6 and 7.
+  some = TARGETS.item >= 6
+  assert metrics.recall(hits, some) == 0
+  assert metrics.recall(hits, ~some) == 1
+  saved = TARGETS.actions[:, 1]
+  assert metrics.recall(hits, saved & (TARGETS.item != 6)) == 1 / 2
+  assert math.isnan(metrics.recall(hits, np.zeros(4, bool)))
+
+
+def test_a_shorter_list_holds_no_target_in_its_empty_places():
+  lists = np.array([[5, -1, -1, -1], [-1, -1, -1, -1]])
+  assert metrics.found(lists, TARGETS, 4).tolist() == [
+    True, False, True, False,
+  ]  # fmt: skip
+  assert metrics.found(lists, TARGETS, 99).sum() == 2
+  assert metrics.ndcg(lists, TARGETS, 4) < 1
+  assert metrics.acted_on(lists, TARGETS, 0).tolist() == [1, 0]
+  assert metrics.coverage(lists, candidates=4) == 1 / 4
+  assert metrics.diversity(lists) == 1
+  assert math.isnan(metrics.diversity(lists[1:]))
+  assert metrics.coverage(lists[1:], candidates=4) == 0
+
+
+def test_bounds_of_recall_hold_the_recall_of_each_subset():
+  users = [case((n % 7, 0), (n % 5, 1)) for n in range(60)]
+  every = metrics.targets(users)
+  lists = np.stack([np.arange(4) + n % 3 for n in range(60)])
+  hits = metrics.found(lists, every, 3)
+  subsets = [np.ones(len(hits), bool), every.actions[:, 1]]
+  bounds = metrics.recall_bounds(hits, every, subsets)
+  assert bounds.shape == (2, 2)
+  for subset, (low, high) in zip(subsets, bounds.T, strict=True):
+    assert low < metrics.recall(hits, subset) < high
 
 
 @pytest.mark.parametrize(
@@ -58,21 +88,21 @@ def test_recall_may_be_of_some_items_only():
     (2, None, (1 / math.log2(3)) / (1 + 1 / math.log2(3)) / 2),
     (3, 1, (0 / 1 + 1 / math.log2(4)) / 2 + (1 / math.log2(3)) / (
       1 + 1 / math.log2(3)) / 2),
-    (2, 0, (1 / math.log2(3)) / (1 + 1 / math.log2(3))),  # the first user only
+    (2, 0, (1 / math.log2(3)) / (1 + 1 / math.log2(3))),  # The first user only.
   ],
 )  # fmt: skip
 def test_ndcg_by_hand(k, outcome, expected):
   assert metrics.ndcg(LISTS, TARGETS, k, outcome) == pytest.approx(expected)
 
 
-def test_outcome_nobody_had_is_no_number():
+def test_an_outcome_without_targets_is_nan():
   hits = metrics.found(LISTS, TARGETS, 4)
-  assert math.isnan(metrics.recall(hits, TARGETS, 2))
+  assert math.isnan(metrics.recall(hits, TARGETS.actions[:, 2]))
   assert math.isnan(metrics.ndcg(LISTS, TARGETS, 4, 2))
 
 
 @given(st.data(), st.integers(1, 12))
-def test_perfect_list_has_ndcg_one_and_no_other_more(data, k):
+def test_a_perfect_list_has_ndcg_1_and_no_list_has_more(data, k):
   targets = data.draw(st.lists(st.integers(1, 20), min_size=1, max_size=15))
   row = data.draw(st.permutations(range(1, 21)))
   user = metrics.targets([case(*((item, 0) for item in targets))])
@@ -83,7 +113,7 @@ def test_perfect_list_has_ndcg_one_and_no_other_more(data, k):
 
 
 @given(st.data(), st.integers(1, 12))
-def test_recall_and_ndcg_are_those_of_slow_references(data, k):
+def test_recall_and_ndcg_equal_slow_references(data, k):
   targets = data.draw(
     st.lists(
       st.lists(st.integers(1, 20), min_size=1, max_size=9),
@@ -107,29 +137,30 @@ def test_recall_and_ndcg_are_those_of_slow_references(data, k):
   )
   rows = np.array(lists)
   hits = metrics.found(rows, every, k)
-  assert metrics.recall(hits, every) == pytest.approx(hit / total)
+  assert metrics.recall(hits) == pytest.approx(hit / total)
   assert metrics.ndcg(rows, every, k) == pytest.approx(
     sum(values) / len(values)
   )
 
 
-def test_unordered_counts_what_any_vector_found():
+def test_unordered_recall_counts_the_neighbours_of_every_vector():
   neighbours = np.array([[[5, 1], [1, 2]], [[1, 2], [3, 4]]])
   hits = metrics.unordered(neighbours, TARGETS)
   assert hits.tolist() == [True, False, True, False]
 
 
-def test_action_rate_is_of_candidates_not_of_targets():
-  # Outcome 0: items 5 and 6 of the first user, none of the second; the
-  # click on 5 and the one on 6 fill two of eight places.
-  assert metrics.action_rate(LISTS, TARGETS, 0) == 2 / 8
-  assert metrics.action_rate(LISTS, TARGETS, 1) == 3 / 8
+def test_candidates_that_got_an_action_are_counted_once():
+  # Outcome 0 is in the targets 5 and 6 of the first user. Outcome 1 is in all
+  # targets, and 5 is in two of them.
+  assert metrics.acted_on(LISTS, TARGETS, 0).tolist() == [2, 0]
+  assert metrics.acted_on(LISTS, TARGETS, 1).tolist() == [2, 1]
+  assert metrics.acted_on(LISTS, TARGETS, 2).tolist() == [0, 0]
 
 
 def test_diversity_and_coverage_count_unique_items():
   lists = np.array([[1, 2], [2, 3]])
   assert metrics.diversity(lists) == 3 / 4
-  assert metrics.coverage(lists, catalog=12) == 3 / 12
+  assert metrics.coverage(lists, candidates=12) == 3 / 12
 
 
 def test_overlap_ignores_the_order():
@@ -142,9 +173,9 @@ def test_recency_by_hand():
   embedded = np.eye(3, dtype=np.float32)
   places = np.array([[-1, 0, 1, 0, 2], [-1, -1, -1, -1, 2], [1, 0, -1, 2, 2]])
   query = embedded[np.array([[0, 1], [2, 2], [2, 0]])]
-  # Four of five slots are known: 0 comes last as the third, 1 as the second.
-  # One event has no before and after. Where the same comes twice at the end,
-  # the last time counts.
+  # The first user has four events: item 0 is last at place 2, item 1 at place
+  # 1. The second user has one event. If an item ends the history twice, its
+  # last event counts.
   np.testing.assert_allclose(
     metrics.recency(query, places, embedded),
     [(2 / 3 + 1 / 3) / 2, np.nan, (1 + 1 / 3) / 2],

@@ -97,7 +97,7 @@ def test_an_older_bundle_can_be_made_current_again(small, saved, tmp_path):
     bundle_folders.set_current(folder, "x")
   assert newer.name in str(error.value)
   (folder / "current").write_bytes(b"\xff../../x")
-  with pytest.raises(ValueError, match="current names the bundle .*x', which"):
+  with pytest.raises(ValueError, match=r"current names the bundle .*x', which"):
     bundle_lib.load(folder)
 
 
@@ -191,7 +191,7 @@ def test_exact_search_serves_where_scann_is_not_installed(saved, monkeypatch):
 def test_scann_needs_a_bundle_that_was_written_with_it(saved, monkeypatch):
   folder = saved()
   monkeypatch.setattr(scann_index, "available", lambda: True)
-  with pytest.raises(ValueError, match="without ScaNN; .* --mode=index"):
+  with pytest.raises(ValueError, match=r"without ScaNN; .* --mode=index"):
     bundle_lib.load(folder, **{"index.kind": "scann"})
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pinrec_jax.data import schema
 from pinrec_jax.index import scann_index
-from pinrec_jax.inference import engine, generation
+from pinrec_jax.inference import candidates, engine, requests, sizes
 from pinrec_jax.model import pinrec
 
 needs_scann = pytest.mark.skipif(
@@ -21,6 +21,12 @@ TIE = 1e-6  # Candidates whose scores differ by less may change places.
 def history(*items, **fields):
   """Returns a request with these items as its history."""
   return {"user": "u", "events": [{"item": i} for i in items], **fields}
+
+
+def valid(parsed):
+  """Returns a request that was read without a failure."""
+  assert isinstance(parsed, requests.Request), parsed
+  return parsed
 
 
 def answered(retriever, *given, **options):
@@ -141,12 +147,14 @@ def test_a_catalog_smaller_than_the_list_is_listed_whole(
   assert len(one["candidates"]) == 8
   assert len(other["candidates"]) == 9
   reader = found.reader
-  batch = [reader.read({"user": "u"}, "", reader.defaults())]
-  places, scores = found.search(found.generate(batch), 10)
-  assert (places[..., -1] == -1).all()
-  assert (scores[..., -1] == -np.inf).all()
-  assert (np.sort(places[places.max(-1) >= 0], -1)[:, 1:] == range(9)).all()
-  assert (found.rows_of(places)[places < 0] == -1).all()
+  batch = [valid(reader.read({"user": "u"}, "", reader.defaults()))]
+  near = candidates.neighbours(found.items, found.generate(batch), 10)
+  assert (near.place[..., -1] == -1).all()
+  assert (near.score[..., -1] == -np.inf).all()
+  places = near.place[near.place.max(-1) >= 0]
+  assert (np.sort(places, -1)[:, 1:] == range(9)).all()
+  rows = candidates.rows_of(found.items, near.place)
+  assert (rows[near.place < 0] == -1).all()
 
 
 def test_a_missing_neighbour_is_never_an_item(retriever):
@@ -193,15 +201,16 @@ def test_a_candidate_names_the_vector_that_found_it(retriever, text):
     catalog = dataclasses.replace(bundle.catalog, items=items)
     bundle = dataclasses.replace(bundle, catalog=catalog)
   retriever = engine.Retriever(bundle)
-  found = engine.Candidates(
+  found = candidates.Candidates(
     item=np.array([[9, 9], [3, 4]], np.int32),
     score=np.array([[0, 0], [0.25, 1 / 3]], np.float32),
     outcome=np.array([[0, 0], [2, -1]]),
     offset=np.array([[0, 0], [60, -1]]),
     step=np.array([[0, 0], [0, 1]]),
+    exact=np.array([False, True]),
   )
   reader = retriever.reader
-  request = reader.read({"user": "u"}, "", reader.defaults())
+  request = valid(reader.read({"user": "u"}, "", reader.defaults()))
   answer = engine.answers.as_json(retriever._answer(request, found, 1))
   ids = bundle.catalog.items.ids
   assert answer["candidates"] == [
@@ -233,9 +242,10 @@ def test_scores_are_cosines_with_that_vector(small, untrained):
   ]
   vectors = retriever.generate(batch)
   found = retriever.candidates(vectors, batch)
+  columns = (found.item, found.score, found.outcome, found.offset, found.step)
   for user in range(2):
     for item, score, outcome, offset, step in zip(
-      *(column[user] for column in found), strict=True
+      *(column[user] for column in columns), strict=True
     ):
       (place,) = np.flatnonzero(
         (vectors.outcome[user] == outcome)
@@ -260,7 +270,7 @@ def test_search_skips_vectors_without_a_share(small, untrained, kind):
   share = np.ones_like(vectors.share)
   share[0, 1] = share[2, 3] = 0
   vectors = vectors._replace(share=share)
-  places, scores = retriever.search(vectors, 4)
+  places, scores, _ = candidates.neighbours(retriever.items, vectors, 4)
   bundle = retriever.bundle
   every = np.einsum(
     "bqd,cd->bqc", vectors.query, bundle.vectors[bundle.candidates]
@@ -273,8 +283,6 @@ def test_search_skips_vectors_without_a_share(small, untrained, kind):
   )
   assert (places[~kept] == -1).all()
   assert (scores[~kept] == -np.inf).all()
-  unmerged, _ = retriever.search(vectors, 4, merged=False)
-  np.testing.assert_array_equal(unmerged, expected)
 
 
 @needs_scann
@@ -311,7 +319,7 @@ def test_items_are_embedded_alike_in_parts(retriever, monkeypatch):
   bundle = retriever.bundle
   assert (bundle.candidates == np.arange(1, 28)).all()
   assert schema.NO_ITEM not in bundle.candidates
-  monkeypatch.setattr(pinrec, "EMBEDDED_AT_ONCE", 10)
+  monkeypatch.setattr(pinrec, "EMBED_BATCH", 10)
   parts = pinrec.embed_items(bundle.model, bundle.params, bundle.features)
   np.testing.assert_allclose(parts, bundle.vectors, atol=1e-6)
   np.testing.assert_allclose(
@@ -325,8 +333,7 @@ def test_of_ten_thousand_events_the_last_are_read_and_all_are_seen(retriever):
   whole, short = answered(
     retriever,
     *(
-      history(*some, budget="click:1", steps=1)
-      for some in (items, items[-23:])
+      history(*some, budget="click:1", steps=1) for some in (items, items[-23:])
     ),
     candidates=100,
   )
@@ -365,21 +372,19 @@ def test_once_warm_nothing_is_compiled(retriever, caplog):
     caplog.clear()
     request = history(*range(100, 100 + events))
     with jax.log_compiles():
-      found = answered(retriever, *[request] * users, candidates=7)
+      found = answered(retriever, *[request] * users)
     assert len(found) == users
     return [line for line in caplog.messages if line.startswith("Compiling")]
 
-  retriever.warm_up(4, candidates=7)
+  retriever.warm_up(4)
   for users in (1, 3, 4):
     assert not any(compiled_for(users, events) for events in (0, 1, 9, 22))
   assert compiled_for(5, 1)
   with pytest.raises(ValueError, match="most is 0; warm up for 1 request"):
     retriever.warm_up(0)
-  with pytest.raises(ValueError, match="candidates is -1; use 1 or more"):
-    retriever.warm_up(candidates=-1)
 
 
 def test_sizes_are_rounded_to_powers_of_two():
-  assert [generation.rung(n) for n in (1, 2, 3, 4, 5, 64, 65)] == [
+  assert [sizes.up(n, ()) for n in (1, 2, 3, 4, 5, 64, 65)] == [
     1, 2, 4, 4, 8, 64, 128,
   ]  # fmt: skip

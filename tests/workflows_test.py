@@ -1,0 +1,260 @@
+"""The public interface: from a configuration to candidates, in Python."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import pinrec_jax
+from pinrec_jax import config as config_lib
+from pinrec_jax import twin, workflows
+from pinrec_jax.inference import bundle
+from pinrec_jax.model import item_embedder
+from pinrec_jax.training import loop
+
+
+def tiny(folder):
+  """Returns a configuration that trains in seconds on a synthetic world."""
+  config = pinrec_jax.Config()
+  config.data.name = "synthetic"
+  config.data.prepared_dir = str(folder / "prepared")
+  config.data.sequence_length = 16
+  synthetic = config.data.synthetic
+  synthetic.users, synthetic.items = 60, 40
+  synthetic.topics, synthetic.events = 4, 20
+  config.model.hidden_dim = config.model.embedding_dim = 16
+  config.model.num_layers, config.model.table_size = 1, 64
+  config.loss.in_batch_negatives, config.loss.uniform_negatives = 32, 8
+  config.train.steps, config.train.warmup_steps = 4, 1
+  config.train.batch_size, config.train.eval_every = 8, 4
+  config.decode.candidates, config.index.kind = 5, "exact"
+  config.evals.cutoffs, config.evals.sweep = (3, 6), ("click", "save")
+  return config
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  """Returns a configuration and the work folder of its run."""
+  folder = tmp_path_factory.mktemp("workflows")
+  config, workdir = tiny(folder), folder / "run"
+  pinrec_jax.train(config, workdir)
+  pinrec_jax.build_index(config, str(workdir))
+  return config, workdir
+
+
+def test_there_are_at_most_twelve_public_names_and_each_is_documented():
+  assert len(pinrec_jax.__all__) <= 12
+  for name in pinrec_jax.__all__:
+    assert getattr(pinrec_jax, name).__doc__
+  with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    _ = pinrec_jax.nothing  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_importing_the_package_loads_no_jax():
+  code = "import pinrec_jax, sys; print('jax' in sys.modules)"
+  done = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True, check=True
+  )
+  assert done.stdout.strip() == "False"
+
+
+def test_a_run_answers_requests(run):
+  _, workdir = run
+  retriever = pinrec_jax.Retriever.load(workdir)
+  assert retriever.outcomes == ("click", "save")
+  assert "unknown" in retriever.surfaces
+  item = retriever.bundle.catalog.items.ids[1].item()
+  request = {"user": "u", "events": [{"item": item, "actions": ["click"]}]}
+  (one,) = retriever.retrieve([request], budget={"save": 1.0})
+  assert [c["outcome"] for c in one["candidates"]] == ["save"] * 5
+  assert item not in [c["item"] for c in one["candidates"]]
+  assert (one["model_step"], len(one["bundle"])) == (4, 16)
+  lines = [json.dumps(request), " \n", json.dumps(request).encode()]
+  two = list(retriever.retrieve(lines, budget="save:1", candidates=3))
+  assert [answer["candidates"] for answer in two] == [one["candidates"][:3]] * 2
+  with pytest.raises(ValueError, match="unknown outcome 'like'"):
+    list(retriever.retrieve([], budget={"like": 1.0}))
+
+
+def test_prepare_reports_the_log(run):
+  config, workdir = run
+  report = pinrec_jax.prepare(config, workdir)
+  figures = report.figures()
+  assert (figures["data/users"], figures["data/items"]) == (60, 40)
+  assert report.row_errors.rejected == 0
+  assert report.folder.is_dir()
+
+
+def test_evaluation_reports_every_model(run):
+  config, workdir = run
+  report = pinrec_jax.evaluate(config, str(workdir))
+  assert list(report.models) == ["PinRec-OC", "popularity"]  # No twin.
+  figures = report.figures()
+  assert figures["recall@3"] == report.models["PinRec-OC"]["recall@3"]
+  popular = report.models["popularity"]["recall@3"]
+  assert figures["popularity_recall@3"] == popular
+  assert figures["test_users"] == report.users
+  assert figures["sweep/0/budget/click"] == 1
+  assert len(report.examples) == 3
+
+
+def test_exact_search_has_no_recall_of_scann(run):
+  config, workdir = run
+  report, _ = pinrec_jax.build_index(config, workdir)
+  assert report.index == "exact"
+  assert "scann_recall@100" not in report.figures()
+
+
+def test_the_bundle_and_the_evaluation_embed_the_items_once(run, monkeypatch):
+  config, workdir = run
+  hashed = []
+  rows = item_embedder.hashed_rows
+
+  def counted(ids, *sizes):
+    hashed.append(len(ids))
+    return rows(ids, *sizes)
+
+  monkeypatch.setattr(item_embedder, "hashed_rows", counted)
+  dataset = workflows.load(config)
+  _, retriever = pinrec_jax.build_index(config, workdir, dataset)
+  pinrec_jax.evaluate(config, workdir, dataset, retriever)
+  assert hashed == [41]
+
+
+def test_validations_hash_no_item_again(run, tmp_path, monkeypatch):
+  config, _ = run
+  calls = []
+  features = item_embedder.features
+
+  def counted(*arguments):
+    calls.append(len(arguments[0].ids))
+    return features(*arguments)
+
+  monkeypatch.setattr(item_embedder, "features", counted)
+  created = []
+  create = bundle.create
+
+  def kept(*arguments, **options):
+    created.append(options["features"])
+    return create(*arguments, **options)
+
+  monkeypatch.setattr(loop.bundle, "create", kept)
+  config = config_lib.replace(config, **{"train.eval_every": 1})
+  pinrec_jax.train(config, tmp_path)
+  assert len(created) == 4
+  assert calls == [41]  # For the training itself.
+
+
+def test_a_demo_is_compared_with_its_twin(tmp_path, caplog):
+  config = tiny(tmp_path)
+  config.train.steps = 2
+  config.evals.cutoffs = (3, 39)  # Users have seen some of the 40 items.
+  with caplog.at_level("WARNING", logger="absl"):
+    report = workflows.demo(config, tmp_path / "run")
+  assert list(report.evaluate.models) == [
+    "PinRec-OC", "PinRec-UC", "popularity",
+  ]  # fmt: skip
+  assert report.twin is not None
+  figures = report.figures()
+  assert {"uc_recall@39", "popularity_ndcg@3", "index_items"} <= set(figures)
+  # The twin generates the same number of vectors.
+  twin_figures = report.evaluate.models["PinRec-UC"]
+  assert twin_figures["vectors"] == figures["vectors"] == 2
+  assert report.evaluate.short_list is not None
+  user, left = report.evaluate.short_list
+  assert left < 39
+  (line,) = [m for m in caplog.messages if "items left to recommend" in m]
+  assert repr(user) in line
+  assert str(left) in line
+  assert twin.is_trained(config, tmp_path / "run")
+  assert not twin.is_trained(config, tmp_path / "other")
+
+
+def test_the_twin_has_no_conditions():
+  config = config_lib.Config()
+  config.decode.budget, config.decode.offsets = "click:1", (60,)
+  config.train.init_from = "runs/other"
+  other = twin.of_config(config)
+  assert not other.model.conditioned
+  assert (other.decode.budget, other.decode.offsets) == ("", ())
+  assert pathlib.Path(other.train.init_from) == pathlib.Path("runs/other/uc")
+  assert config.model.conditioned
+  assert not twin.wanted(other)
+
+
+@pytest.mark.parametrize(("items", "cutoffs"), [(24, (10, 50)), (8, (10,))])
+def test_a_catalog_smaller_than_the_lists_is_trained_and_evaluated(
+  tmp_path, items, cutoffs
+):
+  """Validation asks for ten candidates, users have seen some of them."""
+  config = tiny(tmp_path)
+  config.data.synthetic.items = items
+  config.data.synthetic.topics = 2
+  config.train.steps, config.evals.cutoffs = 2, cutoffs
+  config.evals.twin = False
+  report = workflows.demo(config, tmp_path / "run")
+  recall = report.evaluate.models["PinRec-OC"][f"recall@{max(cutoffs)}"]
+  assert 0 <= recall <= 1
+  (answer,) = pinrec_jax.Retriever.load(tmp_path / "run").retrieve(
+    [{"user": "new"}], candidates=max(cutoffs)
+  )
+  assert len(answer["candidates"]) == items
+
+
+def test_a_log_without_test_users_is_refused_before_training(
+  tmp_path, monkeypatch
+):
+  path = tmp_path / "events.csv"
+  path.write_text("user,item,time,action\na,1,5,click\na,2,6,click\n")
+  config = tiny(tmp_path)
+  config.data.name, config.data.events = "custom_log", str(path)
+  config.data.custom.actions = "click"
+  config.evals.sweep, config.train.train_on_validation = (), True
+
+  def fail(*_, **__):
+    raise AssertionError("it was trained")
+
+  monkeypatch.setattr(workflows.loop, "train", fail)
+  with pytest.raises(ValueError, match=r"nobody .* in the test period"):
+    workflows.demo(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "message"),
+  [
+    ("loss.objective", "next", "objective 'next' is unknown|'next'"),
+    ("model.backbone", "rnn", "'rnn'"),
+    ("train.batch_size", 0, "config.train.batch_size is 0; use 1 or more"),
+  ],
+)
+def test_a_bad_field_is_named_before_any_work(tmp_path, field, value, message):
+  config = config_lib.replace(tiny(tmp_path), **{field: value})
+  with pytest.raises(ValueError, match=message):
+    pinrec_jax.train(config, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
+
+
+def test_an_address_is_not_a_work_folder(tmp_path):
+  with pytest.raises(ValueError, match="is an address; mount the bucket"):
+    pinrec_jax.train(tiny(tmp_path), "gs://bucket/run")
+
+
+def test_a_missing_checkpoint_says_to_train(tmp_path):
+  config = tiny(tmp_path)
+  with pytest.raises(FileNotFoundError, match="train first"):
+    pinrec_jax.build_index(config, tmp_path / "run")
+
+
+def test_cold_items_are_hidden_where_ids_are_dropped(tmp_path):
+  config = tiny(tmp_path)
+  config.model.id_dropout, config.train.steps = 0.2, 2
+  config.data.synthetic.events = 4  # So that some items have no engagement.
+  pinrec_jax.train(config, tmp_path / "run")
+  _, retriever = pinrec_jax.build_index(config, tmp_path / "run")
+  rows = retriever.bundle.features.rows[1:]
+  hidden = (rows == -1).all(-1)
+  assert 0 < hidden.sum() < len(hidden)
+  assert np.isfinite(retriever.bundle.vectors).all()
