@@ -28,6 +28,7 @@ from unittest import mock
 import growth
 import jax
 import record
+import training_step
 from matplotlib.figure import Figure
 
 from pinrec_jax import markdown, sharding
@@ -92,7 +93,7 @@ def compiled() -> list[dict[str, Any]]:
   for tables in ("adam", "adagrad"):
     for scaling, rows in (("weak", count * batch), ("strong", batch)):
       sizes = dataclasses.replace(SIZES, batch=rows, tables=tables)
-      step = growth.Step.of(
+      step = training_step.Step.random(
         growth.configured(sizes), sizes.items, sharding.device_mesh()
       )
       program = step.compiled()
@@ -113,7 +114,7 @@ def compiled() -> list[dict[str, Any]]:
   return found
 
 
-def gradient(step: growth.Step, sizes: growth.Sizes) -> int:
+def gradient(step: training_step.Step, sizes: growth.Sizes) -> int:
   """Returns the bytes of a step's gradient; of a table, its updated rows."""
   numbers = state_lib.num_parameters(step.state)
   if sizes.tables == "adagrad":

@@ -9,6 +9,7 @@ stopped and given again. All further flags go to pinrec_jax.main.
 
 import argparse
 import json
+import math
 import pathlib
 import runpy
 from collections.abc import Mapping
@@ -47,9 +48,10 @@ def main() -> None:
 
 
 def last_loss(folder: pathlib.Path) -> float:
-  """Returns the last training loss that a run logged."""
+  """Returns the last training loss that a run logged; NaN if it logged none."""
   lines = (folder / "metrics.jsonl").read_text().splitlines()
-  return [row["loss"] for row in map(json.loads, lines) if "loss" in row][-1]
+  losses = [row["loss"] for row in map(json.loads, lines) if "loss" in row]
+  return losses[-1] if losses else math.nan
 
 
 def table(figures: Mapping[str, Mapping[str, Any]]) -> str:

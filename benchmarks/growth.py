@@ -19,23 +19,17 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import record
 import scipy.optimize
 import timing
+import training_step
 from matplotlib import ticker
 from matplotlib.figure import Figure
-from peers import pinrec_evaluation, pinrec_training, work
+from peers import pinrec_training, work
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import markdown, sharding
-from pinrec_jax.data import schema
-from pinrec_jax.losses import objectives
-from pinrec_jax.model import pinrec
-from pinrec_jax.training import optimizer, training_data
-from pinrec_jax.training import state as state_lib
-from pinrec_jax.training import step as step_lib
+from pinrec_jax import markdown
 
 WIDTH, HEADS = 64, 2
 
@@ -134,58 +128,6 @@ CURVES = {
 }
 
 
-@dataclasses.dataclass
-class Step:
-  """A training step of some size, and its arguments."""
-
-  state: state_lib.State
-  batch: schema.Batch
-  corpus: objectives.Corpus
-  arguments: dict[str, Any]
-
-  @classmethod
-  def of(
-    cls, config: config_lib.Config, items: int, mesh: jax.sharding.Mesh
-  ) -> "Step":
-    """Returns a step on full random histories over a number of items."""
-    random = np.random.default_rng(0)
-    # Two more events, because each history holds out two.
-    shape = config.train.batch_size, config.data.sequence_length + 2
-    dataset = pinrec_evaluation.log(
-      random.integers(1, items + 1, shape, np.int32), items
-    )
-    rows, corpus = training_data.packed(config, dataset)
-    each = [rows[place] for place in range(config.train.batch_size)]
-    batch = jax.tree.map(lambda *columns: np.stack(columns), *each)
-    model = pinrec.of_config(config, dataset.vocabulary)
-    transform = optimizer.build(config.train)
-    return cls(
-      state_lib.initial(model, transform, mesh, 0),
-      sharding.from_rows(mesh, batch),
-      sharding.from_all(mesh, corpus),
-      {
-        "model": model,
-        "transform": transform,
-        "config": config.loss,
-        "seed": 0,
-        "rows_only": config.train.table_optimizer != "adam",
-      },
-    )
-
-  def take(self) -> tuple[state_lib.State, step_lib.Metrics]:
-    """Takes the step; returns what to wait for."""
-    self.state, metrics = step_lib.train_step(
-      self.state, self.batch, self.corpus, **self.arguments
-    )
-    return self.state, metrics
-
-  def compiled(self) -> jax.stages.Compiled:
-    """Returns the compiled program."""
-    return step_lib.train_step.lower(
-      self.state, self.batch, self.corpus, **self.arguments
-    ).compile()
-
-
 def main() -> None:
   """Measures, prints, writes and draws."""
   parser = argparse.ArgumentParser(description=__doc__)
@@ -227,11 +169,13 @@ def timed(
   curve: Curve, points: Sequence[int], rounds: int
 ) -> dict[str, dict[str, float]]:
   """Returns measured and expected times of every point of a curve."""
-  one = sharding.device_mesh(devices=jax.devices()[:1])
+  one = training_step.one_device()
   steps = {}
   for point in points:
     sizes = curve.sizes(point)
-    steps[point] = Step.of(configured(sizes), sizes.items, one)
+    steps[point] = training_step.Step.random(
+      configured(sizes), sizes.items, one
+    )
   cases = {point: step.take for point, step in steps.items()}
   times = timing.compared(timing.interleaved(cases, rounds), points[0])
   tokens = {p: step.batch.tokens.item.size for p, step in steps.items()}

@@ -10,21 +10,17 @@ import argparse
 import pathlib
 import sys
 import tempfile
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import record
 import timing
+import training_step
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import markdown
-from pinrec_jax.data import dataset, pipeline
+from pinrec_jax.data import dataset
 from pinrec_jax.losses import positives, softmax
-from pinrec_jax.model import pinrec
-from pinrec_jax.training import optimizer, training_data
-from pinrec_jax.training import state as state_lib
-from pinrec_jax.training import step as step_lib
 
 FIRST = "next_item"
 NEGATIVES = (1 << 14, 1 << 17, 1 << 20)
@@ -61,29 +57,14 @@ def steps(rounds: int, batch: int) -> dict[str, dict[str, float]]:
   with tempfile.TemporaryDirectory() as folder:
     config.data.prepared_dir = folder
     log = dataset.load(config.data)
-  rows, corpus = training_data.packed(config, log)
-  corpus = jax.tree.map(jnp.asarray, corpus)
-  data = next(pipeline.batches(rows, batch=batch, seed=0))
-  model = pinrec.of_config(config, log.vocabulary)
-  transform = optimizer.build(config.train)
-  states = {
-    name: state_lib.create(model, transform) for name in positives.OBJECTIVES
+  config.train.batch_size = batch
+  one = training_step.one_device()
+  cases = {
+    name: training_step.Step.of_log(
+      config_lib.replace(config, **{"loss.objective": name}), log, one
+    ).take
+    for name in positives.OBJECTIVES
   }
-
-  def step(name: str) -> Any:
-    loss = config_lib.replace(config.loss, objective=name)
-    states[name], metrics = step_lib.train_step(
-      states[name],
-      data,
-      corpus,
-      model=model,
-      transform=transform,
-      config=loss,
-      seed=0,
-    )
-    return metrics
-
-  cases = {name: (lambda name=name: step(name)) for name in states}
   return timing.compared(timing.interleaved(cases, rounds), FIRST)
 
 

@@ -13,20 +13,14 @@ import gc
 import pathlib
 import sys
 import tempfile
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import record
 import timing
+import training_step
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import markdown
-from pinrec_jax.data import dataset, pipeline
-from pinrec_jax.model import pinrec
-from pinrec_jax.training import optimizer, training_data
-from pinrec_jax.training import state as state_lib
-from pinrec_jax.training import step as step_lib
+from pinrec_jax.data import dataset
 
 OPTIMIZERS = ("adam", "lazy_adam", "adagrad")
 HEAD = ("optimizer", "rows", "s per step", "vs. smallest", "memory, x tables")
@@ -49,7 +43,11 @@ def main() -> None:
   found = {}
   print(markdown.table(HEAD, []))
   for name in OPTIMIZERS:
-    own = config_lib.replace(config, **{"train.table_optimizer": name})
+    fields = {
+      "train.table_optimizer": name,
+      "train.batch_size": options.batch,
+    }
+    own = config_lib.replace(config, **fields)
     found[name] = measured(own, log, options)
     for size, row in found[name].items():
       cells = [name, f"{int(size):,}", f"{row['seconds']:.3f}"]
@@ -59,58 +57,32 @@ def main() -> None:
   record.write(options.output, sys.argv[1:], tables=found)
 
 
-class Step:
-  """A training step with tables of one size."""
-
-  def __init__(
-    self, config: config_lib.Config, log: dataset.Dataset, batch: int
-  ) -> None:
-    rows, corpus = training_data.packed(config, log)
-    self._batch = next(pipeline.batches(rows, batch=batch, seed=0))
-    self._corpus = jax.tree.map(jnp.asarray, corpus)
-    model = pinrec.of_config(config, log.vocabulary)
-    transform = optimizer.build(config.train)
-    self._state = state_lib.create(model, transform)
-    self._settings = {
-      "model": model,
-      "transform": transform,
-      "config": config.loss,
-      "seed": 0,
-      "rows_only": config.train.table_optimizer != "adam",
-    }
-    lowered = step_lib.train_step.lower(
-      self._state, self._batch, self._corpus, **self._settings
-    )
-    memory: Any = lowered.compile().memory_analysis()
-    self.temporary_bytes: int = memory.temp_size_in_bytes
-
-  def __call__(self) -> Any:
-    """Takes the step; returns what to wait for."""
-    self._state, metrics = step_lib.train_step(
-      self._state, self._batch, self._corpus, **self._settings
-    )
-    return self._state.step, metrics
-
-
 def measured(
   config: config_lib.Config, log: dataset.Dataset, options: argparse.Namespace
 ) -> dict[str, dict[str, float]]:
   """Returns the cost of a step for every number of rows."""
+  one = training_step.one_device()
   steps = {
-    size: Step(
-      config_lib.replace(config, **{"model.table_size": size}),
-      log,
-      options.batch,
+    size: training_step.Step.of_log(
+      config_lib.replace(config, **{"model.table_size": size}), log, one
     )
     for size in options.rows
   }
-  seconds = timing.interleaved(steps, options.rounds)
+  temporary = {size: _temporary_bytes(step) for size, step in steps.items()}
+  cases = {size: step.take for size, step in steps.items()}
+  seconds = timing.interleaved(cases, options.rounds)
   found = timing.compared(seconds, options.rows[0])
   for size, row in found.items():
     tables = 4 * size * config.model.embedding_dim
-    row["temporary_bytes"] = steps[size].temporary_bytes
+    row["temporary_bytes"] = temporary[size]
     row["temporary_of_tables"] = row["temporary_bytes"] / tables
   return {str(size): row for size, row in found.items()}
+
+
+def _temporary_bytes(step: training_step.Step) -> int:
+  memory = step.compiled().memory_analysis()
+  assert memory is not None  # XLA has it on every platform of JAX.
+  return memory.temp_size_in_bytes
 
 
 if __name__ == "__main__":

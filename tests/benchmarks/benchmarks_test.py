@@ -5,15 +5,16 @@ import subprocess
 import sys
 
 import accelerator
+import bounds
 import communication
 import growth
-import jax
 import numpy as np
 import programs
 import pytest
 import repeats
 import simulated
 import timing
+import training_step
 
 from pinrec_jax import sharding
 from pinrec_jax.decode import generate
@@ -91,7 +92,7 @@ def test_a_step_reduces_its_gradient_once_over_devices(tables, most):
   sizes = growth.Sizes(
     length=8, batch=8, negatives=16, items=2000, rows=4096, tables=tables
   )
-  step = growth.Step.of(
+  step = training_step.Step.random(
     growth.configured(sizes), sizes.items, sharding.device_mesh()
   )
   moved = communication.communicated(step.compiled().as_text() or "")
@@ -104,19 +105,19 @@ def test_operations_are_those_the_compiler_counts():
   size = accelerator.Size(64, 2, 3, 64, 4, 500, "float32", 64)
   config = size.config(scan_layers=False)
   config.train.batch_size, config.loss.in_batch_negatives = 8, 64
-  one = sharding.device_mesh(devices=jax.devices()[:1])
-  step = growth.Step.of(config, size.items, one)
+  one = training_step.one_device()
+  step = training_step.Step.random(config, size.items, one)
 
   def counted(program):
     return program.cost_analysis()["flops"]
 
-  products, _ = accelerator.of_step(config, step.state.params)
+  products, _ = bounds.of_step(config, step.state.params)
   assert 1 < counted(step.compiled()) / products < 1.4
   # Two steps, because the compiler counts the body of a loop once.
   params = accelerator.on_one_device(step)
   call = accelerator.generation(step, params, 3, steps=2)
   program = generate.generate.lower(*call.args, **call.keywords).compile()
-  products, _ = accelerator.of_generation(config, step.state.params, 3, steps=2)
+  products, _ = bounds.of_generation(config, step.state.params, 3, steps=2)
   assert 1 < counted(program) / products < 1.4
 
 
