@@ -1,13 +1,14 @@
-"""What a training step communicates over devices, beside what is expected.
+"""What a training step communicates between devices.
 
   python benchmarks/communication.py --output=results/communication.json \
     --plot=docs/communication.png
 
-Times would mean nothing, as virtual devices share the cores. So the compiled
-step is read: what a device computes, and how many bytes its collectives bring
-it. Weak scaling keeps the rows of a device, strong those of the batch. Expected
-is the size of the gradient, whatever the batch; where only rows that are read
-are updated, that of those rows in place of the table.
+Virtual devices share the cores, so their times mean nothing. Instead, this
+benchmark reads the compiled step: the operations of a device, and the bytes
+that its collectives receive. Weak scaling keeps the rows of a device, strong
+scaling keeps the rows of the batch. The expected number of bytes is the size of
+the gradient, whatever the batch. If only the rows that a step reads are
+updated, these rows count instead of the table.
 """
 
 import argparse
@@ -29,27 +30,30 @@ import jax
 import record
 from matplotlib.figure import Figure
 
-from pinrec_jax import sharding
+from pinrec_jax import markdown, sharding
 from pinrec_jax.training import state as state_lib
 
 DEVICES = (1, 2, 4, 8)
 COLLECTIVES = (
-  "all-reduce", "all-gather", "reduce-scatter", "all-to-all",
+  "all-reduce",
+  "all-gather",
+  "reduce-scatter",
+  "all-to-all",
   "collective-permute",
-)  # fmt: skip
-# So few rows a device, and so short, that no work is done in groups: of a loop
-# XLA reckons one turn.
+)
+# Small enough that a device works on all rows at once. XLA counts the body of a
+# loop once, so loops over groups of rows would be missed.
 SIZES = growth.Sizes(length=32, batch=32, rows=65_536)
 
 
 def main() -> None:
-  """Reads, prints, writes and draws."""
+  """Reads compiled steps, prints, writes and draws."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   parser.add_argument("--plot", type=pathlib.Path)
   options = parser.parse_args()
   found = over_devices(DEVICES)
-  table(found)
+  print(table(found))
   record.write(options.output, sys.argv[1:], devices=found)
   if options.plot:
     plot(found, options.plot)
@@ -58,16 +62,16 @@ def main() -> None:
 def over_devices(counts: Sequence[int]) -> list[dict[str, Any]]:
   """Returns what `compiled` finds with each number of virtual devices.
 
-  Each is a process of its own: the code asks how many devices there are.
+  JAX fixes the number of devices at its start, so each number has a process.
   """
   spawn, found = multiprocessing.get_context("spawn"), []
   for count in counts:
-    own = {
+    environment = {
       "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
       "JAX_PLATFORMS": "cpu",
     }
     with (
-      mock.patch.dict(os.environ, own),
+      mock.patch.dict(os.environ, environment),
       concurrent.futures.ProcessPoolExecutor(1, spawn) as pool,
     ):
       found += pool.submit(compiled).result()
@@ -77,7 +81,7 @@ def over_devices(counts: Sequence[int]) -> list[dict[str, Any]]:
       for other in found
       if (other["tables"], other["devices"]) == (row["tables"], 1)
     )
-    row["law_flops"] = alone * row["rows"] / SIZES.batch / row["devices"]
+    row["expected_flops"] = alone * row["rows"] / SIZES.batch / row["devices"]
   return found
 
 
@@ -103,14 +107,14 @@ def compiled() -> list[dict[str, Any]]:
           "flops": costs["flops"],
           "bytes": sum(moved.values()),
           "bytes_by_kind": dict(moved),
-          "law_bytes": gradient(step, sizes) if count > 1 else 0,
+          "expected_bytes": gradient(step, sizes) if count > 1 else 0,
         }
       )
   return found
 
 
 def gradient(step: growth.Step, sizes: growth.Sizes) -> int:
-  """Returns the bytes of a step's gradient: of a table, what is updated."""
+  """Returns the bytes of a step's gradient; of a table, its updated rows."""
   numbers = state_lib.num_parameters(step.state)
   if sizes.tables == "adagrad":
     read = 2 * sizes.batch * sizes.length + sizes.negatives
@@ -119,7 +123,7 @@ def gradient(step: growth.Step, sizes: growth.Sizes) -> int:
 
 
 def communicated(program: str) -> collections.Counter[str]:
-  """Returns the bytes of the results of collectives, a loop's each turn."""
+  """Returns the bytes that collectives receive, in all iterations of loops."""
   own = collections.defaultdict(collections.Counter)
   called = collections.defaultdict(list)
   name, entry = "", ""
@@ -130,15 +134,15 @@ def communicated(program: str) -> collections.Counter[str]:
       entry = name if begun[1] else entry
     if result := of_result.search(line):
       own[name][result[2]] += size(result[1])
-    turns = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
+    count = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
     for other in re.findall(r"(?:body|to_apply|calls)=%?([\w.-]+)", line):
-      called[name].append((other, int(turns[1]) if turns else 1))
+      called[name].append((other, int(count[1]) if count else 1))
 
   def total(name: str) -> collections.Counter[str]:
     found = own[name].copy()
-    for other, turns in called[name]:
+    for other, count in called[name]:
       for kind, moved in total(other).items():
-        found[kind] += turns * moved
+        found[kind] += count * moved
     return found
 
   return total(entry)
@@ -153,29 +157,30 @@ def size(shapes: str) -> int:
   return found
 
 
-def table(found: Sequence[Mapping[str, Any]]) -> None:
-  """Prints what steps communicate."""
-  print(
-    "\n| tables | scaling | devices | rows | Mflop a device | law "
-    "| Mbyte communicated | law |\n|--|--|--|--|--|--|--|--|"
-  )
-  for row in found:
-    print(
-      f"| {row['tables']} | {row['scaling']} | {row['devices']} "
-      f"| {row['rows']} | {row['flops'] / 1e6:.0f} "
-      f"| {row['law_flops'] / 1e6:.0f} | {row['bytes'] / 1e6:.2f} "
-      f"| {row['law_bytes'] / 1e6:.2f} |"
-    )
+def table(found: Sequence[Mapping[str, Any]]) -> str:
+  """Returns what steps compute and communicate as a Markdown table."""
+  rows = [
+    [
+      *(str(row[key]) for key in ("tables", "scaling", "devices", "rows")),
+      f"{row['flops'] / 1e6:.0f}",
+      f"{row['expected_flops'] / 1e6:.0f}",
+      f"{row['bytes'] / 1e6:.2f}",
+      f"{row['expected_bytes'] / 1e6:.2f}",
+    ]
+    for row in found
+  ]
+  head = ["tables", "scaling", "devices", "rows"]
+  head += ["Mflop per device", "expected", "MB communicated", "expected"]
+  return markdown.table(head, rows)
 
 
 def plot(found: Sequence[Mapping[str, Any]], path: pathlib.Path) -> None:
-  """Draws bytes and operations over devices, what is expected dashed."""
-  figure = Figure(figsize=(10, 4), layout="constrained")
-  for axes, key, law, title in zip(
+  """Draws bytes and operations over the number of devices."""
+  figure = Figure(figsize=(10, 4.5), layout="constrained")
+  for axes, key, title in zip(
     figure.subplots(1, 2),
     ("bytes", "flops"),
-    ("law_bytes", "law_flops"),
-    ("Mbyte communicated", "Mflop a device"),
+    ("MB that a device receives per step", "Mflop of a device per step"),
     strict=True,
   ):
     for tables in ("adam", "adagrad"):
@@ -183,17 +188,24 @@ def plot(found: Sequence[Mapping[str, Any]], path: pathlib.Path) -> None:
         rows = [
           row
           for row in found
-          if (row["tables"], row["scaling"]) == (tables, scaling) and row[law]
+          if (row["tables"], row["scaling"]) == (tables, scaling)
+          and row[f"expected_{key}"]
         ]
         counts = [row["devices"] for row in rows]
-        label = f"{tables}, {scaling}"
         axes.loglog(
-          counts, [row[key] / 1e6 for row in rows], f"{style}-", label=label
+          counts,
+          [row[key] / 1e6 for row in rows],
+          f"{style}-",
+          label=f"{tables}, {scaling} scaling",
         )
-        axes.loglog(counts, [row[law] / 1e6 for row in rows], "k--")
-    axes.set(title="devices", ylabel=title)
+        expected = [row[f"expected_{key}"] / 1e6 for row in rows]
+        axes.loglog(counts, expected, "k--")
+    axes.plot([], [], "k--", label="expected")
+    axes.set(xlabel="devices", ylabel=title)
     growth.ticks(axes, sorted({row["devices"] for row in found}))
+    axes.grid(alpha=0.25)
     axes.legend(fontsize="small")
+  figure.suptitle("Communication and computation of a training step")
   path.parent.mkdir(parents=True, exist_ok=True)
   figure.savefig(path, dpi=120)
 

@@ -1,16 +1,18 @@
-"""Trains every model of the family on one log and tabulates what they reach.
+"""Trains every model of the family on one log and tabulates the figures.
 
   python benchmarks/family.py --log=pure --source=FOLDER \
     --workdir=runs/family --output=results/family_pure.json
 
-Models already reported in the work folder are not run again, so that it may
-be stopped at any point. Everything after the options goes to pinrec_jax.main.
+Models with a report in the work folder do not run again, so the command may be
+stopped and given again. All further flags go to pinrec_jax.main.
 """
 
 import argparse
 import json
 import pathlib
 import runpy
+from collections.abc import Mapping
+from typing import Any
 
 import record
 import repeats
@@ -18,49 +20,48 @@ import repeats
 from pinrec_jax import markdown
 
 CONFIG = "configs/family.py"
-SHOWN = ("recall@10", "ndcg@10", "unordered_recall@10", "vectors")
+SHOWN = ("loss", "recall@10", "ndcg@10", "unordered_recall@10", "vectors")
 
 
 def main() -> None:
-  """Runs what is missing, then writes and prints the table."""
-  known = runpy.run_path(CONFIG)
+  """Runs missing models, then writes and prints the table."""
+  family = runpy.run_path(CONFIG)
   parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("--log", choices=list(known["LOGS"]), required=True)
-  parser.add_argument("--models", nargs="+", default=list(known["MODELS"]))
+  parser.add_argument("--log", choices=list(family["LOGS"]), required=True)
+  parser.add_argument("--models", nargs="+", default=list(family["MODELS"]))
   parser.add_argument("--source", default="")
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options, rest = parser.parse_known_args()
-  reports = {}
+  figures = {}
   for model in options.models:
     folder = options.workdir / options.log / model
-    report = repeats.report(
+    figures[model] = repeats.report(
       f"{CONFIG}:{options.log}/{model}",
       folder,
       [f"--config.data.source={options.source}", *rest],
     )
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    report["loss"] = [
-      row["loss"] for row in map(json.loads, lines) if "loss" in row
-    ][-1]
-    reports[model] = report
-  record.write(options.output, rest, models=reports)
-  print(table(reports))
+    figures[model]["loss"] = last_loss(folder)
+  record.write(options.output, [f"--log={options.log}", *rest], models=figures)
+  print(table(figures))
 
 
-def table(reports: dict[str, dict[str, float]]) -> str:
-  """Returns a row a model, popularity last, as a Markdown table."""
-  names = ("loss", *SHOWN)
+def last_loss(folder: pathlib.Path) -> float:
+  """Returns the last training loss that a run logged."""
+  lines = (folder / "metrics.jsonl").read_text().splitlines()
+  return [row["loss"] for row in map(json.loads, lines) if "loss" in row][-1]
+
+
+def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
+  """Returns one line per model, popularity last, as a Markdown table."""
   rows = [
-    [model, *(f"{report[name]:.4g}" for name in names)]
-    for model, report in reports.items()
+    [model, *(f"{own[name]:.4g}" for name in SHOWN)]
+    for model, own in figures.items()
   ]
-  any_report = next(iter(reports.values()))
-  cells = [
-    f"{any_report[key]:.4g}" if key in any_report else ""
-    for key in (f"popularity_{name}" for name in names)
-  ]
-  return markdown.table(["", *names], [*rows, ["popularity", *cells]])
+  any_model = next(iter(figures.values()))
+  popular = [any_model.get(f"popularity_{name}") for name in SHOWN]
+  cells = ["" if value is None else f"{value:.4g}" for value in popular]
+  return markdown.table(["", *SHOWN], [*rows, ["popularity", *cells]])
 
 
 if __name__ == "__main__":

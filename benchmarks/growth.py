@@ -1,34 +1,32 @@
-"""How a training step grows, each curve beside the law expected of it.
+"""How the time of a training step grows, compared with the expected time.
 
   python benchmarks/growth.py --output=results/growth.json \
     --plot=docs/growth.png
 
 Steps of a small SASRec are timed as one size grows and the others stay. The
-points of a curve take turns; times are medians over rounds, ratios those of a
-round. A law is a sum of terms, such as a constant and one linear in the size;
-their weights are what fits best, so a curve can break its law in shape alone.
-benchmarks/communication.py tells how it grows over devices.
+points of a curve are measured in interleaved rounds. Times are medians over
+rounds, and ratios are medians of the rounds' ratios. The expected time is a sum
+of terms, such as a constant and a linear one, with the weights that fit best.
+So only the shape of a curve can differ from it. benchmarks/communication.py
+measures growth over devices.
 """
 
 import argparse
 import dataclasses
 import gc
 import pathlib
-import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import contest  # noqa: F401  for the path of peers
 import jax
 import numpy as np
-import pinrec_evaluation  # of peers
-import pinrec_training  # of peers
 import record
 import scipy.optimize
-import work  # of peers
+import timing
+from matplotlib import ticker
 from matplotlib.figure import Figure
+from peers import pinrec_evaluation, pinrec_training, work
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import markdown, sharding
@@ -44,7 +42,16 @@ WIDTH, HEADS = 64, 2
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-  """What grows."""
+  """The sizes that grow.
+
+  Attributes:
+    length: positions of a history.
+    batch: histories in a batch.
+    negatives: uniform negatives.
+    items: items of the catalog.
+    rows: rows of the hash table.
+    tables: optimizer of the hash table.
+  """
 
   length: int = 64
   batch: int = 16
@@ -56,10 +63,20 @@ class Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-  """One size that grows, and the terms of a step's expected seconds."""
+  """One size that grows, and the expected seconds of a step.
+
+  Attributes:
+    field: name of the size.
+    points: its values.
+    label: of the horizontal axis.
+    law: the expected terms, in words.
+    terms: the terms at one value.
+    others: the sizes that stay.
+  """
 
   field: str
   points: Sequence[int]
+  label: str
   law: str
   terms: Callable[[float], Sequence[float]]
   others: Sizes = Sizes()
@@ -69,36 +86,57 @@ class Curve:
     return dataclasses.replace(self.others, **{self.field: point})
 
 
+ROWS = (10_000, 100_000, 1_000_000)
 CURVES = {
   "length": Curve(
-    "length", (32, 64, 128, 256, 512),
-    "constant and linear, a token", lambda x: (x, x * x),
+    "length",
+    (32, 64, 128, 256, 512),
+    "events of a history",
+    "constant and linear per token",
+    lambda x: (x, x * x),
   ),
   "batch": Curve(
-    "batch", (4, 8, 16, 32, 64, 128),
-    "constant and linear, a step", lambda x: (1, x),
+    "batch",
+    (4, 8, 16, 32, 64, 128),
+    "histories in a batch",
+    "constant and linear per step",
+    lambda x: (1, x),
   ),
   "negatives": Curve(
-    "negatives", (128, 512, 2048, 8192, 16_384),
-    "constant and linear", lambda x: (1, x),
+    "negatives",
+    (128, 512, 2048, 8192, 16_384),
+    "negatives",
+    "constant and linear",
+    lambda x: (1, x),
   ),
   "items": Curve(
-    "items", (1000, 10_000, 100_000, 1_000_000), "constant", lambda x: (1,)
+    "items",
+    (1000, 10_000, 100_000, 1_000_000),
+    "items of the catalog",
+    "constant",
+    lambda x: (1,),
   ),
   "rows, Adam": Curve(
-    "rows", (10_000, 100_000, 1_000_000),
-    "constant and linear", lambda x: (1, x),
+    "rows",
+    ROWS,
+    "rows of the hash table",
+    "constant and linear",
+    lambda x: (1, x),
   ),
   "rows, Adagrad": Curve(
-    "rows", (10_000, 100_000, 1_000_000),
-    "constant", lambda x: (1,), Sizes(tables="adagrad"),
+    "rows",
+    ROWS,
+    "rows of the hash table",
+    "constant",
+    lambda x: (1,),
+    Sizes(tables="adagrad"),
   ),
-}  # fmt: skip
+}
 
 
 @dataclasses.dataclass
 class Step:
-  """A training step of some sizes, and what it is called with."""
+  """A training step of some size, and its arguments."""
 
   state: state_lib.State
   batch: schema.Batch
@@ -109,12 +147,10 @@ class Step:
   def of(
     cls, config: config_lib.Config, items: int, mesh: jax.sharding.Mesh
   ) -> "Step":
-    """Returns a step on full, made-up histories of so many items."""
+    """Returns a step on full random histories over a number of items."""
     random = np.random.default_rng(0)
-    shape = (
-      config.train.batch_size,
-      config.data.sequence_length + 2,
-    )  # two are held out
+    # Two more events, because each history holds out two.
+    shape = config.train.batch_size, config.data.sequence_length + 2
     dataset = pinrec_evaluation.log(
       random.integers(1, items + 1, shape, np.int32), items
     )
@@ -128,22 +164,23 @@ class Step:
       sharding.from_rows(mesh, batch),
       sharding.from_all(mesh, corpus),
       {
-        "model": model, "transform": transform, "config": config.loss,
-        "seed": 0, "rows_only": config.train.table_optimizer != "adam",
+        "model": model,
+        "transform": transform,
+        "config": config.loss,
+        "seed": 0,
+        "rows_only": config.train.table_optimizer != "adam",
       },
-    )  # fmt: skip
+    )
 
-  def take(self) -> float:
-    """Takes the step; returns its seconds."""
-    began = time.perf_counter()
+  def take(self) -> tuple[state_lib.State, step_lib.Metrics]:
+    """Takes the step; returns what to wait for."""
     self.state, metrics = step_lib.train_step(
       self.state, self.batch, self.corpus, **self.arguments
     )
-    jax.block_until_ready((self.state, metrics))
-    return time.perf_counter() - began
+    return self.state, metrics
 
   def compiled(self) -> jax.stages.Compiled:
-    """Returns the program it runs."""
+    """Returns the compiled program."""
     return step_lib.train_step.lower(
       self.state, self.batch, self.corpus, **self.arguments
     ).compile()
@@ -155,65 +192,62 @@ def main() -> None:
   parser.add_argument("--rounds", type=int, default=9)
   parser.add_argument("--curves", nargs="*", choices=CURVES, default=[*CURVES])
   parser.add_argument(
-    "--quick", action="store_true", help="the small end of every curve"
+    "--quick", action="store_true", help="only the first points of each curve"
   )
   parser.add_argument("--output", type=pathlib.Path, required=True)
   parser.add_argument("--plot", type=pathlib.Path)
   options = parser.parse_args()
-  curves = {}
+  found = {}
   for name in options.curves:
     curve = CURVES[name]
     points = curve.points[: 3 if options.quick else None]
-    curves[name] = timed(curve, points, options.rounds)
-    print_curve(name, curve, curves[name])
+    found[name] = timed(curve, points, options.rounds)
+    print(f"\nexpected: {curve.law}\n\n{table(name, found[name])}")
     gc.collect()
-  record.write(options.output, sys.argv[1:], curves=curves)
+  record.write(options.output, sys.argv[1:], curves=found)
   if options.plot:
-    plot(curves, options.plot)
+    plot(found, options.plot)
 
 
 def configured(sizes: Sizes) -> config_lib.Config:
   """Returns a small SASRec's configuration."""
-  config = pinrec_training.configured(work.Unit(WIDTH, HEADS, sizes.negatives))
-  config.data.sequence_length, config.train.batch_size = (
-    sizes.length,
-    sizes.batch,
+  unit = work.Unit(WIDTH, HEADS, sizes.negatives)
+  return config_lib.replace(
+    pinrec_training.configured(unit),
+    **{
+      "data.sequence_length": sizes.length,
+      "train.batch_size": sizes.batch,
+      "model.table_size": sizes.rows,
+      "train.table_optimizer": sizes.tables,
+    },
   )
-  config.model.table_size, config.train.table_optimizer = (
-    sizes.rows,
-    sizes.tables,
-  )
-  return config
 
 
 def timed(
   curve: Curve, points: Sequence[int], rounds: int
 ) -> dict[str, dict[str, float]]:
-  """Returns the times of every point of a curve, and those of its law."""
+  """Returns measured and expected times of every point of a curve."""
   one = sharding.device_mesh(devices=jax.devices()[:1])
   steps = {}
   for point in points:
     sizes = curve.sizes(point)
     steps[point] = Step.of(configured(sizes), sizes.items, one)
-  seconds: dict[int, list[float]] = {point: [] for point in points}
-  for turn in range(rounds + 1):
-    for point, step in steps.items():
-      taken = step.take()
-      if turn:  # the first compiles
-        seconds[point].append(taken)
+  cases = {point: step.take for point, step in steps.items()}
+  times = timing.compared(timing.interleaved(cases, rounds), points[0])
   tokens = {p: step.batch.tokens.item.size for p, step in steps.items()}
-  each = [statistics.median(seconds[point]) for point in points]
-  law = fitted([curve.terms(point) for point in points], each)
-  found, first = {}, seconds[points[0]]
-  for point, own, expected in zip(points, each, law, strict=True):
-    ratios = [a / b for a, b in zip(seconds[point], first, strict=True)]
-    ratio = statistics.median(ratios) * tokens[points[0]] / tokens[point]
+  expected = fitted(
+    [curve.terms(point) for point in points],
+    [times[point]["seconds"] for point in points],
+  )
+  found = {}
+  for point, law in zip(points, expected, strict=True):
+    seconds, ratio = times[point]["seconds"], times[point]["ratio"]
     found[str(point)] = {
-      "seconds": own,
-      "seconds_per_token": own / tokens[point],
-      "ratio": ratio,
-      "law_per_token": expected / tokens[point],
-      "of_law": own / expected,
+      "seconds": seconds,
+      "seconds_per_token": seconds / tokens[point],
+      "ratio": ratio * tokens[points[0]] / tokens[point],
+      "expected_per_token": law / tokens[point],
+      "of_expected": seconds / law,
     }
   return found
 
@@ -221,66 +255,76 @@ def timed(
 def fitted(
   terms: Sequence[Sequence[float]], values: Sequence[float]
 ) -> list[float]:
-  """Returns the sums of terms, none counted below 0, nearest to some values.
+  """Returns the sums of terms that are nearest to the values.
 
-  Nearest in proportion, so that small values count as much as large ones.
+  Weights are non-negative, and errors are relative.
   """
   matrix = np.array(terms, float)
   scale = matrix.max(0)
-  share = matrix / scale / np.array(values)[:, None]
-  weights, _ = scipy.optimize.nnls(share, np.ones(len(values)))
+  relative = matrix / scale / np.array(values)[:, None]
+  weights, _ = scipy.optimize.nnls(relative, np.ones(len(values)))
   return (matrix / scale @ weights).tolist()
 
 
-def print_curve(
-  name: str, curve: Curve, found: Mapping[str, Mapping[str, float]]
-) -> None:
-  """Prints one curve."""
-  print(f"\nlaw: {curve.law}\n")
+def table(name: str, found: Mapping[str, Mapping[str, float]]) -> str:
+  """Returns one curve as a Markdown table."""
   rows = [
     [
       f"{int(point):,}",
       f"{1e3 * row['seconds']:.1f}",
       f"{1e6 * row['seconds_per_token']:.2f}",
       f"{row['ratio']:.2f}",
-      f"{row['of_law']:.2f}",
+      f"{row['of_expected']:.2f}",
     ]
     for point, row in found.items()
   ]
-  head = [name, "ms a step", "us a token", "of the first", "of the law"]
-  print(markdown.table(head, rows))
+  head = ["ms per step", "us per token", "vs. first", "vs. expected"]
+  return markdown.table([name, *head], rows)
 
 
 def plot(
   curves: Mapping[str, Mapping[str, Mapping[str, float]]], path: pathlib.Path
 ) -> None:
-  """Draws all curves, and their laws dashed."""
-  figure = Figure(figsize=(14, 6.5), layout="constrained")
+  """Draws all curves, measured and expected."""
+  figure = Figure(figsize=(12, 7), layout="constrained")
   panels = list(figure.subplots(2, 3).flat)
   for axes, (name, found) in zip(panels, curves.items(), strict=False):
     points = [int(point) for point in found]
-    for key, style in (("seconds_per_token", "o-"), ("law_per_token", "k--")):
-      axes.loglog(points, [1e6 * row[key] for row in found.values()], style)
-    axes.set(title=name, ylabel="µs a token")
+    for key, style, label in (
+      ("seconds_per_token", "o-", "measured"),
+      ("expected_per_token", "k--", f"expected: {CURVES[name].law}"),
+    ):
+      values = [1e6 * row[key] for row in found.values()]
+      axes.loglog(points, values, style, label=label)
+    axes.set(title=name, ylabel="µs per token", xlabel=CURVES[name].label)
     ticks(axes, points)
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, high / 10))  # so that noise does not fill it
+    # Noise should not fill the panel.
+    axes.set_ylim(min(low, high / 10), 1.8 * high)
+    axes.legend(fontsize="small")
+    axes.grid(alpha=0.25)
+  for axes in panels[len(curves) :]:
+    axes.set_axis_off()
+  figure.suptitle("Time of a training step as one size grows")
   path.parent.mkdir(parents=True, exist_ok=True)
   figure.savefig(path, dpi=120)
 
 
 def ticks(axes: Any, points: Sequence[int]) -> None:
-  """Marks the points alone, as 512, 10k or 1M."""
+  """Marks the points alone, as 512, 10k or 1M, and 1, 2, 5, 10 and so on."""
   names = [
-    f"{point / 1e6:.3g}M"
+    f"{point / 1e6:.0f}M"
     if point >= 1e6
-    else f"{point / 1e3:.3g}k"
+    else f"{point / 1e3:.0f}k"
     if point >= 1e3
     else str(point)
     for point in points
   ]
   axes.set_xticks(points, names)
   axes.set_xticks([], minor=True)
+  axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+  axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+  axes.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 if __name__ == "__main__":

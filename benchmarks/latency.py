@@ -1,11 +1,11 @@
-"""How long requests wait for their answer under a fixed load.
+"""The latency of `Retriever.retrieve` under a fixed load, in one process.
 
   python benchmarks/latency.py --workdir=runs/demo --output=results/latency.json
 
-Requests arrive at random, so many a second. One server takes all that wait, up
-to --most, and answers them in one batch. Latency is from a request's arrival to
-the end of its batch. Histories are made up of the run's items, of several
-lengths; every size of batch is compiled before.
+Requests arrive at random times (Poisson). One process answers all waiting
+requests in one batch, up to --max_batch. Latency is from a request's arrival to
+the end of its batch. Histories are random items of the run, of several lengths.
+All batch sizes are compiled first.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import record
 import pinrec_jax
 from pinrec_jax import markdown
 
-LENGTHS = 8  # histories have, spread evenly
+LENGTHS = 8  # Lengths of histories, spread evenly.
 HISTORIES = 256
 
 Request = dict[str, Any]
@@ -32,76 +32,60 @@ def main() -> None:
   """Measures, prints and writes."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
-  parser.add_argument("--rate", default="20,40,80", help="requests a second")
-  parser.add_argument("--seconds", type=float, default=20, help="of a rate")
-  parser.add_argument("--most", type=int, default=32, help="in a batch")
-  parser.add_argument("--steps", type=int, help="of decoding; the run's")
+  parser.add_argument("--rate", default="20,40,80", help="requests per second")
+  parser.add_argument("--seconds", type=float, default=20, help="per rate")
+  parser.add_argument("--max_batch", type=int, default=32)
+  parser.add_argument("--steps", type=int, help="default: those of the bundle")
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args()
-  retriever = loaded(options.workdir, options.steps)
+  changes = {} if options.steps is None else {"decode.steps": options.steps}
+  retriever = pinrec_jax.Retriever.load(options.workdir, **changes)
   requests = histories(retriever)
-  retriever.warm_up(options.most)
+  retriever.warm_up(options.max_batch)
   random, found = np.random.default_rng(0), {}
   for rate in map(float, options.rate.split(",")):
-    arrivals = np.cumsum(
-      random.exponential(1 / rate, math.ceil(rate * options.seconds))
+    gaps = random.exponential(1 / rate, math.ceil(rate * options.seconds))
+    arrivals = np.cumsum(gaps)
+    places = random.integers(len(requests), size=arrivals.size)
+    found[f"{rate:g}"] = serve(
+      retriever, [requests[n] for n in places], arrivals, options.max_batch
     )
-    asked = [
-      requests[n] for n in random.integers(len(requests), size=arrivals.size)
-    ]
-    found[f"{rate:g}"] = serve(retriever, asked, arrivals, options.most)
-  config = retriever.serving.config
-  table(found)
+  print(table(found))
+  decode = retriever.bundle.config.decode
   record.write(
     options.output,
     sys.argv[1:],
-    items=len(retriever.serving.catalog),
-    steps=config.decode.steps,
-    candidates=config.decode.candidates,
+    items=len(retriever.bundle.candidates),
+    steps=decode.steps,
+    candidates=decode.candidates,
     rates=found,
   )
 
 
-def loaded(workdir: pathlib.Path, steps: int | None) -> pinrec_jax.Retriever:
-  """Returns a run's retriever, with its own number of steps or another."""
-  retriever = pinrec_jax.Retriever.load(workdir)
-  if steps is None:
-    return retriever
-  config = retriever.serving.config
-  config.decode.steps = steps
-  return pinrec_jax.Retriever.load(workdir, config)
-
-
 def histories(retriever: pinrec_jax.Retriever) -> list[Request]:
-  """Returns requests of distinct items, each acted on."""
-  random = np.random.default_rng(0)
-  serving, known = retriever.serving, retriever.known
-  lengths = np.linspace(1, serving.longest - 1, LENGTHS).astype(int)
-  action = known.vocabulary.actions[0]
-  made = []
+  """Returns requests whose histories are random, distinct items."""
+  random, bundle = np.random.default_rng(0), retriever.bundle
+  most = bundle.config.sequence_length - bundle.config.decode.steps
+  most = min(most, len(bundle.candidates))
+  lengths = np.linspace(1, most, LENGTHS).astype(int)
+  action = bundle.vocabulary.actions[0]
+  requests = []
   for user in range(HISTORIES):
     length = lengths[user % LENGTHS]
-    rows = random.choice(serving.catalog, length, replace=False)
+    rows = random.choice(bundle.candidates, length, replace=False)
     events = [
       {"item": item, "actions": [action]}
-      for item in known.items.ids[rows].tolist()
+      for item in bundle.catalog.items.ids[rows].tolist()
     ]
-    made.append({"user": f"user{user}", "events": events})
-  return made
-
-
-def answer(
-  retriever: pinrec_jax.Retriever, batch: Sequence[Request]
-) -> list[Request]:
-  """Returns the answers to a batch."""
-  return list(retriever.retrieve(batch))
+    requests.append({"user": f"user{user}", "events": events})
+  return requests
 
 
 def serve(
   retriever: pinrec_jax.Retriever,
   requests: Sequence[Request],
   arrivals: np.ndarray,
-  most: int,
+  max_batch: int,
 ) -> dict[str, Any]:
   """Returns the latency of requests that arrive at given seconds."""
   latency, batches = np.zeros(arrivals.size), []
@@ -112,33 +96,37 @@ def serve(
     if waiting == served:
       time.sleep(arrivals[served] - now)
       continue
-    batch = slice(served, min(waiting, served + most))
-    answer(retriever, requests[batch])
+    batch = slice(served, min(waiting, served + max_batch))
+    for answer in retriever.retrieve(requests[batch]):
+      assert "error" not in answer, answer
     latency[batch] = time.perf_counter() - began - arrivals[batch]
     batches.append(batch.stop - served)
     served = batch.stop
   seconds = time.perf_counter() - began
   p50, p90, p99 = np.percentile(1e3 * latency, (50, 90, 99)).tolist()
   return {
-    "p50_ms": p50, "p90_ms": p90, "p99_ms": p99,
+    "p50_ms": p50,
+    "p90_ms": p90,
+    "p99_ms": p99,
     "served_per_s": served / seconds,
-    "mean_batch": served / len(batches), "requests": served,
-  }  # fmt: skip
+    "mean_batch": served / len(batches),
+    "requests": served,
+  }
 
 
-def table(found: dict[str, dict[str, Any]]) -> None:
-  """Prints a row for each rate."""
+def table(found: dict[str, dict[str, Any]]) -> str:
+  """Returns one line per rate as a Markdown table."""
   shown = {
     "p50_ms": "p50, ms",
     "p90_ms": "p90, ms",
     "p99_ms": "p99, ms",
-    "served_per_s": "served a second",
+    "served_per_s": "served per s",
     "mean_batch": "mean batch",
   }
   rows = [
     [rate, *(f"{row[key]:.1f}" for key in shown)] for rate, row in found.items()
   ]
-  print(markdown.table(["arriving a second", *shown.values()], rows))
+  return markdown.table(["arriving per s", *shown.values()], rows)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,34 @@
-"""What the objectives cost beside next-item, and what memory negatives take.
+"""The cost of each objective, and the memory that negatives take.
 
   python benchmarks/objectives.py --output=results/objectives.json
 
-Step times are medians over rounds in which every objective takes its turn, so
-that a busy machine slows all of them alike; the ratios are what to read.
-Memory is XLA's own figure for a step's temporary buffers.
+Step times are medians over interleaved rounds; read the ratios to next-item
+prediction. Memory is XLA's figure of the temporary memory of a step.
 """
 
 import argparse
-import dataclasses
 import pathlib
-import statistics
 import sys
 import tempfile
-import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import record
+import timing
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import markdown
 from pinrec_jax.data import dataset, pipeline
-from pinrec_jax.losses import softmax
+from pinrec_jax.losses import positives, softmax
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
+
+FIRST = "next_item"
+NEGATIVES = (1 << 14, 1 << 17, 1 << 20)
+LENGTH = 64  # Positions of a history.
 
 
 def main() -> None:
@@ -35,8 +38,21 @@ def main() -> None:
   parser.add_argument("--batch", type=int, default=32)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args()
-  found = {"steps": steps(options.rounds, options.batch), "memory": memory()}
-  record.write(options.output, sys.argv[1:], **found)
+  times = steps(options.rounds, options.batch)
+  head = ["objective", "s per step", f"vs. {FIRST}"]
+  rows = [
+    [name, f"{row['seconds']:.3f}", f"{row['ratio']:.2f}"]
+    for name, row in times.items()
+  ]
+  print(markdown.table(head, rows))
+  sizes = {str(number): memory(number) for number in NEGATIVES}
+  head = ["negatives", "in blocks, MiB", "all at once, MiB"]
+  rows = [
+    [number, *(f"{mib:.0f}" for mib in row.values())]
+    for number, row in sizes.items()
+  ]
+  print(markdown.table(head, rows))
+  record.write(options.output, sys.argv[1:], steps=times, memory=sizes)
 
 
 def steps(rounds: int, batch: int) -> dict[str, dict[str, float]]:
@@ -50,70 +66,64 @@ def steps(rounds: int, batch: int) -> dict[str, dict[str, float]]:
   data = next(pipeline.batches(rows, batch=batch, seed=0))
   model = pinrec.of_config(config, log.vocabulary)
   transform = optimizer.build(config.train)
-  states, seconds = {}, {}
-  for turn in range(rounds + 1):
-    for name in config_lib.OBJECTIVES:
-      loss = dataclasses.replace(config.loss, objective=name)
-      if not turn:
-        states[name] = state_lib.create(model, transform, loss)
-      began = time.perf_counter()
-      states[name], metrics = step_lib.train_step(
-        states[name], data, corpus,
-        model=model, transform=transform, config=loss, seed=0,
-      )  # fmt: skip
-      jax.block_until_ready(metrics)
-      if turn:  # the first turn compiles
-        seconds.setdefault(name, []).append(time.perf_counter() - began)
-  found = {}
-  print("| objective | seconds a step | of next_item |\n|--|--|--|")
-  for name, values in seconds.items():
-    ratio = statistics.median(
-      a / b for a, b in zip(values, seconds["next_item"], strict=True)
+  states = {
+    name: state_lib.create(model, transform) for name in positives.OBJECTIVES
+  }
+
+  def step(name: str) -> Any:
+    loss = config_lib.replace(config.loss, objective=name)
+    states[name], metrics = step_lib.train_step(
+      states[name],
+      data,
+      corpus,
+      model=model,
+      transform=transform,
+      config=loss,
+      seed=0,
     )
-    found[name] = {"seconds": statistics.median(values), "ratio": ratio}
-    print(f"| {name} | {found[name]['seconds']:.3f} | {ratio:.2f} |")
-  return found
+    return metrics
+
+  cases = {name: (lambda name=name: step(name)) for name in states}
+  return timing.compared(timing.interleaved(cases, rounds), FIRST)
 
 
-def memory(queries: int = 512, dim: int = 64) -> dict[str, dict[str, float]]:
-  """Returns the MiB of a gradient over many negatives, in blocks and whole."""
+def memory(
+  negatives: int, queries: int = 512, dim: int = 64
+) -> dict[str, float]:
+  """Returns the MiB of a gradient, with negatives in blocks and all at once."""
+  row = jax.ShapeDtypeStruct((queries // LENGTH, LENGTH, dim), jnp.float32)
+  item = jax.ShapeDtypeStruct((negatives, dim), jnp.float32)
   found = {}
-  print("| negatives | in blocks, MiB | all at once, MiB |\n|--|--|--|")
-  for number in (1 << 14, 1 << 17, 1 << 20):
-    sizes = {}
-    for name, config in (
-      ("blocks", config_lib.Loss()),
-      ("whole", config_lib.Loss(chunk=queries, block=number)),
-    ):
+  for name, sizes in (
+    ("blocks", {}),
+    ("whole", {"block": negatives, "chunk": queries}),
+  ):
 
-      def loss(
-        query: jax.Array,
-        own: jax.Array,
-        item: jax.Array,
-        config: config_lib.Loss = config,
-        number: int = number,
-      ) -> jax.Array:
-        targets = softmax.Targets(
-          own,
-          jnp.ones(own.shape[:2], jnp.int32),
-          jnp.eye(64, dtype=bool)[None].repeat(len(own), 0),
-          jnp.zeros(own.shape[:2]),
-        )
-        negatives = softmax.Scored(
-          item, jnp.arange(2, number + 2), jnp.zeros(number)
-        )
-        return softmax.sampled_softmax(
-          query, targets, negatives, temperature=0.05, config=config
-        ).sum()
+    def loss(
+      query: jax.Array,
+      own: jax.Array,
+      item: jax.Array,
+      sizes: dict[str, int] = sizes,
+    ) -> jax.Array:
+      shape = own.shape[:2]
+      positive = jnp.broadcast_to(jnp.eye(LENGTH, dtype=bool), (*shape, LENGTH))
+      targets = softmax.Targets(
+        own, jnp.ones(shape, jnp.int32), positive, jnp.zeros(shape)
+      )
+      number = len(item)
+      return softmax.sampled_softmax(
+        query,
+        targets,
+        softmax.Negatives(item, jnp.arange(2, number + 2), jnp.zeros(number)),
+        temperature=0.05,
+        config=config_lib.Loss(),
+        **sizes,
+      ).sum()
 
-      row = jax.ShapeDtypeStruct((queries // 64, 64, dim), jnp.float32)
-      item = jax.ShapeDtypeStruct((number, dim), jnp.float32)
-      gradient = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))
-      told = gradient.lower(row, row, item).compile().memory_analysis()
-      assert told is not None  # XLA tells on every platform JAX has
-      sizes[name] = told.temp_size_in_bytes / 2**20
-    found[str(number)] = sizes
-    print(f"| {number} | {sizes['blocks']:.0f} | {sizes['whole']:.0f} |")
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))
+    analysis = gradient.lower(row, row, item).compile().memory_analysis()
+    assert analysis is not None  # XLA has it on every platform of JAX.
+    found[name] = analysis.temp_size_in_bytes / 2**20
   return found
 
 

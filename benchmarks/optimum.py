@@ -1,15 +1,15 @@
-"""What a model retrieves in the made-up world, beside the best there is.
+"""Recall in the synthetic world, compared with the optimum.
 
-  python benchmarks/optimum.py --workdir=runs/synthetic --seeds=3 \
+  python benchmarks/optimum.py --workdir=runs/synthetic-seeds --seeds=3 \
     --output=results/synthetic.json [--config.FIELD=VALUE ...]
 
-Trains the seeds that have no report in the work folder. Everything after the
-options goes to pinrec_jax.main.
+The synthetic world knows the probability of every item, so the best lists are
+known. Seeds without a report in the work folder are trained. All further flags
+go to pinrec_jax.main.
 """
 
 import argparse
 import pathlib
-import runpy
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,17 +18,17 @@ import repeats
 from jaxtyping import Int
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import config_files, workflows
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, synthetic
-from pinrec_jax.evals import metrics, retrieval
-from pinrec_jax.serve import retriever as retriever_lib
-from pinrec_jax.training import loop
+from pinrec_jax.decode import budget
+from pinrec_jax.evals import baselines, metrics, retrieve
 
 CONFIG, K = "configs/synthetic.py", 10
 
 
 def main() -> None:
-  """Trains if need be, then measures, writes and prints."""
+  """Trains missing seeds, then measures, writes and prints."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
   parser.add_argument("--seeds", type=int, default=3)
@@ -38,56 +38,65 @@ def main() -> None:
   figures = repeats.summary([measure(folder) for folder in folders])
   record.write(options.output, rest, figures=figures)
   for key, found in figures.items():
-    print(f"{key}: recall@{K} {found['mean']:.4f} ± {found['spread']:.4f}")
+    print(f"{key}: recall@{K} {found['mean']:.4f} ± {found['std']:.4f}")
 
 
 def measure(workdir: pathlib.Path) -> dict[str, float]:
-  """Returns recall of model, optimum and popularity, by what is asked for."""
-  config = runpy.run_path(CONFIG)["get_config"]()
-  dataset = dataset_lib.load(config.data)
-  trained = loop.best(config, dataset.catalog, workdir)
-  retriever = retriever_lib.of_dataset(
-    config, trained.model, trained.params, dataset
-  )
+  """Returns recall of the model, the optimum and popularity.
+
+  Returns:
+    recall@10 by the list, the requested outcome and the outcome of the targets.
+  """
+  config = config_files.read_config(CONFIG)
+  dataset = workflows.load(config)
+  retriever = workflows.retriever(config, workdir, dataset)
   cases = evaluation_cases.cases(dataset, "test")
-  popular = retrieval.popularity(
-    dataset, cases, split="test", size=K, drop_seen="nothing"
+  popular = baselines.popularity(
+    dataset, cases, split="test", size=K, filter_seen=config.index.filter_seen
   )
-  outcomes = dict(enumerate(dataset.vocabulary.outcome_names))
   figures, targets = {}, metrics.targets(cases)
-  for asked, name in [(None, "unspecified"), *outcomes.items()]:
-    found = retrieval.retrieve(
-      retriever, cases, size=K, budget={name: 1.0}, quiet=True
-    )
+  subsets = {"any": np.ones(len(targets.item), bool)}
+  for n, name in enumerate(retriever.outcomes):
+    subsets[name] = targets.actions[:, n]
+  for requested in (budget.UNSPECIFIED, *retriever.outcomes):
     lists = {
-      "model": found.items,
-      "optimum": optimum(dataset, cases, config.data.synthetic, asked),
+      "model": retrieve.retrieve(
+        retriever,
+        cases,
+        retriever.reader.defaults(budget={requested: 1.0}).ask,
+        size=K,
+        batch_size=config.evals.batch_size,
+        quiet=True,
+      ).items,
+      "optimum": optimum(dataset, cases, config.data.synthetic, requested),
       "popularity": popular,
     }
-    for told, items in lists.items():
+    for source, items in lists.items():
       hits = metrics.found(items, targets, K)
-      for outcome, of in [(None, "any"), *outcomes.items()]:
-        key = f"{told}/asked {name}/of {of}"
-        figures[key] = metrics.recall(hits, targets, outcome)
+      for name, subset in subsets.items():
+        key = f"{source}/requested {requested}/targets {name}"
+        figures[key] = metrics.recall(hits, subset)
   return figures
 
 
 def optimum(
   dataset: dataset_lib.Dataset,
   cases: Sequence[evaluation_cases.Case],
-  made: config_lib.Synthetic,
-  asked: int | None,
+  size: config_lib.Synthetic,
+  requested: str,
 ) -> Int[np.ndarray, "b k"]:
-  """Returns the items most likely to come next in each user's place."""
-  world = synthetic.world(made)
-  ids = dataset.items.ids
-  last = [case.past.item[case.past.engaged][-1] for case in cases]
+  """Returns the most probable next items of every user, as item rows."""
+  world = synthetic.world(size)
+  outcome = None
+  if requested != budget.UNSPECIFIED:
+    outcome = dataset.vocabulary.outcome(requested)
   row_of = dataset.catalog.row_of
-  best = []  # of each topic
-  for topic in range(made.topics):
-    ranked = np.argsort(-world.chances(topic, asked), kind="stable")[:K]
-    best.append([row_of[str(item)] for item in ranked])
-  return np.array(best)[world.topic[ids[np.array(last)]]]
+  best = []  # The items after each topic.
+  for topic in range(size.topics):
+    order = np.argsort(-world.chances(topic, outcome), kind="stable")[:K]
+    best.append([row_of[str(item)] for item in order])
+  last = [case.past.item[case.past.engaged][-1] for case in cases]
+  return np.array(best)[world.topic[dataset.items.ids[np.array(last)]]]
 
 
 if __name__ == "__main__":

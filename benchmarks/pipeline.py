@@ -1,11 +1,10 @@
-"""What the pipeline delivers beside what training takes, and how logs open.
+"""Throughput of the input pipeline and of training, and opening a log.
 
   python benchmarks/pipeline.py --config=configs/family.py:ml_1m/sasrec \
     --source=FOLDER --output=results/pipeline.json [--config.FIELD=VALUE ...]
 
-Pipeline and training step take turns, so that a busy machine slows both
-alike; the ratio is what to read. Tokens are those that hold an event or a
-start, not padding. The log is prepared first if it has to be.
+Pipeline and training step are measured in interleaved rounds; read their ratio.
+Padding is not counted as tokens. The log is prepared first if necessary.
 """
 
 import argparse
@@ -23,6 +22,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import markdown
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import pipeline, schema
 from pinrec_jax.model import pinrec
@@ -30,9 +30,7 @@ from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
-BUFFERED = 32  # batches the pipeline may have ready before a round
-
-_CONFIG = config_flags.DEFINE_config_file("config")
+BUFFERED = 32  # Batches that the pipeline may have ready before a round.
 
 
 def main() -> None:
@@ -41,25 +39,29 @@ def main() -> None:
   parser.add_argument("--config", required=True)
   parser.add_argument("--source", default="")
   parser.add_argument("--rounds", type=int, default=7)
-  parser.add_argument("--batches", type=int, default=200, help="a round")
-  parser.add_argument("--steps", type=int, default=4, help="a round")
+  parser.add_argument("--batches", type=int, default=200, help="per round")
+  parser.add_argument("--steps", type=int, default=4, help="per round")
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options, rest = parser.parse_known_args()
-  flags.FLAGS([sys.argv[0], f"--config={options.config}", *rest])
-  config: config_lib.Config = _CONFIG.value
+  values = flags.FlagValues()
+  command = [f"--config={options.config}", *rest]
+  argv = [sys.argv[0], *command]
+  config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+  values(argv)
+  config: config_lib.Config = values.config
   config.data.source = options.source
   record.write(
     options.output,
-    [f"--config={options.config}", *rest],
+    command,
     open=opening(config.data, options.rounds),
     tokens=tokens(config, options.rounds, options.batches, options.steps),
   )
 
 
 def opening(config: config_lib.Data, rounds: int) -> dict[str, Any]:
-  """Returns the seconds to prepare and open a log that is prepared.
+  """Returns the seconds to prepare a prepared log again, and to open it.
 
-  It is recognised if preparing it again writes no file anew.
+  The log counts as recognised if preparing it again writes no file.
   """
   folder = dataset_lib.load(config).folder
   before = _written(folder)
@@ -76,10 +78,8 @@ def opening(config: config_lib.Data, rounds: int) -> dict[str, Any]:
     "load_seconds": statistics.median(load),
     "recognised": _written(folder) == before,
   }
-  print("| prepared log | |\n|--|--|")
-  for name, value in found.items():
-    shown = value if isinstance(value, bool) else f"{value:.2f}"
-    print(f"| {name.replace('_', ' ')} | {shown} |")
+  rows = [[name.replace("_", " "), f"{v:.3g}"] for name, v in found.items()]
+  print(markdown.table(["prepared log", ""], rows))
   return found
 
 
@@ -95,7 +95,7 @@ def _written(folder: pathlib.Path) -> dict[str, int]:
 def tokens(
   config: config_lib.Config, rounds: int, batches: int, steps: int
 ) -> dict[str, Any]:
-  """Returns the tokens a second of the pipeline and of the training step."""
+  """Returns the tokens per second of the pipeline and of the training step."""
   log = dataset_lib.load(config.data)
   began = time.perf_counter()
   rows, corpus = training_data.packed(config, log)
@@ -103,49 +103,62 @@ def tokens(
   stream = pipeline.batches(
     rows, batch=config.train.batch_size, seed=0, workers=config.data.num_workers
   )
-  corpus = jax.tree.map(jnp.asarray, corpus)
-  model = pinrec.of_config(config, log.vocabulary)
-  transform = optimizer.build(config.train)
-  state = state_lib.create(model, transform)
   held = list(itertools.islice(stream, steps))
-
-  def step(
-    state: state_lib.State, batch: schema.Batch
-  ) -> tuple[state_lib.State, step_lib.Metrics]:
-    return step_lib.train_step(
-      state, batch, corpus,
-      model=model, transform=transform, config=config.loss, seed=0,
-    )  # fmt: skip
-
-  state, metrics = step(state, held[0])
-  jax.block_until_ready(metrics)  # compiled
+  train = _trainer(config, log, jax.tree.map(jnp.asarray, corpus))
+  train(held[:1])  # Compiles.
   delivered, consumed = [], []
   for _ in range(rounds):
     for _ in itertools.islice(stream, BUFFERED):
       pass
     began = time.perf_counter()
-    count = sum(_held(batch) for batch in itertools.islice(stream, batches))
+    count = sum(_tokens(batch) for batch in itertools.islice(stream, batches))
     delivered.append(count / (time.perf_counter() - began))
     began = time.perf_counter()
-    for batch in held:
-      state, metrics = step(state, batch)
-    jax.block_until_ready((state, metrics))
-    count = sum(map(_held, held))
+    train(held)
+    count = sum(map(_tokens, held))
     consumed.append(count / (time.perf_counter() - began))
   ratios = [a / b for a, b in zip(delivered, consumed, strict=True)]
-  print("| tokens a second | median | least | most |\n|--|--|--|--|")
   found: dict[str, Any] = {"packing_seconds": packing, "rounds": rounds}
+  lines = []
   for name, values in (
-    ("pipeline", delivered), ("training step", consumed), ("ratio", ratios),
-  ):  # fmt: skip
-    least, most = min(values), max(values)
-    middle = statistics.median(values)
-    print(f"| {name} | {middle:,.1f} | {least:,.1f} | {most:,.1f} |")
-    found[name.replace(" ", "_")] = {"median": middle, "values": values}
+    ("pipeline", delivered),
+    ("training step", consumed),
+    ("ratio", ratios),
+  ):
+    shown = statistics.median(values), min(values), max(values)
+    lines.append([name, *(f"{value:,.1f}" for value in shown)])
+    found[name.replace(" ", "_")] = {"median": shown[0], "values": values}
+  print(markdown.table(["tokens per second", "median", "min", "max"], lines))
   return found
 
 
-def _held(batch: schema.Batch) -> int:
+def _trainer(
+  config: config_lib.Config, log: dataset_lib.Dataset, corpus: Any
+) -> Any:
+  """Returns a function that trains on batches and waits."""
+  model = pinrec.of_config(config, log.vocabulary)
+  transform = optimizer.build(config.train)
+  state = state_lib.create(model, transform)
+
+  def train(batches: list[schema.Batch]) -> None:
+    nonlocal state
+    for batch in batches:
+      state, _ = step_lib.train_step(
+        state,
+        batch,
+        corpus,
+        model=model,
+        transform=transform,
+        config=config.loss,
+        seed=0,
+      )
+    jax.block_until_ready(state)
+
+  return train
+
+
+def _tokens(batch: schema.Batch) -> int:
+  """Returns the number of positions that are not padding."""
   return int((batch.tokens.segment > 0).sum())
 
 

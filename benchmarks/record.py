@@ -1,11 +1,12 @@
-"""What every benchmark writes beside its figures."""
+"""The JSON file that every benchmark writes."""
 
-import json
 import os
 import pathlib
 import platform
 
 import jax
+
+from pinrec_jax import files
 
 
 def machine() -> dict[str, str | int | float | None]:
@@ -20,8 +21,6 @@ def machine() -> dict[str, str | int | float | None]:
   }
 
 
-def write(path: pathlib.Path, command: list[str], **found: object) -> None:
-  """Writes what was found, with the command and the machine it is of."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  written = {"command": command, "machine": machine(), **found}
-  path.write_text(json.dumps(written, indent=1) + "\n")
+def write(path: pathlib.Path, command: list[str], **figures: object) -> None:
+  """Writes figures with the command and the machine that they come from."""
+  files.write_json(path, {"command": command, "machine": machine(), **figures})

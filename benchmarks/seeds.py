@@ -1,14 +1,16 @@
-"""Runs one configuration with several seeds and tabulates the spread.
+"""Runs one configuration with several seeds and tabulates the figures.
 
   python benchmarks/seeds.py --config=configs/demo.py --workdir=runs/seeds \
     --seeds=3 --output=results/kuairand_mini.json [--config.FIELD=VALUE ...]
 
-Seeds already reported in the work folder are not run again. Everything after
-the options goes to pinrec_jax.main.
+Seeds with a report in the work folder do not run again. All further flags go
+to pinrec_jax.main.
 """
 
 import argparse
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import record
 import repeats
@@ -16,14 +18,24 @@ import repeats
 from pinrec_jax import markdown
 
 SHOWN = (
-  "recall@10", "ndcg@10", "recall@100", "unordered_recall@10", "vectors",
-  "coverage", "diversity",
-)  # fmt: skip
-MODELS = {"": "model", "uc_": "its twin (UC)", "popularity_": "popularity"}
+  "recall@10",
+  "ndcg@10",
+  "recall@100",
+  "unordered_recall@10",
+  "vectors",
+  "coverage",
+  "diversity",
+)
+MODELS = {
+  "": "model",
+  "uc_": "unconditioned twin (UC)",
+  "oracle_time_": "oracle time",
+  "popularity_": "popularity",
+}
 
 
 def main() -> None:
-  """Runs what is missing, then writes and prints the table."""
+  """Runs missing seeds, then writes and prints the tables."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--config", required=True)
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
@@ -40,48 +52,45 @@ def main() -> None:
   print(sweep_table(figures))
 
 
-def table(figures: dict[str, dict[str, float]]) -> str:
+def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
   """Returns mean ± standard deviation over seeds as a Markdown table."""
-  there = [prefix for prefix in MODELS if f"{prefix}{SHOWN[0]}" in figures]
+  present = [prefix for prefix in MODELS if f"{prefix}{SHOWN[0]}" in figures]
   rows = []
   for name in SHOWN:
     cells = [name]
-    for prefix in there:
+    for prefix in present:
       found = figures.get(prefix + name)
       if found is None:
         cells.append("")
-      elif found["spread"]:
-        cells.append(f"{found['mean']:.4f} ± {found['spread']:.4f}")
+      elif found["std"]:
+        cells.append(f"{found['mean']:.4f} ± {found['std']:.4f}")
       else:
         cells.append(f"{found['mean']:.4g}")
     rows.append(cells)
-  return markdown.table(["", *(MODELS[prefix] for prefix in there)], rows)
+  return markdown.table(["", *(MODELS[prefix] for prefix in present)], rows)
 
 
-def sweep_table(figures: dict[str, dict[str, float]]) -> str:
-  """Returns what each budget of the sweep retrieved, in per cent."""
+def sweep_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
+  """Returns how often users act on the candidates of each budget."""
   first = "sweep/0/budget/"
   names = [key[len(first) :] for key in figures if key.startswith(first)]
   rows, point = [], 0
   while f"sweep/{point}/recall" in figures:
-    row = {
-      key.removeprefix(f"sweep/{point}/"): value
-      for key, value in figures.items()
-      if key.startswith(f"sweep/{point}/")
-    }
+    budget, rate = (
+      [figures[f"sweep/{point}/{kind}/{name}"] for name in names]
+      for kind in ("budget", "rate")
+    )
     spent = [
-      f"{100 * row[f'budget/{name}']['mean']:.0f} % {name}"
-      for name in names
-      if row[f"budget/{name}"]["mean"]
+      f"{100 * own['mean']:.0f} % {name}"
+      for name, own in zip(names, budget, strict=True)
+      if own["mean"]
     ]
     rates = [
-      f"{100 * rate['mean']:.3f} ± {100 * rate['spread']:.3f}"
-      for rate in (row[f"rate/{name}"] for name in names)
+      f"{100 * own['mean']:.3f} ± {100 * own['std']:.3f}" for own in rate
     ]
     rows.append([", ".join(spent), *rates])
     point += 1
-  head = ["budget", *(f"acted on: {name}" for name in names)]
-  return markdown.table(head, rows)
+  return markdown.table(["budget", *(f"{n}, % acted on" for n in names)], rows)
 
 
 if __name__ == "__main__":

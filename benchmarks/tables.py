@@ -1,26 +1,24 @@
-"""What a step costs as hash tables grow, by how they are updated.
+"""The cost of a training step as hash tables grow, by table optimizer.
 
   python benchmarks/tables.py --output=results/tables.json
 
-Step times are medians over rounds in which every size takes its turn, beside
-the smallest. Memory is XLA's own figure: what a step needs beside its state,
-over what the tables themselves take. Ten million rows with Adam's moments take
-8 GB, and 13 while every row is updated.
+Step times are medians over interleaved rounds, compared with the smallest
+table. Memory is XLA's figure of the temporary memory of a step, compared with
+the memory of the tables. Ten million rows with Adam's moments take 8 GB, and
+13 GB while every row is updated.
 """
 
 import argparse
-import dataclasses
 import gc
 import pathlib
-import statistics
 import sys
 import tempfile
-import time
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import record
+import timing
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import markdown
@@ -30,7 +28,8 @@ from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
-KINDS = ("adam", "lazy_adam", "adagrad")
+OPTIMIZERS = ("adam", "lazy_adam", "adagrad")
+HEAD = ("optimizer", "rows", "s per step", "vs. smallest", "memory, x tables")
 
 
 def main() -> None:
@@ -48,67 +47,70 @@ def main() -> None:
     config.data.prepared_dir = folder
     log = dataset.load(config.data)
   found = {}
-  head = [
-    "update", "rows", "seconds a step", "of the smallest", "memory, x tables",
-  ]  # fmt: skip
-  print(markdown.table(head, []))
-  for kind in KINDS:
-    found[kind] = measured(kind, config, log, options)
+  print(markdown.table(HEAD, []))
+  for name in OPTIMIZERS:
+    own = config_lib.replace(config, **{"train.table_optimizer": name})
+    found[name] = measured(own, log, options)
+    for size, row in found[name].items():
+      cells = [name, f"{int(size):,}", f"{row['seconds']:.3f}"]
+      cells += [f"{row['ratio']:.2f}", f"{row['temporary_of_tables']:.3f}"]
+      print(markdown.row(cells))
     gc.collect()
   record.write(options.output, sys.argv[1:], tables=found)
 
 
+class Step:
+  """A training step with tables of one size."""
+
+  def __init__(
+    self, config: config_lib.Config, log: dataset.Dataset, batch: int
+  ) -> None:
+    rows, corpus = training_data.packed(config, log)
+    self._batch = next(pipeline.batches(rows, batch=batch, seed=0))
+    self._corpus = jax.tree.map(jnp.asarray, corpus)
+    model = pinrec.of_config(config, log.vocabulary)
+    transform = optimizer.build(config.train)
+    self._state = state_lib.create(model, transform)
+    self._settings = {
+      "model": model,
+      "transform": transform,
+      "config": config.loss,
+      "seed": 0,
+      "rows_only": config.train.table_optimizer != "adam",
+    }
+    lowered = step_lib.train_step.lower(
+      self._state, self._batch, self._corpus, **self._settings
+    )
+    memory: Any = lowered.compile().memory_analysis()
+    self.temporary_bytes: int = memory.temp_size_in_bytes
+
+  def __call__(self) -> Any:
+    """Takes the step; returns what to wait for."""
+    self._state, metrics = step_lib.train_step(
+      self._state, self._batch, self._corpus, **self._settings
+    )
+    return self._state.step, metrics
+
+
 def measured(
-  kind: str,
-  config: config_lib.Config,
-  log: dataset.Dataset,
-  options: argparse.Namespace,
+  config: config_lib.Config, log: dataset.Dataset, options: argparse.Namespace
 ) -> dict[str, dict[str, float]]:
   """Returns the cost of a step for every number of rows."""
-  config.train.table_optimizer = kind
-  transform = optimizer.build(config.train)
-  parts, seconds = {}, {}
-  for size in options.rows:
-    model = dataclasses.replace(config.model, rows=size)
-    own = dataclasses.replace(config, model=model)
-    rows, corpus = training_data.packed(own, log)
-    data = next(pipeline.batches(rows, batch=options.batch, seed=0))
-    network = pinrec.of_config(own, log.vocabulary)
-    arguments = {
-      "model": network, "transform": transform, "config": own.loss,
-      "seed": 0, "rows_only": kind != "adam",
-    }  # fmt: skip
-    corpus = jax.tree.map(jnp.asarray, corpus)
-    state = state_lib.create(network, transform)
-    lowered = step_lib.train_step.lower(state, data, corpus, **arguments)
-    memory: Any = lowered.compile().memory_analysis()
-    parts[size] = [state, data, corpus, arguments, memory.temp_size_in_bytes]
-  for turn in range(options.rounds + 1):
-    for size, part in parts.items():
-      state, data, corpus, arguments, _ = part
-      began = time.perf_counter()
-      part[0], metrics = step_lib.train_step(state, data, corpus, **arguments)
-      jax.block_until_ready((part[0].step, metrics))
-      if turn:  # the first turn compiles
-        seconds.setdefault(size, []).append(time.perf_counter() - began)
-  found = {}
-  smallest = seconds[options.rows[0]]
-  for size, values in seconds.items():
-    ratio = statistics.median(
-      a / b for a, b in zip(values, smallest, strict=True)
+  steps = {
+    size: Step(
+      config_lib.replace(config, **{"model.table_size": size}),
+      log,
+      options.batch,
     )
+    for size in options.rows
+  }
+  seconds = timing.interleaved(steps, options.rounds)
+  found = timing.compared(seconds, options.rows[0])
+  for size, row in found.items():
     tables = 4 * size * config.model.embedding_dim
-    beside = parts[size][-1] / tables
-    found[str(size)] = {
-      "seconds": statistics.median(values),
-      "ratio": ratio,
-      "temporary_bytes": parts[size][-1],
-      "temporary_of_tables": beside,
-    }
-    took = f"{found[str(size)]['seconds']:.3f}"
-    cells = [kind, f"{size:,}", took, f"{ratio:.2f}", f"{beside:.3f}"]
-    print(markdown.row(cells))
-  return found
+    row["temporary_bytes"] = steps[size].temporary_bytes
+    row["temporary_of_tables"] = row["temporary_bytes"] / tables
+  return {str(size): row for size, row in found.items()}
 
 
 if __name__ == "__main__":

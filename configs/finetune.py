@@ -1,21 +1,23 @@
 """The demo's model, fine-tuned on one surface of the embedded excerpt.
 
+Source: in the package; nothing is downloaded.
+
   bash launch/local.sh --config=configs/demo.py --workdir=runs/demo
   bash launch/local.sh --config=configs/finetune.py --workdir=runs/finetune
 
-The second stage of the two (arXiv 2504.10507, pre-training and fine-tuning):
-histories stay those of all surfaces, targets are the clicks and long views of
-tab_1, and what was shown there in vain is drawn as negatives. It starts from
-the weights in train.init_from, and says so. To see what the first stage does
-on that surface by itself:
+This is the second of two stages (arXiv 2504.10507, pre-training and
+fine-tuning). Histories are those of all surfaces. Targets are clicks and long
+views on tab_1. Impressions on tab_1 without engagement are negatives. Training
+starts from the weights in train.init_from. This command evaluates the first
+stage on tab_1:
 
   bash launch/local.sh --config=configs/demo.py --workdir=runs/demo \
     --mode=evaluate --config.data.target_surface=tab_1 \
     --config.data.target_outcomes=is_click,long_view
 
-A minute and a half on two CPU cores, the twin's second stage included. Expect
-a recall@10 of .0414 ± .0012 (three seeds), beside .0428 ± .0014 after the first
-stage: on so small a log the second does not pay. docs/results.md says more.
+Time: a minute and a half on two cores of a shared x86-64 machine, with the
+twin. Expect recall@10 of .0414 ± .0012 (three seeds), and .0428 ± .0014 after
+the first stage: fine-tuning does not help on such a small log.
 """
 
 from pinrec_jax import config as config_lib

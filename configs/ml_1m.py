@@ -1,37 +1,42 @@
-"""HSTU on MovieLens 1M, next rating, as the field's tables are measured.
+"""HSTU on MovieLens 1M: the next rating.
+
+Source: ratings.dat and movies.dat of ml-1m.zip, in FOLDER.
 
   bash launch/local.sh --config=configs/ml_1m.py \
     --config.data.source=FOLDER --workdir=runs/ml_1m
 
-FOLDER holds ratings.dat and movies.dat of ml-1m.zip. Each user's last rating is
-the test and the one before it the validation, by which the checkpoint is
-chosen and which is never trained on; all 3,706 films are candidates, those a
-user rated are left out. No request sees its target's time: HSTU's biases by
-time compare a position's own time with earlier ones.
+Protocol: each user's last rating is the test, and the one before it is the
+validation, which chooses the checkpoint and is never trained on. All 3,706
+films are candidates, except those that the user rated. No request has the time
+of its target: HSTU's time biases compare the times of history events.
 
-A full softmax, 48 epochs, half an hour on one CPU core. Expect recall@10 of
-about .338 and ndcg@10 of .198; results/ml_1m.json has the rest.
+Training: full softmax, 48 epochs. Time: half an hour on one core of a shared
+x86-64 machine. Expect recall@10 of about .338 and ndcg@10 of about .198
+(results/ml_1m.json).
 
---config=configs/ml_1m.py:told_time trains the head to be asked for a time ahead
-and reports, as told_time_recall@10 and so on, what is found when the target's
-own is asked for: no real request knows it, the models held against it do.
-Expect .353 of it, and .336 of recall@10 (results/ml_1m_told.json).
-With --config.model.num_layers=4 --config.model.hidden_dim=128, an hour and a half or
-more, expect .38 of it and .36 (results/ml_1m_told_wide.json).
+--config=configs/ml_1m.py:oracle_time trains with times ahead as a condition. It
+also reports oracle_time_recall@10 and so on, for requests with the time of
+their target. No real request has it, but the models of some papers do. Expect
+an oracle_time_recall@10 of .353 and a recall@10 of .336
+(results/ml_1m_oracle_time.json).
+
+With --config.model.num_layers=4 and --config.model.hidden_dim=128 as well,
+expect .38 and .36 after an hour and a half or more
+(results/ml_1m_oracle_time_wide.json).
 """
 
 from pinrec_jax import config as config_lib
 
 
 def get_config(kind: str = "") -> config_lib.Config:
-  """Returns the configuration of MovieLens 1M, or of its "told_time"."""
-  if kind not in ("", "told_time"):
-    raise ValueError(f"{kind!r} is unknown; choose told_time, or none")
+  """Returns the configuration of MovieLens 1M, or its variant "oracle_time"."""
+  if kind not in ("", "oracle_time"):
+    raise ValueError(f"{kind!r} is unknown; choose oracle_time, or nothing")
   config = config_lib.Config()
   config.data.name = "movielens/1m"
   config.data.sequence_length = 200
   config.model.backbone = "hstu"
-  # Any rating is the target, so no outcome is asked for.
+  # Every rating is a target, so no outcome is requested.
   config.model.conditioned = False
   config.model.age_edges = ()
   config.decode.age = -1

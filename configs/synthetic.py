@@ -1,25 +1,29 @@
-"""PinRec-OC in a made-up world whose best answers are known.
+"""PinRec-OC in the synthetic world, whose best answers are known.
+
+Source: generated; nothing is downloaded.
 
   bash launch/local.sh --config=configs/synthetic.py --workdir=runs/synthetic
   python benchmarks/optimum.py --workdir=runs/synthetic-seeds \
     --output=results/synthetic.json
 
-The second command trains three seeds and holds what each outcome retrieves
-against what the world itself would: the same users, the same targets, the
-world's own chances of every item. Four minutes a seed on two CPU cores. Expect
-recall@10 of about .525 of clicks asked for, where .531 is the best there is,
-and .435 of saves (.438); results/synthetic.json has the rest.
+The second command trains three seeds. It compares the lists for each requested
+outcome with the optimum: the lists of the world's own probabilities, for the
+same users and targets.
+
+Time: 4 minutes per seed on two cores of a shared x86-64 machine. Expect
+recall@10 of about .525 for clicks if clicks are requested, where the optimum is
+.531. For saves, expect .435 of .438 (results/synthetic.json).
 """
 
 from pinrec_jax import config as config_lib
 
 
 def get_config() -> config_lib.Config:
-  """Returns the configuration of the made-up world."""
+  """Returns the configuration of the synthetic world."""
   config = config_lib.Config()
   config.data.name = "synthetic"
   config.data.synthetic.users = 4000
-  # The same item may come again, and does.
+  # Users engage with the same item several times.
   config.index.filter_seen = "nothing"
   config.model.age_edges = ()
   config.decode.age = -1

@@ -72,7 +72,9 @@ def map_rows(
     per_row: numbers that a row needs.
     limit: as in `chunk_size`.
   """
-  rows = len(jax.tree.leaves(arguments)[0])
+  rows = jax.tree.leaves(arguments)[0].shape[0]
+  if not isinstance(rows, int):  # The batch size of an exported program.
+    return function(*arguments)
   size = chunk_size(rows, per_row, limit)
   if size == rows:
     return function(*arguments)

@@ -17,8 +17,9 @@ REPORT = "report.json"
 
 # Sections of report.json that a mode makes obsolete.
 OBSOLETE = {
-  "train": ("index", "evaluate", "demo"),
-  "demo": ("train", "index", "evaluate"),
+  "train": ("index", "evaluate", "demo", "export"),
+  "index": ("export",),
+  "demo": ("train", "index", "evaluate", "export"),
 }
 
 
@@ -106,6 +107,16 @@ def index(
   return report
 
 
+def export(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> reports.ExportReport:
+  """Writes the current bundle for other software."""
+  report = workflows.export_bundle(config, workdir)
+  _say(f"{report.items:,} item vectors and the program: {report.folder}")
+  _say(f"JAX promises to read the program until {report.readable_until}")
+  return report
+
+
 def evaluate(
   config: config_lib.Config, workdir: pathlib.Path
 ) -> reports.EvaluateReport:
@@ -167,6 +178,7 @@ MODES: dict[str, Callable[..., reports.Report]] = {
   "train": train,
   "evaluate": evaluate,
   "index": index,
+  "export": export,
 }
 
 

@@ -7,6 +7,7 @@ the same command continues it.
 import pathlib
 import re
 import sys
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -14,7 +15,8 @@ from ml_collections import config_flags
 from pinrec_jax import terminal
 
 MODES = (
-  "demo", "prepare", "train", "index", "evaluate", "retrieve", "doctor",
+  "demo", "prepare", "train", "index", "evaluate", "retrieve", "serve", "export",
+  "doctor",
 )  # fmt: skip
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Configuration to run; see configs/.", lock_config=True
@@ -65,11 +67,30 @@ def _run(mode: str, workdir: pathlib.Path) -> None:
     ):
       sys.exit(1)
     return
-  from pinrec_jax import cli
-
   if _BUDGET.value is not None and config is not None:
     config.decode.budget = _BUDGET.value
+  if mode == "serve":
+    _serve(config, workdir)
+    return
+  from pinrec_jax import cli
+
   cli.run(mode, config, workdir)
+
+
+def _serve(config: Any, workdir: pathlib.Path) -> None:
+  """Runs the server.
+
+  Raises:
+    ValueError: if its packages are missing.
+  """
+  try:
+    from pinrec_jax.serve import server
+  except ModuleNotFoundError as error:
+    raise ValueError(
+      f"--mode=serve needs the package {error.name}; install the extra, as: pip "
+      "install 'pinrec-jax[serve]'"
+    ) from error
+  server.serve(config, workdir)
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -100,6 +100,31 @@ class IndexReport:
 
 
 @dataclasses.dataclass(frozen=True)
+class ExportReport:
+  """A program and item vectors that were written for other software.
+
+  Attributes:
+    bundle: version of the bundle.
+    jax: version of JAX that wrote the program.
+    readable_until: date up to which JAX promises to read it.
+    items: number of item vectors.
+    folder: of the files.
+  """
+
+  bundle: str
+  jax: str
+  readable_until: str
+  items: int
+  folder: pathlib.Path
+
+  def figures(self) -> Figures:
+    """Returns flat figures."""
+    found = _present(self)
+    found.pop("folder")
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
 class Example:
   """The lists of one user, with the items' own ids.
 

@@ -33,10 +33,11 @@ def require_device() -> None:
     jax.devices()
   except (RuntimeError, AssertionError) as error:
     platforms = os.environ.get("JAX_PLATFORMS", "")
+    cause = f": {error}" if str(error) else ""
     raise ValueError(
-      f"JAX finds no device (JAX_PLATFORMS is {platforms!r}); install the "
-      "driver and the extra of your device (cuda12, cuda13 or tpu), or set "
-      f"JAX_PLATFORMS=cpu. JAX says: {error}"
+      f"JAX finds no device (JAX_PLATFORMS is {platforms!r}{cause}); install "
+      "the driver and the extra of your device (cuda12, cuda13 or tpu), or set "
+      "JAX_PLATFORMS=cpu"
     ) from error
   if jax.config.values["jax_enable_x64"]:
     raise ValueError(
@@ -108,16 +109,6 @@ def check_batch(mesh: Mesh, batch: int, parts: int) -> None:
     )
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
-  """Returns the layout of an array that every device holds whole."""
-  return NamedSharding(mesh, PartitionSpec())
-
-
-def rows(mesh: Mesh) -> NamedSharding:
-  """Returns the layout of an array whose leading axis is that of a batch."""
-  return NamedSharding(mesh, PartitionSpec(BATCH))
-
-
 def _size(mesh: Mesh, axes: str | tuple[str, ...]) -> int:
   """Returns the number of devices along one axis or several."""
   names = (axes,) if isinstance(axes, str) else axes
@@ -154,7 +145,7 @@ def of_tree(mesh: Mesh, tree: Any) -> Any:
 
 def from_rows(mesh: Mesh, local: Any) -> Any:
   """Returns the global batch, given each process's rows of it."""
-  layout = rows(mesh)
+  layout = NamedSharding(mesh, PartitionSpec(BATCH))
   return jax.tree.map(
     lambda x: jax.make_array_from_process_local_data(layout, x), local
   )
@@ -162,7 +153,7 @@ def from_rows(mesh: Mesh, local: Any) -> Any:
 
 def from_all(mesh: Mesh, whole: Any) -> Any:
   """Returns replicated arrays, given the same arrays on every process."""
-  layout = replicated(mesh)
+  layout = NamedSharding(mesh, PartitionSpec())
   return jax.tree.map(
     lambda x: jax.make_array_from_process_local_data(layout, np.asarray(x)),
     whole,

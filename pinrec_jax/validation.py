@@ -62,6 +62,9 @@ Offsets = Annotated[
     "list whole seconds, 0 or more, or -1 for the next event; none is ()",
   ),
 ]
+Port = Annotated[
+  int, Limit(lambda n: 0 <= n < 65_536, "use 0 (any free port) to 65535")
+]
 Age = Annotated[
   int, Limit(lambda n: n >= -1, "use seconds, 0 or more, or -1 for any")
 ]

@@ -6,48 +6,69 @@ import jax
 
 from pinrec_jax import compilation_cache
 
-CODE = """
-import sys
+PROGRAM = """
 import jax
 from pinrec_jax import compilation_cache
-compilation_cache.keep(sys.argv[1])
+compilation_cache.enable()
 jax.jit(lambda x: 3 * x)(1.0)
 """
 
 
-def _written(folder):
-  """Runs a program and returns the programs that are there after it."""
+def _cached(home, **variables):
+  """Runs a program and returns the compiled programs in the cache after it."""
   environment = {
     name: value for name, value in os.environ.items() if "CACHE" not in name
   }
   subprocess.run(
-    [sys.executable, "-c", CODE, str(folder)], env=environment, check=True
+    [sys.executable, "-c", PROGRAM],
+    env=environment | {"HOME": str(home)} | variables,
+    check=True,
   )
-  return {path.name for path in folder.rglob("*-cache")}
+  return {path.name for path in home.rglob("*-cache")}
 
 
 def test_a_second_run_compiles_nothing(tmp_path):
-  first = _written(tmp_path)
+  first = _cached(tmp_path)
   assert first
-  assert _written(tmp_path) == first
-  (of_processor,) = tmp_path.iterdir()
+  assert _cached(tmp_path) == first
+  folder = tmp_path / compilation_cache.FOLDER.removeprefix("~/")
+  (of_processor,) = folder.iterdir()
   assert of_processor.name == compilation_cache._processor()
 
 
-def test_a_folder_that_was_given_stays(tmp_path):
-  given = jax.config.values["jax_compilation_cache_dir"]
-  assert given  # by conftest.py
-  compilation_cache.keep(str(tmp_path))
-  assert jax.config.values["jax_compilation_cache_dir"] == given
+def test_the_environment_chooses_the_folder(tmp_path):
+  elsewhere = tmp_path / "elsewhere"
+  elsewhere.mkdir()
+  _cached(
+    tmp_path,
+    JAX_COMPILATION_CACHE_DIR=str(elsewhere),
+    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+  )
+  assert list(elsewhere.rglob("*-cache"))
+  assert not (tmp_path / ".cache").exists()
 
 
-def test_processors_have_folders_of_their_own(tmp_path, monkeypatch):
-  told = tmp_path / "cpuinfo"
-  monkeypatch.setattr(compilation_cache, "TOLD", told)
+def test_an_empty_variable_turns_the_cache_off(tmp_path):
+  assert not _cached(tmp_path, JAX_COMPILATION_CACHE_DIR="")
+
+
+def test_a_folder_that_is_already_configured_stays(monkeypatch):
+  configured = jax.config.values["jax_compilation_cache_dir"]
+  assert configured  # By conftest.py.
+  monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+  compilation_cache.enable()
+  assert jax.config.values["jax_compilation_cache_dir"] == configured
+
+
+def test_processors_with_other_instructions_have_folders_of_their_own(
+  tmp_path, monkeypatch
+):
+  info = tmp_path / "cpuinfo"
+  monkeypatch.setattr(compilation_cache, "CPU_INFO", info)
   names = set()
   for flags in ("fpu avx2", "fpu avx2 avx512f", None):
-    told.unlink(missing_ok=True)
+    info.unlink(missing_ok=True)
     if flags:
-      told.write_text(f"model name: one\nflags : {flags}\nMHz : 1000\n")
+      info.write_text(f"model name: one\nflags : {flags}\nMHz : 1000\n")
     names.add(compilation_cache._processor())
   assert len(names) == 3

@@ -1,4 +1,4 @@
-"""Several processes train as one, and say so when one of them is not there."""
+"""Several processes train as one, and name the ones that are missing."""
 
 import dataclasses
 import os
@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from pinrec_jax.data import evaluation_cases
-from pinrec_jax.evals import retrieval
+from pinrec_jax.evals import retrieve
+from pinrec_jax.inference import bundle
 
 JOIN = """
 import sys
@@ -27,12 +28,12 @@ except (OSError, ValueError) as error:
   sys.exit(f"{type(error).__name__}: {error}")
 logging.warning("here")
 """
-# As pinrec_jax.main does, with a log that is handed over; one of the processes
-# may be killed at a step, as a machine that is taken away.
+# As pinrec_jax.main does, with a log from a file. One of the processes may be
+# killed at a step, like a machine that is taken away.
 TRAIN = """
 import os, pathlib, pickle, signal, sys
 from pinrec_jax import processes
-from pinrec_jax.training import loop
+from pinrec_jax.training import loop, runs
 
 processes.join(120)
 given, folder, killed, at = sys.argv[1:]
@@ -48,32 +49,31 @@ if os.environ["JAX_PROCESS_ID"] == killed:
   loop.step_lib.train_step = step
 with processes.together():
   loop.train(config, world, pathlib.Path(folder))
-  best = loop.best(config, world.catalog, pathlib.Path(folder))
+  best = runs.best(config, world.catalog, pathlib.Path(folder))
   print("best", best.step, best.metrics)
 """
 EVALUATE = """
 import os, pathlib, pickle, sys
 from pinrec_jax import processes
 from pinrec_jax.data import evaluation_cases
-from pinrec_jax.evals import retrieval
-from pinrec_jax.model import pinrec
-from pinrec_jax.serve import retriever
+from pinrec_jax.evals import retrieve
+from pinrec_jax.inference import engine
 
 processes.join(120)
 given, folder = sys.argv[1:]
-config, world, params = pickle.loads(pathlib.Path(given).read_bytes())
-model = pinrec.of_config(config, world.vocabulary)
-asked = retriever.of_dataset(config, model, params, world)
+world = pickle.loads(pathlib.Path(given).read_bytes())
+retriever = engine.Retriever.load(folder)
 cases = evaluation_cases.cases(world, "test")
 with processes.together():
   found = [
-    retrieval.retrieve(
-      asked, cases, size=6, budget={}, nearest=near, quiet=True
+    retrieve.retrieve(
+      retriever, cases, retriever.reader.defaults().ask, size=6, batch_size=8,
+      nearest=nearest, quiet=True,
     )
-    for near in (3, 0)
+    for nearest in (3, 0)
   ]
-own = pathlib.Path(folder, os.environ["JAX_PROCESS_ID"])
-own.write_bytes(pickle.dumps(found))
+path = pathlib.Path(folder, os.environ["JAX_PROCESS_ID"])
+path.write_bytes(pickle.dumps(found))
 """
 DEVICES = 8
 
@@ -104,15 +104,16 @@ def _start(
 
 
 def _ended(running: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
-  told = [process.communicate(timeout=300) for process in running]
+  """Returns the exit status, output and errors of every process."""
+  texts = [process.communicate(timeout=300) for process in running]
   return [
-    (process.returncode, *said)
-    for process, said in zip(running, told, strict=True)
+    (process.returncode, *text)
+    for process, text in zip(running, texts, strict=True)
   ]
 
 
 def _train(given: pathlib.Path, folder: pathlib.Path, processes: int) -> str:
-  """Returns the best step, on which all processes must agree."""
+  """Trains, and returns the best step, on which all processes agree."""
   folder.mkdir(exist_ok=True)
   running = _start(
     TRAIN, given, folder, "nobody", 0,
@@ -128,7 +129,7 @@ def _train(given: pathlib.Path, folder: pathlib.Path, processes: int) -> str:
 
 @pytest.fixture
 def given(world, brief, tmp_path):
-  """Returns the function from changes of `brief` to where it and a log lie."""
+  """Returns the function that writes `brief`, with changes, and a log."""
   brief.train.steps, brief.train.eval_every, brief.train.model_axis = 4, 2, 2
 
   def write(**train):
@@ -148,7 +149,7 @@ def given(world, brief, tmp_path):
 def test_several_processes_train_as_one(
   given, logged, tmp_path, several, model_axis
 ):
-  """Also where a model is parted over them, who then read the same rows."""
+  """Also if the model is split over processes, which then read equal rows."""
   losses = {}
   for processes in (1, several):
     folder = tmp_path / str(processes)
@@ -160,18 +161,19 @@ def test_several_processes_train_as_one(
 
 
 def test_several_processes_evaluate_as_one(world, small, untrained, tmp_path):
-  small.evals.batch_size = 8
-  alone, cases = untrained(small), evaluation_cases.cases(world, "test")
-  assert -(-len(cases) // 8) % 2  # one of two processes has a batch fewer
+  retriever, cases = untrained(small), evaluation_cases.cases(world, "test")
+  assert -(-len(cases) // 8) % 2  # One of two processes has fewer batches.
   given = tmp_path / "given.pkl"
-  given.write_bytes(pickle.dumps((small, world, alone.params)))
+  given.write_bytes(pickle.dumps(world))
+  bundle.save(retriever.bundle, tmp_path / "bundles")
   running = _start(EVALUATE, given, tmp_path, processes=2, starting=[0, 1])
   for code, _, errors in _ended(running):
     assert code == 0, errors[-3000:]
-  for n, near in enumerate((3, 0)):
-    lists = retrieval.retrieve(
-      alone, cases, size=6, budget={}, nearest=near, quiet=True
-    )
+  for n, nearest in enumerate((3, 0)):
+    lists = retrieve.retrieve(
+      retriever, cases, retriever.reader.defaults().ask, size=6, batch_size=8,
+      nearest=nearest, quiet=True,
+    )  # fmt: skip
     for process in "01":
       found = pickle.loads((tmp_path / process).read_bytes())[n]
       for one, other in zip(
@@ -184,43 +186,43 @@ def test_several_processes_evaluate_as_one(world, small, untrained, tmp_path):
 def test_a_killed_process_stops_the_others_and_all_resume(
   given, logged, tmp_path
 ):
-  whole, parted = tmp_path / "whole", tmp_path / "parted"
-  path = given(steps=10, eval_every=3, refit=True)  # validates nothing
-  parted.mkdir()
+  whole, parts = tmp_path / "whole", tmp_path / "parts"
+  path = given(steps=10, eval_every=3, train_on_validation=True)
+  parts.mkdir()
   running = _start(
-    TRAIN, path, parted, "2", 8, processes=4, starting=[0, 1, 2, 3]
+    TRAIN, path, parts, "2", 8, processes=4, starting=[0, 1, 2, 3]
   )
   ended = _ended(running)
   assert ended[2][0] == -signal.SIGKILL
   for n in (0, 1, 3):
     code, _, errors = ended[n]
-    # Gloo, by which CPUs exchange, aborts a process that was reading from the
-    # one that died: that ends it too, with gloo's own words.
+    # Gloo connects the processes of CPUs. It aborts a process that was reading
+    # from the killed one, with a message of its own.
     if code == -signal.SIGABRT and "gloo" in errors:
       continue
     assert code == 1, errors[-3000:]
     assert f"[process {n} of 4] error: another process has ended" in errors
-  assert len(logged(parted)) < 10
+  assert len(logged(parts)) < 10
 
-  _train(path, parted, 4)
+  _train(path, parts, 4)
   _train(path, whole, 4)
-  resumed, at_once = logged(parted), logged(whole)
+  resumed, at_once = logged(parts), logged(whole)
   assert len(at_once) == 10
-  assert resumed == at_once  # to the bit
+  assert resumed == at_once  # Bit-equal.
 
 
-def test_who_did_not_come_is_named():
+def test_missing_processes_are_named():
   running = _start(JOIN, 6, processes=4, starting=[0, 2])
   for code, _, errors in _ended(running):
     assert code == 1
     assert "TimeoutError: process 1, 3 did not come within" in errors
-    assert "join_seconds (6); see its own log" in errors
+    assert "within 6 seconds; see its own log" in errors
   ((code, _, errors),) = _ended(_start(JOIN, 1, processes=2, starting=[1]))
   assert code == 1
   assert "process 0 did not come" in errors
 
 
-def test_every_line_says_which_process_wrote_it():
+def test_every_line_of_the_log_starts_with_its_process():
   running = _start(JOIN, 60, processes=2, starting=[0, 1])
   for n, (code, _, errors) in enumerate(_ended(running)):
     assert code == 0, errors
@@ -233,15 +235,15 @@ def test_every_line_says_which_process_wrote_it():
   [
     ("JAX_NUM_PROCESSES", "two", "JAX_NUM_PROCESSES is 'two'; set it to"),
     ("JAX_PROCESS_ID", "2", "JAX_PROCESS_ID is 2; number the 2 processes"),
-    ("JAX_COORDINATOR_ADDRESS", "here", "is 'here'; give HOST:PORT"),
+    ("JAX_COORDINATOR_ADDRESS", "here", "is 'here'; use HOST:PORT"),
   ],
 )
-def test_what_the_environment_must_not_say(monkeypatch, name, value, complaint):
+def test_an_invalid_variable_is_refused(monkeypatch, name, value, complaint):
   from pinrec_jax import processes
 
-  told = ("localhost:1", "2", "0")
-  for own, right in zip(processes.ENVIRONMENT, told, strict=True):
-    monkeypatch.setenv(own, right)
+  valid = ("localhost:1", "2", "0")
+  for variable, text in zip(processes.ENVIRONMENT, valid, strict=True):
+    monkeypatch.setenv(variable, text)
   monkeypatch.setenv(name, value)
   with pytest.raises(ValueError, match=complaint):
     processes.join(1)

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import types
 from unittest import mock
 
@@ -26,7 +29,7 @@ def _config(**model) -> config_lib.Config:
   return config
 
 
-def _losses(world, mesh, steps=4, parts=1, **model):
+def _losses(world, mesh, parts=1, **model):
   config = _config(**model)
   rows, corpus = training_data.packed(config, world)
   data = pipeline.batches(rows, batch=8, seed=0)
@@ -35,7 +38,7 @@ def _losses(world, mesh, steps=4, parts=1, **model):
   state = state_lib.initial(model, transform, mesh, 0)
   corpus = sharding.from_all(mesh, corpus)
   losses = []
-  for _ in range(steps):
+  for _ in range(4):
     state, metrics = step_lib.train_step(
       state,
       sharding.from_rows(mesh, next(data)),
@@ -67,7 +70,7 @@ def test_every_mesh_gives_the_loss_of_one_device(
   moments = state.opt_state[1][0].mu
   for array in (table, moments["item_embedder"]["table_0"]):
     held = array.addressable_shards[0].data.shape[0]
-    assert held == array.shape[0] // (model * fsdp)  # its rows, no more
+    assert held == array.shape[0] // (model * fsdp)  # Its own rows alone.
   for tree in (state.params, moments):
     kernel = tree["item_embedder"]["hidden"]["kernel"]
     held = kernel.addressable_shards[0].data.shape[0]
@@ -76,51 +79,50 @@ def test_every_mesh_gives_the_loss_of_one_device(
 
 
 @pytest.mark.parametrize(("model", "fsdp"), [(1, 1), (2, 2)])
-def test_row_by_row_the_loss_is_the_same(
+def test_computing_row_by_row_gives_the_same_loss(
   world, one_device, model, fsdp, monkeypatch
 ):
-  """However many rows a device works on at once."""
   jax.clear_caches()
-  monkeypatch.setitem(chunking.HELD, "cpu", 1)
+  monkeypatch.setitem(chunking.LIMITS, "cpu", 1)
   many, _ = _losses(world, sharding.device_mesh(model, fsdp))
   jax.clear_caches()
   np.testing.assert_allclose(many, one_device, atol=1e-5, rtol=0)
 
 
-def test_stacked_layers_are_split_as_layers_apart(world):
+def test_scanned_layers_are_split_over_devices(world):
   one = sharding.device_mesh(devices=jax.devices()[:1])
-  alone, _ = _losses(world, one, stacked=True)
-  many, state = _losses(world, sharding.device_mesh(2, 2), stacked=True)
+  alone, _ = _losses(world, one, scan_layers=True)
+  many, state = _losses(world, sharding.device_mesh(2, 2), scan_layers=True)
   np.testing.assert_allclose(many, alone, atol=1e-5, rtol=0)
   kernel = state.params["backbone"]["blocks"]["mlp_in"]["kernel"]
   assert kernel.shape == (2, 16, 64)
   assert kernel.addressable_shards[0].data.shape == (2, 8, 32)
 
 
-def test_parts_of_a_batch_are_the_same_on_every_mesh(world, one_device):
+def test_parts_of_a_batch_give_the_same_loss_on_every_mesh(world, one_device):
   one = sharding.device_mesh(devices=jax.devices()[:1])
   alone, _ = _losses(world, one, parts=2)
   many, _ = _losses(world, sharding.device_mesh(2, 2), parts=2)
   np.testing.assert_allclose(many, alone, atol=1e-5, rtol=0)
-  assert abs(alone[0] - one_device[0]) > 1e-5  # other draws
+  assert abs(alone[0] - one_device[0]) > 1e-5  # The draws differ.
 
 
-def test_what_does_not_divide_is_named():
+def test_sizes_that_do_not_divide_are_refused():
   with pytest.raises(ValueError, match=r"model_axis 3 .* the 8 devices"):
     sharding.device_mesh(3)
   with pytest.raises(ValueError, match=r"fsdp_axis 3 .* divisors of 8"):
     sharding.device_mesh(1, 3)
   mesh = sharding.device_mesh()
-  with pytest.raises(ValueError, match="batch 100 does not divide over 8"):
+  with pytest.raises(ValueError, match="batch_size 100 does not divide over 8"):
     sharding.check_batch(mesh, 100, 1)
-  with pytest.raises(ValueError, match=r"accumulate 8 parts; .* of 64"):
+  with pytest.raises(ValueError, match=r"accumulation 8 parts; .* of 64"):
     sharding.check_batch(mesh, 96, 8)
   sharding.check_batch(mesh, 96, 1)
   sharding.check_batch(mesh, 96, 4)
 
 
 def _mesh_of(processes, model):
-  """A mesh's devices by their process, in rows of the model axis."""
+  """A mesh of devices of these processes, in rows of the model axis."""
   devices = [types.SimpleNamespace(process_index=n) for n in processes]
   return mock.Mock(
     spec=jax.sharding.Mesh,
@@ -130,7 +132,7 @@ def _mesh_of(processes, model):
 
 
 @pytest.mark.parametrize(
-  ("processes", "model", "shares"),
+  ("processes", "model", "shards"),
   [
     ([0, 0, 1, 1], 1, [(0, 2), (1, 2)]),
     ([0, 0, 1, 1], 2, [(0, 2), (1, 2)]),
@@ -140,33 +142,60 @@ def _mesh_of(processes, model):
   ],
 )
 def test_processes_along_the_model_axis_hold_the_same_rows(
-  monkeypatch, processes, model, shares
+  monkeypatch, processes, model, shards
 ):
-  for process, share in enumerate(shares):
+  for process, shard in enumerate(shards):
     monkeypatch.setattr(jax, "process_index", lambda n=process: n)
-    assert sharding.row_share(_mesh_of(processes, model)) == share
+    assert sharding.row_shard(_mesh_of(processes, model)) == shard
 
 
-def test_a_model_axis_that_parts_a_process_is_named():
+def test_a_model_axis_that_divides_a_process_unevenly_is_refused():
   mesh = _mesh_of([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2], 3)
-  with pytest.raises(ValueError, match=r"model_axis 3 .* a divisor of 4, or"):
-    sharding.row_share(mesh)
+  with pytest.raises(ValueError, match=r"model_axis 3 .* a divisor or a mul"):
+    sharding.row_shard(mesh)
 
 
-def test_no_device_at_all_is_an_error_with_a_remedy(monkeypatch):
-  def none():
-    raise RuntimeError("Unable to initialize backend 'tpu'")
+@pytest.mark.parametrize(
+  ("variables", "expected"),
+  [
+    (
+      {"JAX_PLATFORMS": "cuda"},
+      "JAX finds no device (JAX_PLATFORMS is 'cuda'",
+    ),
+    ({"JAX_PLATFORMS": "tpu"}, "JAX finds no device (JAX_PLATFORMS is 'tpu'"),
+    (
+      {"JAX_ENABLE_X64": "1"},
+      "JAX_ENABLE_X64 is set, and the model is trained",
+    ),
+    ({}, ""),
+  ],
+)
+def test_a_missing_device_and_64_bit_mode_are_refused(variables, expected):
+  """Without a traceback, whatever JAX itself raises."""
+  if variables.get("JAX_PLATFORMS") in {d.platform for d in jax.devices()}:
+    pytest.skip("this machine has the device")
+  program = (
+    "from pinrec_jax import sharding\n"
+    "try: sharding.require_device()\n"
+    "except ValueError as error: print(error)\n"
+  )
+  run = subprocess.run(
+    [sys.executable, "-c", program],
+    env=os.environ | variables,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert run.returncode == 0, run.stderr
+  assert run.stdout.startswith(expected)
+  assert bool(run.stdout) == bool(expected)
 
-  monkeypatch.setattr(jax, "default_backend", none)
-  with pytest.raises(ValueError, match=r"no device .*'tpu'.* JAX_PLATFORMS"):
-    sharding.require("any")
 
-
-def test_a_table_that_does_not_divide_is_named(world):
+def test_a_table_that_does_not_divide_is_refused(world):
   config = _config()
   config.model.table_size = 63
   model = pinrec.of_config(config, world.vocabulary)
-  with pytest.raises(ValueError, match=r"table_0 .* make 63 a multiple"):
+  with pytest.raises(ValueError, match=r"table_0 .* make 63 a multiple of 2"):
     state_lib.initial(
       model,
       optimizer.build(config.train),

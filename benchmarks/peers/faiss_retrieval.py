@@ -4,9 +4,10 @@ import argparse
 
 import faiss
 import numpy as np
-import searching
+from peers import searching
 
-LINKS, EF_BUILD = 16, 100  # of a node; candidates while it is built
+LINKS = 16  # Of a node.
+EF_BUILD = 100  # Candidates while the graph is built.
 
 
 def main() -> None:
@@ -18,13 +19,13 @@ def main() -> None:
 
 
 def ivf(vectors: np.ndarray) -> searching.Built:
-  """Returns the search of inverted lists of whole vectors."""
+  """Returns the search of inverted lists of uncompressed vectors."""
   size, dim = vectors.shape
   index = faiss.IndexIVFFlat(
-    faiss.IndexFlatIP(dim), dim, int(4 * size**0.5),  # lists, as it advises
+    faiss.IndexFlatIP(dim), dim, int(4 * size**0.5),  # Lists, as faiss advises.
     faiss.METRIC_INNER_PRODUCT,
   )  # fmt: skip
-  index.train(vectors)  # it draws a sample
+  index.train(vectors)  # faiss draws a sample.
   index.add(vectors)
   return (
     lambda query: index.search(query, searching.K)[1],

@@ -1,4 +1,4 @@
-"""This project's indexes, as --kind: scann, exact, or JAX's approx_max_k."""
+"""This package's indexes, as --kind: scann, exact, or JAX's approx_max_k."""
 
 import argparse
 import functools
@@ -6,10 +6,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import searching
+from peers import searching
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.serve import retriever
+from pinrec_jax.index import build
 
 
 def main() -> None:
@@ -18,18 +18,19 @@ def main() -> None:
   parser.add_argument("--kind", required=True)
   options, _ = parser.parse_known_args()
   if options.kind == "approx_max_k":
-    searching.take(partial_sort)
+    searching.take(approx_max_k)
   else:
     searching.take(functools.partial(index, options.kind))
 
 
 def index(kind: str, vectors: np.ndarray) -> searching.Built:
-  """Returns the search of an index, which sets its effort as it is built."""
-  built = retriever.build_index(config_lib.Index(kind), vectors)
+  """Returns the search of an index, which chooses its own effort."""
+  config = config_lib.replace(config_lib.Index(), kind=kind)
+  built = build.build(config, vectors)
   return lambda query: built.search(query, searching.K)[0], None
 
 
-def partial_sort(vectors: np.ndarray) -> searching.Built:
+def approx_max_k(vectors: np.ndarray) -> searching.Built:
   """Returns a search that scores every item; on a CPU it is exact."""
   held = jnp.asarray(vectors)
 

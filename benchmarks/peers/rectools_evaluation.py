@@ -1,35 +1,34 @@
 """RecTools' SASRec: an evaluation.
 
-  python rectools_evaluation.py --users=6040 --lengths=full
+  python -m peers.rectools_evaluation --users=6040 --lengths=full
 
-A turn is its `recommend`, from the log, and its metrics.
+A turn is `recommend`, from the log, and the metrics of RecTools.
 """
 
 import numpy as np
 import pandas as pd
 import pytorch_lightning as lightning
-import turns
-import work
+from peers import turns, work
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.metrics import NDCG, Recall, calc_metrics
 from rectools.models import SASRecModel
 
-SHORT, LONG, AT_ONCE = 10, 200, 256
+SHORT, LONG, BATCH = 10, 200, 256
 
 
 def main() -> None:
-  """Takes turns of all users each."""
+  """Takes turns; each evaluates all users."""
   rows, kept = work.evaluation()
   users = np.arange(len(rows))
   dataset = Dataset.construct(interactions(rows[:, :-1], kept[:, :-1]))
   test = interactions(rows[:, -1:], kept[:, -1:])
   unit = work.UNITS["T1"]
-  # A batch is enough: what it has learned does not change what lists cost.
+  # One batch of training is enough: the weights do not change the cost.
   model = SASRecModel(
     n_factors=unit.width, n_blocks=work.BLOCKS, n_heads=unit.heads,
     session_max_len=work.LENGTH, dropout_rate=work.DROPOUT, lr=work.RATE,
-    batch_size=work.BATCH, recommend_batch_size=AT_ONCE, verbose=0,
+    batch_size=work.BATCH, recommend_batch_size=BATCH, verbose=0,
     dataloader_num_workers=0,
     loss="sampled_softmax", n_negatives=unit.negatives,
     get_trainer_func=lambda: lightning.Trainer(
@@ -50,7 +49,7 @@ def main() -> None:
 
 
 def interactions(rows: np.ndarray, kept: np.ndarray) -> pd.DataFrame:
-  """Returns a line an item that is there, a user a row."""
+  """Returns one line per event that a user has; rows are users."""
   user, place = np.nonzero(kept)
   return pd.DataFrame(
     {

@@ -1,8 +1,9 @@
-"""RecTools' SASRec on histories written by benchmarks/sasrec.py.
+"""RecTools' SASRec on the histories that benchmarks/sasrec.py writes.
 
-Runs in a virtual environment of its own, which launch/peers.sh makes:
+It runs in a virtual environment of its own, which launch/peers.sh makes:
 
-  python rectools_sasrec.py HISTORIES.npz LISTS.npz --seed=0 --epochs=8
+  python benchmarks/peers/rectools_sasrec.py HISTORIES.npz LISTS.npz \
+    --seed=0 --epochs=8
 """
 
 import argparse
@@ -19,7 +20,7 @@ FACTORS, BLOCKS, HEADS, LENGTH = 64, 2, 2, 50
 
 
 def main() -> None:
-  """Trains on every history and writes a list of items for those asked."""
+  """Trains on every history and writes a list for each test user."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("histories")
   parser.add_argument("lists")
@@ -29,7 +30,8 @@ def main() -> None:
   options = parser.parse_args()
   lightning.seed_everything(options.seed)
   read = np.load(options.histories)
-  # Only the order of the events is known everywhere, so it stands for time.
+  users = read["test_users"]
+  # Some events have no time, so their order replaces it.
   order = pd.to_timedelta(np.arange(len(read["item"])), unit="s")
   dataset = Dataset.construct(
     pd.DataFrame(
@@ -50,10 +52,10 @@ def main() -> None:
   model.fit(dataset)
   seconds = time.monotonic() - began
   lengths = pd.Series(read["user"]).value_counts()
-  known = read["asked"][lengths.reindex(read["asked"], fill_value=0) > 1]
+  known = users[lengths.reindex(users, fill_value=0) > 1]
   found = model.recommend(known, dataset, k=options.size, filter_viewed=True)
-  lists = np.zeros((len(read["asked"]), options.size), np.int64)
-  row = pd.Index(read["asked"]).get_indexer(pd.Index(found[Columns.User]))
+  lists = np.zeros((len(users), options.size), np.int64)
+  row = pd.Index(users).get_indexer(pd.Index(found[Columns.User]))
   lists[row, found[Columns.Rank] - 1] = found[Columns.Item]
   np.savez(options.lists, lists=lists, seconds=seconds)
 

@@ -1,27 +1,26 @@
 """RecTools' SASRec: a training step.
 
-  python rectools_training.py --unit=T1
+  python -m peers.rectools_training --unit=T1
 
-Its own model, loss and trainer; a step is from when its batch is there to
-after the update, the making of batches left out.
+RecTools has its own model, loss and trainer. A step lasts from the start of its
+batch to the end of the update, without the preparation of the batch.
 """
 
 import numpy as np
 import pandas as pd
 import pytorch_lightning as lightning
-import turns
-import work
+from peers import turns, work
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 
 
 class Turns(turns.Callback, lightning.Callback):
-  """Waits before a turn, and tells the seconds it took."""
+  """Waits before a turn, and reports its seconds."""
 
 
 def main() -> None:
-  """Trains until there are no more turns."""
+  """Trains until no turn is wanted."""
   unit = work.unit()
   rows = work.histories(4 * work.BATCH)
   users, length = rows.shape

@@ -1,16 +1,15 @@
 """RePlay's SASRec: a training step.
 
-  python replay_training.py --unit=T3
+  python -m peers.replay_training --unit=T3
 
-Its own model, loss and trainer; a step is from when its batch is there to
-after the update, the making of batches left out.
+RePlay has its own model, loss and trainer. A step lasts from the start of its
+batch to the end of the update, without the preparation of the batch.
 """
 
 import lightning
 import numpy as np
 import torch
-import turns
-import work
+from peers import turns, work
 from replay.data import FeatureHint, FeatureType
 from replay.data.nn import TensorFeatureInfo, TensorSchema
 from replay.models.nn.sequential.sasrec import SasRec
@@ -18,11 +17,11 @@ from replay.models.nn.sequential.sasrec.dataset import SasRecTrainingBatch
 
 
 class Turns(turns.Callback, lightning.Callback):
-  """Waits before a turn, and tells the seconds it took."""
+  """Waits before a turn, and reports its seconds."""
 
 
 def batch() -> SasRecTrainingBatch:
-  """Returns full histories; RePlay's items count from 0."""
+  """Returns full histories; RePlay numbers items from 0."""
   rows = torch.from_numpy(work.histories().astype(np.int64)) - 1
   there = torch.ones((len(rows), work.LENGTH), dtype=torch.bool)
   return SasRecTrainingBatch(
@@ -31,7 +30,7 @@ def batch() -> SasRecTrainingBatch:
 
 
 def main() -> None:
-  """Trains until there are no more turns."""
+  """Trains until no turn is wanted."""
   unit = work.unit()
   schema = TensorSchema(
     TensorFeatureInfo(

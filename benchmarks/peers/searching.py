@@ -1,9 +1,10 @@
-"""How a program searches by turns: one query at a time, then a batch of them.
+"""How a program searches: one query at a time, then a batch of queries.
 
-  python SCRIPT --vectors=vectors.npy --queries=queries.npy --found=found.npz
+  python -m peers.SCRIPT --vectors=vectors.npy --queries=queries.npy \
+    --found=found.npz
 
-It builds an index of the vectors, which are of unit norm, and writes what the
-build took and the rows found for all queries.
+The program builds an index of unit-norm vectors. It writes the build time and
+the rows found for all queries.
 """
 
 import argparse
@@ -14,29 +15,30 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import turns
+from peers import turns
 
-K, SINGLES = 100, 32  # neighbours of a query, and queries of a turn of singles
-WANTED = 0.99  # share of the neighbours that a search is to find
-NEAR = 0.3  # norm of what is added to an item to make a query
+K = 100  # Neighbours of a query.
+SINGLES = 32  # Queries in a turn of single queries.
+RECALL = 0.99  # Fraction of the neighbours that a search should find.
+NOISE = 0.3  # Norm of a query's distance to an item.
 
-Search = Callable[[np.ndarray], np.ndarray]  # queries in, rows out
-# What searches, and what sets its effort; None: it has its own settings.
+Search = Callable[[np.ndarray], np.ndarray]  # Returns the rows of queries.
+# A search, and what sets its effort; None if it has its own settings.
 Built = tuple[Search, Callable[[int], None] | None]
 
 
-def tuned(
+def tune(
   search: Search, set_effort: Callable[[int], None], vectors: np.ndarray
-) -> Search:
-  """Returns the search, looking through as little as finds `WANTED`.
+) -> None:
+  """Sets the least effort that finds RECALL of the neighbours.
 
-  Effort grows from K / 25 by doubling; it is judged by neighbours of 64 queries
-  of its own, which lie as far from items as those that are measured.
+  Effort is doubled from K / 25. Recall is measured with 64 other queries, which
+  lie as far from items as the benchmark's queries.
   """
   random = np.random.default_rng(1)
   query = vectors[random.choice(len(vectors), 64, replace=False)]
   noise = random.standard_normal(query.shape, np.float32)
-  query = query + noise * np.float32(NEAR / query.shape[1] ** 0.5)
+  query = query + noise * np.float32(NOISE / query.shape[1] ** 0.5)
   query /= np.linalg.norm(query, axis=-1, keepdims=True)
   truth = [set(np.argpartition(-(vectors @ q), K)[:K]) for q in query]
   effort, most = K // 25, len(vectors)
@@ -46,15 +48,14 @@ def tuned(
       len(own.intersection(found))
       for own, found in zip(truth, search(query).tolist(), strict=True)
     ]
-    if sum(hits) >= WANTED * K * len(query):
+    if sum(hits) >= RECALL * K * len(query):
       break
     effort *= 2
   print(f"effort {effort}", file=sys.stderr)
-  return search
 
 
 def take(build: Callable[[np.ndarray], Built]) -> None:
-  """Takes turns, of singles and of the batch alternately."""
+  """Takes turns of single queries and of the batch, alternately."""
   parser = argparse.ArgumentParser()
   for name in ("vectors", "queries", "found"):
     parser.add_argument(f"--{name}", type=pathlib.Path, required=True)
@@ -64,7 +65,7 @@ def take(build: Callable[[np.ndarray], Built]) -> None:
   search, set_effort = build(vectors)
   seconds = time.perf_counter() - began
   if set_effort:
-    tuned(search, set_effort, vectors)
+    tune(search, set_effort, vectors)
   del vectors
 
   def singles() -> float:
@@ -83,4 +84,4 @@ def take(build: Callable[[np.ndarray], Built]) -> None:
   for turn in itertools.cycle((singles, batch)):
     if not turns.wait():
       break
-    turns.tell(turn())
+    turns.report(turn())

@@ -1,24 +1,23 @@
 """A plain PyTorch SASRec with shared negatives: a training step.
 
-  python torch_training.py --unit=T4 [--compile]
+  python -m peers.torch_training --unit=T4 [--compile]
 
-The same network, loss and optimizer as this project's: items through an MLP,
-causal pre-norm blocks with fused attention, negatives that all positions share,
-hits among them hidden, cosine scores over a temperature, AdamW and a clipped
-gradient.
+Network, loss and optimizer are those of this package. Items pass an MLP, then
+causal pre-norm blocks with fused attention. All positions share the negatives,
+without their own target. Scores are cosines over a temperature. The optimizer
+is AdamW with a clipped gradient.
 """
 
 import argparse
 
 import torch
-import turns
-import work
+from peers import turns, work
 from torch import nn
 from torch.nn import functional as F
 
 
 class Block(nn.Module):
-  """Attention, then an MLP four times as wide, each behind its own norm."""
+  """Attention, then an MLP four times as wide; each has a norm before it."""
 
   def __init__(self, width: int, heads: int) -> None:
     super().__init__()
@@ -43,7 +42,7 @@ class Block(nn.Module):
 
 
 def mlp(width: int) -> nn.Module:
-  """Twice as wide within."""
+  """Returns an MLP with a hidden layer of twice the width."""
   return nn.Sequential(
     nn.Linear(width, 2 * width), nn.GELU(approximate="tanh"),
     nn.Linear(2 * width, width),
@@ -51,7 +50,7 @@ def mlp(width: int) -> nn.Module:
 
 
 class SASRec(nn.Module):
-  """Histories and negatives in, the mean loss out."""
+  """Maps histories and negatives to the mean loss."""
 
   def __init__(self, width: int, heads: int) -> None:
     super().__init__()
@@ -71,7 +70,7 @@ class SASRec(nn.Module):
     self, rows: torch.Tensor, negatives: torch.Tensor
   ) -> torch.Tensor:
     item, target = rows[:, :-1], rows[:, 1:]
-    # Items are fewer than positions, so each is embedded once.
+    # There are fewer items than positions, so each item is embedded once.
     table = self.item.weight
     table = F.normalize(table + self.content(table), dim=-1)
     x = table[item] * table.shape[-1] ** 0.5 + self.position.weight
@@ -81,12 +80,12 @@ class SASRec(nn.Module):
     others = query @ table[negatives].T
     others = others.masked_fill(target[..., None] == negatives, -1e9)
     logits = torch.cat([own, others], -1).flatten(0, 1)
-    # All negatives are equally likely; that moves every score alike.
+    # Uniform negatives need no correction: it would shift all scores equally.
     return F.cross_entropy(logits, logits.new_zeros(len(logits)).long())
 
 
 def main() -> None:
-  """Takes turns until there are no more."""
+  """Takes turns until no turn is wanted."""
   parser = argparse.ArgumentParser()
   parser.add_argument("--compile", action="store_true")
   options, _ = parser.parse_known_args()

@@ -1,56 +1,57 @@
-"""How a program takes part in a contest of benchmarks/contest.py.
+"""A program's side of the protocol of benchmarks/programs.py.
 
-It needs nothing but Python, since every peer runs in an environment of its own.
+It imports the standard library only, because every program has its own
+environment.
 """
 
 import sys
 import time
 from collections.abc import Callable
 
-MARK = "turn"  # begins the lines meant for the contest; others are chatter
+MARK = "turn"  # Begins the lines that are meant for benchmarks/programs.py.
 
 
 def wait() -> bool:
-  """Says that the program is ready; returns whether it is asked for a turn."""
+  """Reports that the program is ready; returns whether to take a turn."""
   print(MARK, "ready", flush=True)
   return bool(sys.stdin.readline())
 
 
-def tell(seconds: float) -> None:
-  """Gives a turn's time."""
+def report(seconds: float) -> None:
+  """Reports the time of a turn."""
   print(MARK, seconds, flush=True)
 
 
 class Steps:
-  """Turns of several training steps; the first of each is not counted.
+  """Turns of several training steps, without the first step of each.
 
-  Memory that another program had since the turn before has to be fetched anew,
-  as it has not in training.
+  The first step reloads memory that another program has evicted from the
+  caches. Training alone would not.
   """
 
   EACH = 4
 
   def __init__(self) -> None:
-    self._seconds: list[float] | None = None  # before anything is compiled
+    self._seconds: list[float] | None = None  # None until all is compiled.
     self._began = 0.0
 
   def begin(self) -> bool:
-    """Begins a step; returns whether it is asked for."""
-    asked = self._seconds != [] or wait()
+    """Begins a step; returns whether to take it."""
+    wanted = self._seconds != [] or wait()
     self._began = time.perf_counter()
-    return asked
+    return wanted
 
   def end(self) -> None:
-    """Ends it, and the turn if it was the last."""
+    """Ends the step, and the turn after its last step."""
     taken = time.perf_counter() - self._began
     self._seconds = [] if self._seconds is None else [*self._seconds, taken]
     if len(self._seconds) == self.EACH:
-      tell(sum(self._seconds[1:]) / (self.EACH - 1))
+      report(sum(self._seconds[1:]) / (self.EACH - 1))
       self._seconds = []
 
 
 class Callback:
-  """Turns by a Lightning trainer, in a class that is its Callback too."""
+  """Turns of a Lightning trainer; a subclass also inherits its Callback."""
 
   def __init__(self) -> None:
     super().__init__()
@@ -62,11 +63,11 @@ class Callback:
       raise SystemExit
 
   def on_train_batch_end(self, *_: object) -> None:
-    """Ends it."""
+    """Ends the step."""
     self._steps.end()
 
 
-# Of such a trainer: nothing but steps, for as long as there are turns.
+# Arguments of a Lightning trainer that only takes steps, without an end.
 TRAINER = {
   "max_epochs": 10**6,
   "logger": False,
@@ -77,7 +78,7 @@ TRAINER = {
 
 
 def train(step: Callable[[], object]) -> None:
-  """Takes turns of training steps until there are no more."""
+  """Takes turns of training steps until no turn is wanted."""
   steps = Steps()
   while steps.begin():
     step()
@@ -85,9 +86,9 @@ def train(step: Callable[[], object]) -> None:
 
 
 def take(turn: Callable[[], object]) -> None:
-  """Takes turns until there are no more; the first, unasked, warms up."""
+  """Takes turns until none is wanted; the first one warms up."""
   turn()
   while wait():
     began = time.perf_counter()
     turn()
-    tell(time.perf_counter() - began)
+    report(time.perf_counter() - began)

@@ -1,10 +1,10 @@
 """The graph of usearch."""
 
 import numpy as np
-import searching
+from peers import searching
 from usearch.index import Index
 
-LINKS, EF_BUILD = 16, 100  # as of peers/faiss_retrieval.py
+LINKS, EF_BUILD = 16, 100  # As in peers/faiss_retrieval.py.
 
 
 def build(vectors: np.ndarray) -> searching.Built:

@@ -1,6 +1,6 @@
-"""The units of training work that all programs do: MovieLens 1M's sizes.
+"""The work that all programs do, at the sizes of MovieLens 1M.
 
-Histories are made up and all of them full, so that no padding counts.
+Training histories are random and full, so no padding counts.
 """
 
 import argparse
@@ -9,16 +9,22 @@ import dataclasses
 import numpy as np
 
 ITEMS, LENGTH, BATCH, BLOCKS, DROPOUT, RATE = 3706, 200, 128, 2, 0.2, 1e-3
-LENGTHS = ("full", "movielens")  # of histories that are evaluated
+LENGTHS = ("full", "movielens")  # Of the histories in an evaluation.
 
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-  """What of the work differs from unit to unit."""
+  """One unit of training work.
+
+  Attributes:
+    width: width of the network and of item vectors.
+    heads: attention heads.
+    negatives: uniform negatives; 0 is the full softmax.
+  """
 
   width: int
   heads: int
-  negatives: int  # uniform, of the catalog; 0: the full softmax
+  negatives: int
 
 
 UNITS = {
@@ -29,36 +35,36 @@ UNITS = {
 
 
 def unit() -> Unit:
-  """Returns the unit that --unit=NAME asks for."""
+  """Returns the unit that --unit=NAME names."""
   parser = argparse.ArgumentParser()
   parser.add_argument("--unit", choices=UNITS, required=True)
   return UNITS[parser.parse_known_args()[0].unit]
 
 
 def histories(rows: int = BATCH) -> np.ndarray:
-  """Returns items [rows, LENGTH + 1], from 1; inputs and their next items."""
+  """Returns items [rows, LENGTH + 1] from 1; the last one is the target."""
   random = np.random.default_rng(0)
   return random.integers(1, ITEMS + 1, (rows, LENGTH + 1), np.int32)
 
 
 def kept(rows: np.ndarray, lengths: str) -> np.ndarray:
-  """Returns which events of histories are there: the latest, and the target.
+  """Returns which events a user has: the target and the latest before it.
 
   Args:
     rows: from `histories`.
-    lengths: "full" for all, or "movielens" for about as many as users of
-      MovieLens 1M rated: 20 or more, 96 at the median, a quarter all of them.
+    lengths: "full" for all events. "movielens" for lengths like those of
+      MovieLens 1M: at least 20, a median of 96, and all events for a quarter.
   """
   users, every = rows.shape
   number = np.full(users, every - 1)
   if lengths == "movielens":
-    spread = np.random.default_rng(1).standard_normal(users)
-    number = np.clip(96 * np.exp(1.1 * spread), 20, every - 1).astype(int)
+    normal = np.random.default_rng(1).standard_normal(users)
+    number = np.clip(96 * np.exp(1.1 * normal), 20, every - 1).astype(int)
   return np.arange(every) >= every - 1 - number[:, None]
 
 
 def evaluation() -> tuple[np.ndarray, np.ndarray]:
-  """Returns the histories that the flags ask for, and what of them is there."""
+  """Returns the histories that the flags name, and which events users have."""
   parser = argparse.ArgumentParser()
   parser.add_argument("--users", type=int, default=6040)
   parser.add_argument("--lengths", choices=LENGTHS, default=LENGTHS[0])

@@ -86,7 +86,9 @@ def recent(
 
   In a log split by time these are the dated ones alone.
   """
-  earlier = splits.past(dataset.vocabulary, events, split)
+  earlier = events
+  if split:
+    earlier = splits.past(dataset.vocabulary, events, split)
   usual = dataset.aim.met(earlier)
   if dataset.vocabulary.test_from:
     usual = usual & (earlier.time != schema.UNKNOWN_TIME)
@@ -102,6 +104,26 @@ def outcome_fractions(dataset: dataset_lib.Dataset) -> Float32[np.ndarray, "o"]:
     counts += usual.actions[:, :outcomes].sum(0)
   counts *= dataset.aim.aimed(outcomes)
   return (counts / max(counts.sum(), 1)).astype(np.float32)
+
+
+def most_popular(
+  dataset: dataset_lib.Dataset, split: str = ""
+) -> Int[np.ndarray, "c"]:
+  """Returns all candidates, those with the most engagements first.
+
+  In a log that is split by time, only engagements with a time count. Of equal
+  counts, the lower row comes first.
+
+  Args:
+    dataset: the log.
+    split: a period; only engagements before it count. By default all do.
+  """
+  counts = np.zeros(len(dataset.items.ids))
+  for events in dataset.events:
+    np.add.at(counts, recent(dataset, events, split).item, 1)
+  counts[~dataset.items.candidate] = -1
+  ranked = np.argsort(-counts, kind="stable")
+  return ranked[: dataset.items.candidate.sum()].astype(np.int32)
 
 
 def cold_items(

@@ -20,8 +20,8 @@ def parse(
   """Returns a budget such as "save:0.7,click:0.3" or {"save": 1.0}.
 
   Raises:
-    ValueError: if an outcome is unknown or repeated, if a share is not a
-      number between 0 and 1, or if the sum of the shares is not 1.
+    ValueError: on an unknown or repeated outcome; on a share outside 0 to 1; on
+      shares with a sum other than 1.
   """
   names = (*vocabulary.outcome_names, UNSPECIFIED)
   shares = dict.fromkeys(names, 0.0)

@@ -106,7 +106,7 @@ def next_token(
   one, or else the surface of the last token. It has a time if the query has an
   offset and the last token has a time. Other columns are 0, which is missing.
   """
-  rows = jnp.arange(len(drawn))
+  rows = jnp.arange(drawn.shape[0])
   offset = jnp.asarray(conditions.offset)[rows, drawn][:, None]
   dated = (offset >= 0) & (last.time != schema.UNKNOWN_TIME)
   ahead = jnp.maximum(offset, 0)

@@ -34,13 +34,8 @@ def popularity(
   Returns:
     Rows of the item table; -1 where a list is shorter.
   """
-  counts = np.zeros(len(dataset.items.ids))
-  for events in dataset.events:
-    recent = statistics.recent(dataset, events, split)
-    np.add.at(counts, recent.item, 1)
-  counts[~dataset.items.candidate] = -1
   seen = [case.past.seen(filter_seen) for case in cases]
-  ranked = np.argsort(-counts, kind="stable")[: dataset.items.candidate.sum()]
+  ranked = statistics.most_popular(dataset, split)
   ranked = ranked[: size + max(map(len, seen), default=0)]
   lists = np.full((len(cases), size), -1, np.int32)
   for row, own in enumerate(seen):

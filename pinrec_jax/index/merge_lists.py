@@ -45,42 +45,45 @@ def merge(
     seen: items to leave out; -1 pads.
     size: length of a list.
   """
+  of_one = functools.partial(_merge_one, size)
+  return Merged(*jax.vmap(of_one)(item, score, share, seen))
 
-  def _of_one(
-    item: Int[Array, "q k"],
-    score: Float[Array, "q k"],
-    share: Float[Array, "q"],
-    seen: Int[Array, "s"],
-  ) -> tuple[Int[Array, "c"], Int[Array, "c"], Float[Array, "c"]]:
-    seen = jnp.sort(seen)
-    found = jnp.minimum(jnp.searchsorted(seen, item), len(seen) - 1)
-    free = (item >= 0) & (seen[found] != item) & (share > 0)[:, None]
-    # A list takes at most `size` items of a vector: its first free ones.
-    fetched = item.shape[-1]
-    wanted = 1 + jnp.arange(min(size, fetched))
-    counted = jnp.cumsum(free, -1)
-    nearest = jax.vmap(jnp.searchsorted, (0, None))(counted, wanted)
-    nearest = jnp.minimum(nearest, fetched - 1)
-    item, score = (
-      jnp.take_along_axis(column, nearest, -1) for column in (item, score)
-    )
-    free = wanted <= counted[:, -1:]
 
-    def _place(
-      carry: tuple[Bool[Array, "q k"], Float[Array, "q"]], rank: Int[Array, ""]
-    ):
-      free, filled = carry
-      lag = share * (rank + 1) - filled
-      lag = jnp.where(jnp.any(free, -1), lag, -jnp.inf)
-      query = jnp.argmax(lag)
-      nth = jnp.argmax(free[query])
-      found = lag[query] > -jnp.inf
-      chosen = jnp.where(found, item[query, nth], -1)
-      filled = filled.at[query].add(1)
-      carry = (free & (item != chosen), filled)
-      return carry, (chosen, query, score[query, nth])
+def _merge_one(
+  size: int,
+  item: Int[Array, "q k"],
+  score: Float[Array, "q k"],
+  share: Float[Array, "q"],
+  seen: Int[Array, "s"],
+) -> tuple[Int[Array, "c"], Int[Array, "c"], Float[Array, "c"]]:
+  """Returns the items, vectors and scores of one list."""
+  seen = jnp.sort(seen)
+  found = jnp.minimum(jnp.searchsorted(seen, item), len(seen) - 1)
+  free = (item >= 0) & (seen[found] != item) & (share > 0)[:, None]
+  # A list takes at most `size` items of a vector: its first free ones.
+  fetched = item.shape[-1]
+  wanted = 1 + jnp.arange(min(size, fetched))
+  counted = jnp.cumsum(free, -1)
+  nearest = jax.vmap(jnp.searchsorted, (0, None))(counted, wanted)
+  nearest = jnp.minimum(nearest, fetched - 1)
+  item, score = (
+    jnp.take_along_axis(column, nearest, -1) for column in (item, score)
+  )
+  free = wanted <= counted[:, -1:]
 
-    filled = jnp.zeros_like(share)
-    return jax.lax.scan(_place, (free, filled), jnp.arange(size))[1]
+  def _place(
+    carry: tuple[Bool[Array, "q k"], Float[Array, "q"]], rank: Int[Array, ""]
+  ):
+    free, filled = carry
+    lag = share * (rank + 1) - filled
+    lag = jnp.where(jnp.any(free, -1), lag, -jnp.inf)
+    query = jnp.argmax(lag)
+    nth = jnp.argmax(free[query])
+    found = lag[query] > -jnp.inf
+    chosen = jnp.where(found, item[query, nth], -1)
+    filled = filled.at[query].add(1)
+    carry = (free & (item != chosen), filled)
+    return carry, (chosen, query, score[query, nth])
 
-  return Merged(*jax.vmap(_of_one)(item, score, share, seen))
+  filled = jnp.zeros_like(share)
+  return jax.lax.scan(_place, (free, filled), jnp.arange(size))[1]

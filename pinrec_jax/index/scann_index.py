@@ -73,9 +73,9 @@ def require(kind: str) -> None:
 class Scann:
   """Approximate search in a tree of quantized vectors.
 
-  A small index is searched exhaustively. Otherwise the number of leaves that
-  are searched is the smallest one that reaches the minimum recall, by more than
-  a standard error, on queries sampled near items.
+  A small index is searched exhaustively. In a larger one, the fewest leaves are
+  searched that reach the minimum recall on queries sampled near items. The
+  margin is one standard error.
   """
 
   def __init__(self, vectors: Float[np.ndarray, "v d"], recall: float = 0.99):

@@ -39,6 +39,9 @@ class Answer(msgspec.Struct, omit_defaults=True):
       the items.
     index: version of the items; 0 are those of the bundle.
     exact: whether every allowed item was compared.
+    history: "request" if the events of the request were read, "stored" if
+      those that are known of the user were read, and "none" if there were no
+      events. Then the model starts from its start token.
     events_read: events that the model read.
     events_dropped: older events that did not fit.
     unknown_items: items of the history or the filters that the catalog does not
@@ -53,6 +56,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
   achieved: dict[str, float]
   index: int
   exact: bool
+  history: str
   events_read: int
   events_dropped: int = 0
   unknown_items: list[str] = []

@@ -25,11 +25,13 @@ from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.data import schema
 from pinrec_jax.index import build, exact, scann_index
 from pinrec_jax.inference import bundle_folders
+from pinrec_jax.inference import users as users_lib
 from pinrec_jax.model import item_embedder, pinrec
 from pinrec_jax.types import Params
 
 CONFIG, CATALOG, INDEX = "config.json", "catalog", "scann"
 PARAMS, VECTORS, ROWS = "params.safetensors", "vectors.npy", "hash_rows.npy"
+POPULAR, PROJECTION, USERS = "popular.npy", "projection.npy", "users"
 LIBRARIES = ("jax", "flax", "numpy", "scann", "pinrec-jax")
 CHANGEABLE = ("decode", "index", "seed")  # Other fields shape the parameters.
 
@@ -60,6 +62,8 @@ class Bundle:
     outcome_fractions: fraction of each outcome in the training log, which is
       the default budget.
     provenance: where the bundle comes from.
+    popular: rows of the most popular candidates, the most popular first.
+    users: the latest events of the log's users.
   """
 
   config: config_lib.Inference
@@ -70,6 +74,10 @@ class Bundle:
   index: build.Index
   outcome_fractions: Float[np.ndarray, "o"]
   provenance: Provenance
+  popular: Int[np.ndarray, "n"] = dataclasses.field(
+    default_factory=lambda: np.zeros(0, np.int32)
+  )
+  users: users_lib.Users = dataclasses.field(default_factory=users_lib.Users)
 
   @functools.cached_property
   def model(self) -> pinrec.PinRec:
@@ -80,6 +88,16 @@ class Bundle:
   def candidates(self) -> Int[np.ndarray, "c"]:
     """Rows of the items that may be recommended, in the order of the index."""
     return np.flatnonzero(self.catalog.items.candidate).astype(np.int32)
+
+  @functools.cached_property
+  def projection(self) -> Float[np.ndarray, "3 d"]:
+    """Mean and first two principal axes of the candidates' vectors."""
+    vectors = self.vectors[self.candidates].astype(np.float64)
+    mean = vectors.mean(0)
+    # The eigenvalues of eigh increase.
+    axes = np.linalg.eigh(np.cov(vectors.T)).eigenvectors[:, :-3:-1].T
+    signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(1)])
+    return np.stack([mean, *(axes * signs[:, None])]).astype(np.float32)
 
   @property
   def vocabulary(self) -> schema.Vocabulary:
@@ -144,13 +162,12 @@ def save(bundle: Bundle, folder: pathlib.Path) -> pathlib.Path:
   with files.new_folder(new) as part:
     bundle.catalog.save(part / CATALOG)
     files.write(part / CONFIG, config_files.to_json(bundle.config))
-    flat = flax.traverse_util.flatten_dict(dict(bundle.params), sep="/")
-    safetensors.numpy.save_file(
-      {name: np.asarray(x, order="C") for name, x in flat.items()},
-      part / PARAMS,
-    )
+    files.write(part / PARAMS, safetensors.numpy.save(flat_params(bundle)))
     np.save(part / VECTORS, bundle.vectors)
     np.save(part / ROWS, bundle.features.rows)
+    np.save(part / PROJECTION, bundle.projection)
+    np.save(part / POPULAR, bundle.popular)
+    bundle.users.save(part / USERS)
     if isinstance(bundle.index, scann_index.Scann):
       bundle.index.save(part / INDEX)
     about = {
@@ -166,6 +183,12 @@ def save(bundle: Bundle, folder: pathlib.Path) -> pathlib.Path:
     new.rename(place)
   bundle_folders.set_current(folder, version)
   return place
+
+
+def flat_params(bundle: Bundle) -> dict[str, np.ndarray]:
+  """Returns the parameters by name, as they are written."""
+  flat = flax.traverse_util.flatten_dict(dict(bundle.params), sep="/")
+  return {name: np.asarray(x, order="C") for name, x in flat.items()}
 
 
 def load(path: pathlib.Path, **changes: Any) -> Bundle:
@@ -215,6 +238,8 @@ def load(path: pathlib.Path, **changes: Any) -> Bundle:
     _index(folder, config.index, vectors[items.candidate]),
     np.array(manifest["outcome_fractions"], np.float32),
     Provenance(manifest["step"], version),
+    np.load(folder / POPULAR),
+    users_lib.load(folder / USERS),
   )
 
 

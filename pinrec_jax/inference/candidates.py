@@ -59,7 +59,7 @@ def find(
   items: items_lib.Items,
   vectors: generation.Vectors,
   requests: Sequence[requests_lib.Request],
-  sizes: sizes_lib.Sizes,
+  rung: sizes_lib.Rung | None = None,
   observe: Observe = unobserved,
 ) -> Candidates:
   """Returns the list of every request.
@@ -70,14 +70,17 @@ def find(
     items: all items.
     vectors: of the requests.
     requests: the batch.
-    sizes: the shapes to use.
+    rung: the sizes to use; None fits them to the batch.
     observe: gets the seconds of the stages "search" and "merge".
   """
   began = time.perf_counter()
-  longest = max(request.candidates for request in requests)
-  size = sizes.list(min(longest, max(items.count, 1)))
   hidden = [_hidden(items, request) for request in requests]
-  k = sizes.neighbours(size, max(map(len, hidden)))
+  if rung:
+    size, k = rung.candidates, rung.neighbours
+  else:
+    longest = max(request.candidates for request in requests)
+    size = min(longest, max(items.count, 1))
+    k = sizes_lib.neighbours(size, max(map(len, hidden)))
   near = neighbours(items, vectors, k, requests)
   for place, own in zip(near.place, hidden, strict=True):
     place[np.isin(place, own)] = -1

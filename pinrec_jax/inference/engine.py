@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
+from jaxtyping import Float
 
 from pinrec_jax import compilation_cache, sharding
 from pinrec_jax.decode import budget as budget_lib
@@ -22,6 +24,7 @@ from pinrec_jax.inference import candidates as candidates_lib
 from pinrec_jax.inference import items as items_lib
 from pinrec_jax.inference import requests as requests_lib
 from pinrec_jax.inference import sizes as sizes_lib
+from pinrec_jax.model import item_embedder
 
 MAX_BATCH = 256  # Requests that `retrieve` answers at once.
 DIGITS = 6  # Of a score in an answer.
@@ -123,9 +126,9 @@ class Retriever:
   def warm_up(self, most: int = 1) -> None:
     """Compiles every program that requests can need.
 
-    It covers the ladders of `sizes`. Without ladders, it covers batches up to
-    `most`, whole histories, and the configured steps, offsets and candidates.
-    A process that starts again finds the programs in the compilation cache.
+    It covers all of `sizes`. Without sizes, it covers batches up to `most`,
+    whole histories, and the configured steps, offsets and candidates. A process
+    that starts again finds the programs in the compilation cache.
 
     Args:
       most: requests in a batch.
@@ -136,28 +139,25 @@ class Retriever:
     if most < 1:
       raise ValueError(f"most is {most}; warm up for 1 request or more")
     defaults = self.reader.defaults()
-    ask = defaults.ask
-    sizes = self.sizes.or_else(
-      sizes_lib.Sizes(
-        batch=sizes_lib.powers(most),
-        length=(self.reader.max_tokens(ask.steps),),
-        steps=(ask.steps,),
-        offsets=(len(ask.offsets),),
-        lists=(defaults.candidates,),
-      )
+    ask, size = defaults.ask, defaults.candidates
+    usual = sizes_lib.Rung(
+      sizes_lib.powers(most), ask.steps, len(ask.offsets), size, size
     )
     nobody = self.reader.read({"user": "warm-up"}, "", defaults)
     assert isinstance(nobody, requests_lib.Request)
-    for batch, length, steps, offsets in itertools.product(
-      sizes.batch, sizes.length, sizes.steps, sizes.offsets
-    ):
-      asked = ask._replace(
-        steps=steps, offsets=(conditions.NEXT_EVENT,) * offsets
+    self.embed(self.bundle.features.take(slice(0, 1)))
+    for rung in self.sizes.rungs or (usual,):
+      offsets = (conditions.NEXT_EVENT,) * rung.offsets
+      request = dataclasses.replace(
+        nobody,
+        ask=ask._replace(steps=rung.steps, offsets=offsets),
+        candidates=rung.candidates,
       )
-      for size in sizes.lists:
-        request = dataclasses.replace(nobody, ask=asked, candidates=size)
-        vectors = self.generate([request] * batch, length=length)
-        self.candidates(vectors, [request] * batch)
+      own = rung if self.sizes.rungs else None
+      lengths = self.sizes.length or (self.reader.max_tokens(ask.steps),)
+      for batch, length in itertools.product(rung.batch, lengths):
+        vectors = self.generate([request] * batch, length=length, rung=own)
+        self.candidates(vectors, [request] * batch, rung=own)
 
   def answer(
     self,
@@ -167,27 +167,48 @@ class Retriever:
   ) -> list[answers.Answer | answers.Failure]:
     """Returns one answer per request, in order.
 
+    Small and large requests are answered in batches of their own. So a large
+    request does not slow down the others.
+
     Args:
       parsed: from `reader.read`.
       observe: gets the seconds of the stages "model", "search" and "merge".
     """
-    valid = [p for p in parsed if isinstance(p, requests_lib.Request)]
-    found: Iterator[answers.Answer] = iter(())
-    if valid:
-      padding = sizes_lib.up(len(valid), self.sizes.batch) - len(valid)
-      padded = [*valid, *valid[:1] * padding]
-      began = time.perf_counter()
-      vectors = self.generate(padded)
-      observe("model", time.perf_counter() - began)
-      listed = candidates_lib.find(
-        self.items, vectors, padded, self.sizes, observe
-      )
-      found = (
-        self._answer(request, listed, row) for row, request in enumerate(valid)
-      )
-    return [
-      next(found) if isinstance(p, requests_lib.Request) else p for p in parsed
-    ]
+    groups: dict[sizes_lib.Rung | None, list[int]] = {}
+    for place, one in enumerate(parsed):
+      if isinstance(one, requests_lib.Request):
+        groups.setdefault(self._rung(one), []).append(place)
+    found: list[Any] = [*parsed]
+    for rung, places in groups.items():
+      most = rung.batch[-1] if rung else len(places)
+      for start in range(0, len(places), most):
+        part = places[start : start + most]
+        listed = self._answers([found[n] for n in part], rung, observe)
+        for place, answer in zip(part, listed, strict=True):
+          found[place] = answer
+    return found
+
+  def _rung(self, request: requests_lib.Request) -> sizes_lib.Rung | None:
+    """Returns the sizes that a request is answered in."""
+    ask = request.ask
+    return self.sizes.rung(
+      ask.steps, len(ask.offsets), request.candidates, request.hidden
+    )
+
+  def _answers(
+    self,
+    requests: Sequence[requests_lib.Request],
+    rung: sizes_lib.Rung | None,
+    observe: candidates_lib.Observe,
+  ) -> list[answers.Answer]:
+    """Returns the answers to a batch."""
+    size = sizes_lib.up(len(requests), rung.batch if rung else ())
+    padded = [*requests, *[requests[0]] * (size - len(requests))]
+    began = time.perf_counter()
+    vectors = self.generate(padded, rung=rung)
+    observe("model", time.perf_counter() - began)
+    found = candidates_lib.find(self.items, vectors, padded, rung, observe)
+    return [self._answer(one, found, row) for row, one in enumerate(requests)]
 
   def _answer(
     self,
@@ -220,6 +241,13 @@ class Retriever:
       achieved=answers.achieved(listed, self.outcomes),
       index=self.items.version,
       exact=bool(found.exact[row]),
+      history=(
+        "none"
+        if not len(request.events)
+        else "stored"
+        if request.stored
+        else "request"
+      ),
       events_read=len(request.events),
       events_dropped=request.dropped,
       unknown_items=[
@@ -233,12 +261,14 @@ class Retriever:
     requests: Sequence[requests_lib.Request],
     *,
     length: int | None = None,
+    rung: sizes_lib.Rung | None = None,
   ) -> generation.Vectors:
     """Generates the vectors of a batch and merges near-duplicates.
 
     Args:
       requests: the batch.
       length: positions of a history; by default enough for every request.
+      rung: the sizes to use; by default they are rounded up to powers of two.
     """
     if length is None:
       length = self.reader.max_tokens(min(r.ask.steps for r in requests))
@@ -246,13 +276,20 @@ class Retriever:
         needed = 1 + max(len(request.events) for request in requests)
         length = sizes_lib.up(needed, self.sizes.length)
     return generation.generate(
-      self.bundle, self.items, self._params, requests, self.sizes, length
+      self.bundle, self.items, self._params, requests, rung, length
     )
+
+  def embed(
+    self, features: item_embedder.ItemFeatures
+  ) -> Float[np.ndarray, "v d"]:
+    """Returns the unit-norm vectors of items."""
+    return generation.embed(self.bundle.model, self._params, features)
 
   def candidates(
     self,
     vectors: generation.Vectors,
     requests: Sequence[requests_lib.Request],
+    rung: sizes_lib.Rung | None = None,
   ) -> candidates_lib.Candidates:
     """Returns the list of every request."""
-    return candidates_lib.find(self.items, vectors, requests, self.sizes)
+    return candidates_lib.find(self.items, vectors, requests, rung)

@@ -18,10 +18,12 @@ from pinrec_jax.inference import bundle as bundle_lib
 from pinrec_jax.inference import items as items_lib
 from pinrec_jax.inference import requests as requests_lib
 from pinrec_jax.inference import sizes as sizes_lib
-from pinrec_jax.model import pinrec
+from pinrec_jax.model import item_embedder, pinrec
 from pinrec_jax.types import AnyArray, Params
 
-UNKNOWN_STEP = 64  # Unknown items are padded to a multiple of this.
+EMBEDDED = (
+  64  # Items that are embedded together, so that one shape is compiled.
+)
 
 
 class Vectors(NamedTuple):
@@ -46,12 +48,32 @@ class Vectors(NamedTuple):
   step: Int[np.ndarray, "b q"]
 
 
+class Inputs(NamedTuple):
+  """The arrays from which the vectors of a batch are generated.
+
+  Attributes:
+    item_vectors: vectors of the items of the histories.
+    tokens: the histories, padded on the left.
+    conditions: of all requests.
+    seeds: of feedback draws.
+    select: which vectors are kept, in this order.
+    budget: share of each kept vector.
+  """
+
+  item_vectors: Float[AnyArray, "b l d"]
+  tokens: schema.Tokens
+  conditions: conditions_lib.Conditions
+  seeds: UInt[AnyArray, "b"]
+  select: Int[AnyArray, "b q"]
+  budget: Float[AnyArray, "b q"]
+
+
 def generate(
   bundle: bundle_lib.Bundle,
   items: items_lib.Items,
   params: Params,
   requests: Sequence[requests_lib.Request],
-  sizes: sizes_lib.Sizes,
+  rung: sizes_lib.Rung | None,
   length: int,
 ) -> Vectors:
   """Generates the vectors of a batch and merges near-duplicates.
@@ -61,43 +83,66 @@ def generate(
     items: the items that histories may have.
     params: parameters of the model, on a device.
     requests: the batch.
-    sizes: the shapes to use.
+    rung: the sizes to use; None rounds up to powers of two. With a rung,
+      vectors without a budget are kept, too, so that their number is fixed.
     length: positions of a history; one is for the start token.
   """
+  steps = rung.steps if rung else 0
+  if not steps:
+    steps = sizes_lib.up(max(request.ask.steps for request in requests))
+  given = inputs(bundle, items, params, requests, rung, steps, length)
+  query, share = vectors(
+    bundle.model,
+    params,
+    given,
+    steps=steps,
+    threshold=bundle.config.decode.dedup_threshold,
+    seed=bundle.config.seed,
+  )
+  conditions = given.conditions
+  queries = len(conditions.outcome)
+  which = np.asarray(given.select) % queries
+  return Vectors(
+    query=np.asarray(query),
+    budget=np.asarray(given.budget),
+    share=np.asarray(share),
+    outcome=np.asarray(conditions.outcome)[which] - 1,
+    offset=np.take_along_axis(np.asarray(conditions.offset), which, 1),
+    step=(np.asarray(given.select) // queries).astype(np.int32),
+  )
+
+
+def inputs(
+  bundle: bundle_lib.Bundle,
+  items: items_lib.Items,
+  params: Params,
+  requests: Sequence[requests_lib.Request],
+  rung: sizes_lib.Rung | None,
+  steps: int,
+  length: int,
+) -> Inputs:
+  """Returns the arrays of a batch; the arguments are as in `generate`."""
   asks = [request.ask for request in requests]
-  steps = sizes_lib.up(max(ask.steps for ask in asks), sizes.steps)
-  offsets = sizes_lib.up(max(len(ask.offsets) for ask in asks), sizes.offsets)
+  offsets = rung.offsets if rung else 0
+  if not offsets:
+    offsets = sizes_lib.up(max(len(ask.offsets) for ask in asks))
   conditions, budget = conditions_lib.of_batch(
     asks, offsets=offsets, steps=steps
   )
   flat = budget.reshape(len(asks), -1)
-  width = sizes.vectors(int((flat > 0).sum(1).max()), flat.shape[1])
+  width = flat.shape[1]
+  if not rung:
+    width = min(sizes_lib.up(int((flat > 0).sum(1).max())), width)
   # Vectors with a budget come first, in the order of generation.
   select = np.argsort(flat == 0, axis=1, kind="stable")[:, :width]
-  budget = np.take_along_axis(flat, select, 1)
   tokens = histories.serving([request.events for request in requests], length)
-  query, share = _generate(
-    bundle.model,
-    params,
+  return Inputs(
     _item_vectors(bundle, items, params, requests, tokens),
     tokens,
     conditions,
     np.array([_seed(request) for request in requests], np.uint32),
     select,
-    budget,
-    steps=steps,
-    threshold=bundle.config.decode.dedup_threshold,
-    seed=bundle.config.seed,
-  )
-  queries = len(conditions.outcome)
-  which = select % queries
-  return Vectors(
-    query=np.asarray(query),
-    budget=budget,
-    share=np.asarray(share),
-    outcome=np.asarray(conditions.outcome)[which] - 1,
-    offset=np.take_along_axis(np.asarray(conditions.offset), which, 1),
-    step=(select // queries).astype(np.int32),
+    np.take_along_axis(flat, select, 1),
   )
 
 
@@ -121,11 +166,7 @@ def _item_vectors(
     lambda *parts: np.concatenate(parts),
     *(own.features for _, _, own in unknown),
   )
-  fill = -len(features.item_type) % UNKNOWN_STEP
-  padded = jax.tree.map(
-    lambda x: np.pad(x, [(0, fill)] + [(0, 0)] * (x.ndim - 1)), features
-  )
-  found = np.asarray(pinrec.embed(bundle.model, params, padded))
+  found = embed(bundle.model, params, features)
   first = 0
   for row, events, own in unknown:
     size = len(own.ids)
@@ -133,6 +174,22 @@ def _item_vectors(
     vectors[row, own.place - events] = found[first : first + size]
     first += size
   return vectors
+
+
+def embed(
+  model: pinrec.PinRec, params: Params, features: item_embedder.ItemFeatures
+) -> Float[np.ndarray, "n d"]:
+  """Returns the unit-norm vectors of items, computed in one shape."""
+  size = len(features.item_type)
+  fill = -size % EMBEDDED
+  padded = jax.tree.map(
+    lambda x: np.pad(x, [(0, fill)] + [(0, 0)] * (x.ndim - 1)), features
+  )
+  parts = [
+    np.asarray(pinrec.embed(model, params, padded.take(slice(n, n + EMBEDDED))))
+    for n in range(0, size, EMBEDDED)
+  ]
+  return np.concatenate(parts)
 
 
 def _seed(request: requests_lib.Request) -> int:
@@ -143,26 +200,40 @@ def _seed(request: requests_lib.Request) -> int:
 @functools.partial(
   jax.jit, static_argnames=("model", "steps", "threshold", "seed")
 )
-def _generate(
+def vectors(
   model: pinrec.PinRec,
   params: Params,
-  item_vectors: Float[AnyArray, "b l d"],
-  tokens: schema.Tokens,
-  conditions: conditions_lib.Conditions,
-  seeds: UInt[AnyArray, "b"],
-  select: Int[AnyArray, "b q"],
-  budget: Float[AnyArray, "b q"],
+  given: Inputs,
   *,
   steps: int,
   threshold: float,
   seed: int,
 ) -> tuple[Float[Array, "b q d"], Float[Array, "b q"]]:
-  """Returns the selected vectors and their shares after merging."""
-  keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), seeds)
-  query = generate_lib.generate(
-    model, params, item_vectors, tokens, conditions, keys, steps=steps
+  """Returns the selected vectors and their shares after merging.
+
+  Args:
+    model: the model; a static argument, as are all that follow `given`.
+    params: parameters of the model.
+    given: the batch.
+    steps: generation steps.
+    threshold: cosine above which vectors are merged.
+    seed: of feedback draws.
+  """
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(
+    jax.random.key(seed), given.seeds
   )
-  query = query.reshape(len(query), -1, query.shape[-1])
-  query = jnp.take_along_axis(query, select[..., None], 1)
-  share = merge_duplicates.merge_duplicates(query, budget, threshold=threshold)
+  query = generate_lib.generate(
+    model,
+    params,
+    given.item_vectors,
+    given.tokens,
+    given.conditions,
+    keys,
+    steps=steps,
+  )
+  query = query.reshape(query.shape[0], -1, query.shape[-1])
+  query = jnp.take_along_axis(query, given.select[..., None], 1)
+  share = merge_duplicates.merge_duplicates(
+    query, given.budget, threshold=threshold
+  )
   return query, share

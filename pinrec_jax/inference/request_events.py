@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import catalog as catalog_lib
@@ -32,15 +32,15 @@ class UnknownItems(NamedTuple):
 
 def read(
   given: Sequence[wire.EventFields],
-  context: Bool[np.ndarray, "l"],
+  with_context: bool,
   items: items_lib.Items,
   names: schema.Vocabulary,
 ) -> schema.Events:
-  """Returns the events of a request, oldest first.
+  """Returns the events of a request, in the order in which they are written.
 
   Args:
     given: the events, as they are written.
-    context: which of them are context.
+    with_context: whether the last one is context.
     items: the items there are. An unknown one becomes NO_ITEM.
     names: the names of actions and surfaces.
 
@@ -51,6 +51,7 @@ def read(
   actions = np.zeros((size, len(names.actions)), np.uint8)
   item, surface, time = (np.zeros(size, np.int64) for _ in range(3))
   shown = np.zeros(size, bool)
+  context = np.arange(size) >= size - with_context
   for n, event in enumerate(given):
     try:
       key = wire.id_text(event.item, "item")
@@ -68,7 +69,6 @@ def read(
     except ValueError as error:
       place = "context" if context[n] else f"events[{n}]"
       raise ValueError(f"{place}: {error}") from error
-  _require_order(time)
   return schema.Events(
     item=item.astype(np.int32),
     actions=actions,
@@ -130,7 +130,7 @@ def _seconds(time: float | None) -> int:
   return int(time)
 
 
-def _require_order(time: Int[np.ndarray, "l"]) -> None:
+def require_order(time: Int[np.ndarray, "l"]) -> None:
   """Raises ValueError if the times of a history fall."""
   dated = np.flatnonzero(time != schema.UNKNOWN_TIME)
   back = np.flatnonzero(np.diff(time[dated]) < 0)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import histories, schema
+from pinrec_jax.data import histories, merging, schema
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.decode import conditions
 from pinrec_jax.inference import answers, request_events, wire
@@ -34,6 +34,7 @@ class Request:
     dropped: older events that did not fit.
     unknown: items of `events` that the catalog does not have, if any.
     filters: which items may be in the list; None is all.
+    stored: whether the events are known from before, and not of the request.
   """
 
   user: str
@@ -45,6 +46,39 @@ class Request:
   dropped: int = 0
   unknown: request_events.UnknownItems | None = None
   filters: filters_lib.Filter | None = None
+  stored: bool = False
+
+  @property
+  def hidden(self) -> int:
+    """Number of items that the list leaves out, or a few more."""
+    excluded = self.filters.exclude if self.filters else ()
+    return len(self.seen) + len(excluded)
+
+
+class Given(NamedTuple):
+  """A decoded request.
+
+  Attributes:
+    name: of the request, for errors.
+    fields: as they are written.
+    user: the user's id, as text.
+  """
+
+  name: str
+  fields: wire.RequestFields
+  user: str
+
+
+class History(NamedTuple):
+  """Events of a user that are known from before the request.
+
+  Attributes:
+    events: oldest first.
+    given: each event as it was written; None if its item is in the catalog.
+  """
+
+  events: schema.Events
+  given: Sequence[wire.EventFields | None]
 
 
 Parsed: TypeAlias = Request | answers.Failure
@@ -126,35 +160,60 @@ class Reader:
       name: of the request, for errors.
       defaults: for fields that the request leaves out.
     """
-    user: str | None = None
+    decoded = decode(given, name)
+    if isinstance(decoded, answers.Failure):
+      return decoded
+    return self.check(decoded, defaults)
+
+  def check(
+    self, given: Given, defaults: Defaults, known: History | None = None
+  ) -> Parsed:
+    """Returns a checked request, or a failure that names the fault.
+
+    Args:
+      given: the request.
+      defaults: for fields that the request leaves out.
+      known: the user's history, for a request without events. By default it
+        comes from the bundle.
+    """
     try:
-      fields = wire.decode(given)
-      user = wire.id_text(fields.user, "user")
-      return self._request(fields, user, defaults)
-    except RecursionError:
-      problem = "the JSON is nested too deeply; list events with few fields"
+      return self._request(given, defaults, known)
     except (ValueError, TypeError, OverflowError) as error:
-      # Lone surrogates of the request cannot be written as UTF-8.
-      problem = str(error).encode("utf-8", "backslashreplace").decode()
-    who = f"{name}, user {user!r}" if user is not None else name
-    return answers.Failure(f"{who}: {problem}", user)
+      return _failure(str(error), given.name, given.user)
+
+  def known(self, user: str) -> History | None:
+    """Returns the history of a user in the bundle, if there is one."""
+    events = self._bundle.users.get(user)
+    return None if events is None else History(events, [None] * len(events))
 
   def _request(
-    self, fields: wire.RequestFields, user: str, defaults: Defaults
+    self, given: Given, defaults: Defaults, known: History | None
   ) -> Request:
+    fields, user = given.fields, given.user
     ask, candidates = self._ask(fields, defaults)
-    given = [*(fields.events or [])]
+    stored = fields.events is None
+    written = [*(fields.events or ())]
     if fields.context:
-      given.append(fields.context)
-    context = np.arange(len(given)) >= len(fields.events or [])
+      written.append(fields.context)
+    events = request_events.read(
+      written, fields.context is not None, self._items, self._bundle.vocabulary
+    )
+    request_events.require_order(events.time)
+    before: Sequence[wire.EventFields | None] = ()
+    if stored and known is None:
+      known = self.known(user)
+    if stored and known is not None:
+      events = merging.concatenate([known.events, events])
+      before = known.given
     return self.from_events(
       user,
-      request_events.read(given, context, self._items, self._bundle.vocabulary),
+      events,
       ask=ask,
       candidates=candidates,
       request_id="" if fields.id is None else wire.id_text(fields.id, "id"),
-      given=given,
+      given=[*before, *written],
       fields=fields.filters,
+      stored=stored,
     )
 
   def from_events(
@@ -165,8 +224,9 @@ class Reader:
     ask: conditions.Ask,
     candidates: int,
     request_id: str = "",
-    given: Sequence[wire.EventFields] = (),
+    given: Sequence[wire.EventFields | None] = (),
     fields: wire.FilterFields | None = None,
+    stored: bool = False,
   ) -> Request:
     """Returns the request of a history.
 
@@ -181,6 +241,7 @@ class Reader:
       given: the events as they were written, if some of their items may be
         missing from the catalog.
       fields: which items may be in the list, as it is written.
+      stored: whether the events are known from before.
     """
     config = self.config
     place = np.flatnonzero(histories.readable(events, config.history_events))
@@ -190,7 +251,7 @@ class Reader:
     missing = np.flatnonzero(read.item == schema.NO_ITEM)
     if given and missing.size:
       unknown = request_events.unknown_items(
-        [given[n] for n in place[missing]],
+        [event for n in place[missing] if (event := given[n])],
         missing,
         self._bundle.catalog,
         config.model,
@@ -206,6 +267,7 @@ class Reader:
       unknown=unknown,
       filters=fields
       and filters_lib.read(fields, self._items, self._bundle.vocabulary),
+      stored=stored,
     )
 
   def _ask(
@@ -254,6 +316,34 @@ class Reader:
         f"({longest})"
       )
     return steps
+
+
+def decode(given: Any, name: str) -> Given | answers.Failure:
+  """Returns a decoded request, or a failure that names the fault.
+
+  Args:
+    given: a line of JSON, or a mapping. Anything else is a failure.
+    name: of the request, for errors.
+  """
+  try:
+    fields = wire.decode(given)
+    return Given(name, fields, wire.id_text(fields.user, "user"))
+  except RecursionError:
+    problem = "the JSON is nested too deeply; list events with few fields"
+  except (ValueError, TypeError, OverflowError) as error:
+    problem = str(error)
+  return _failure(problem, name)
+
+
+def _failure(
+  problem: str, name: str, user: str | None = None
+) -> answers.Failure:
+  # Lone surrogates of a request cannot be written as UTF-8.
+  problem = problem.encode("utf-8", "backslashreplace").decode()
+  who = name
+  if user is not None:
+    who = f"{name}, user {user!r}" if name else f"user {user!r}"
+  return answers.Failure(f"{who}: {problem}" if who else problem, user)
 
 
 def _offsets(given: Sequence[int]) -> tuple[int, ...]:

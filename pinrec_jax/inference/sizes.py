@@ -5,64 +5,73 @@ compiles all programs before it is ready. Then no request can choose a shape.
 """
 
 import dataclasses
+from typing import NamedTuple
 
-Ladder = tuple[int, ...]  # Increasing sizes; empty stands for powers of two.
-LIST_STEP = 64  # Without a ladder, neighbours are a multiple of this.
+Ladder = tuple[int, ...]  # Increasing sizes.
+LIST_STEP = 64  # Without rungs, neighbours are a multiple of this.
+
+
+class Rung(NamedTuple):
+  """Sizes that requests are answered in, if they ask for no more.
+
+  Attributes:
+    batch: requests of a batch.
+    steps: generation steps.
+    offsets: offsets of a request.
+    candidates: length of a list.
+    neighbours: neighbours of a vector, enough for the list and all items that
+      it leaves out.
+  """
+
+  batch: Ladder
+  steps: int
+  offsets: int
+  candidates: int
+  neighbours: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-  """Ladders of sizes. A number goes up to the next rung.
+  """All sizes; empty ones stand for powers of two.
 
   Attributes:
-    batch: requests of a batch.
     length: tokens of a history, with the start token.
-    steps: generation steps.
-    offsets: offsets of a request.
-    lists: candidates of a list, and neighbours of a vector.
-    all_vectors: whether vectors without a budget are kept, so that their number
-      depends on steps and offsets alone.
+    rungs: from small requests to large ones.
   """
 
-  batch: Ladder = ()
   length: Ladder = ()
-  steps: Ladder = ()
-  offsets: Ladder = ()
-  lists: Ladder = ()
-  all_vectors: bool = False
+  rungs: tuple[Rung, ...] = ()
 
-  def vectors(self, most: int, total: int) -> int:
-    """Returns how many vectors of each request are kept.
-
-    Args:
-      most: vectors with a budget, of the request that has most of them.
-      total: vectors of each request.
-    """
-    return total if self.all_vectors else min(up(most, ()), total)
-
-  def list(self, size: int) -> int:
-    """Returns the length of the lists of a batch."""
-    return up(size, self.lists) if self.lists else size
-
-  def neighbours(self, size: int, hidden: int) -> int:
-    """Returns how many neighbours of a vector are fetched.
+  def rung(
+    self, steps: int, offsets: int, candidates: int, hidden: int
+  ) -> Rung | None:
+    """Returns the first rung that is large enough; None without rungs.
 
     Args:
-      size: length of a list.
-      hidden: items that are left out, of the request that has most of them.
-    """
-    if self.lists:
-      return up(size + hidden, self.lists)
-    return size + -(-max(hidden, 1) // LIST_STEP) * LIST_STEP
+      steps: generation steps.
+      offsets: offsets of the request.
+      candidates: length of the list.
+      hidden: items that the list leaves out.
 
-  def or_else(self, default: "Sizes") -> "Sizes":
-    """Returns the ladders, those of another object where there are none."""
-    ladders = {
-      name: own or getattr(default, name)
-      for name, own in vars(self).items()
-      if name != "all_vectors"
-    }
-    return dataclasses.replace(self, **ladders)
+    Raises:
+      ValueError: if no rung is large enough.
+    """
+    for rung in self.rungs:
+      if (
+        steps <= rung.steps
+        and offsets <= rung.offsets
+        and candidates <= rung.candidates
+        and candidates + hidden <= rung.neighbours
+      ):
+        return rung
+    if self.rungs:
+      raise ValueError(f"the request is larger than {self.rungs[-1]}")
+    return None
+
+
+def neighbours(candidates: int, hidden: int) -> int:
+  """Returns how many neighbours of a vector are fetched without rungs."""
+  return candidates + -(-max(hidden, 1) // LIST_STEP) * LIST_STEP
 
 
 def powers(most: int) -> Ladder:
@@ -70,15 +79,15 @@ def powers(most: int) -> Ladder:
   return tuple(1 << power for power in range((most - 1).bit_length() + 1))
 
 
-def up(number: int, ladder: Ladder) -> int:
-  """Returns the next rung of a ladder, or the next power of two without one.
+def up(number: int, ladder: Ladder = ()) -> int:
+  """Returns the next size of a ladder, or the next power of two without one.
 
   Raises:
     ValueError: if the number is above the ladder.
   """
   if not ladder:
     return 1 << (number - 1).bit_length()
-  for rung in ladder:
-    if number <= rung:
-      return rung
+  for size in ladder:
+    if number <= size:
+      return size
   raise ValueError(f"{number} is more than the largest size, {ladder[-1]}")

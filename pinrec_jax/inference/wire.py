@@ -1,16 +1,18 @@
 """The JSON form of requests, and its decoding."""
 
+import functools
 import json
 import math
 import re
 import reprlib
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 
 Id: TypeAlias = int | float | str
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
 EXAMPLE = '{"user": "u1", "events": [{"item": 7}]}'
 
 
@@ -85,31 +87,39 @@ class RequestFields(msgspec.Struct, forbid_unknown_fields=True):
   filters: FilterFields | None = None
 
 
-_DECODER = msgspec.json.Decoder(RequestFields)
+_decoder = functools.cache(msgspec.json.Decoder)
+_INNER = {
+  "events": EventFields, "context": EventFields, "filters": FilterFields,
+}  # fmt: skip
 
 
 def decode(given: Any) -> RequestFields:
-  """Returns the fields of a request.
+  """Returns the fields of a request; see `decode_as`."""
+  return decode_as(RequestFields, given)
+
+
+def decode_as(kind: type[_Struct], given: Any) -> _Struct:
+  """Returns the fields of a struct.
 
   Args:
+    kind: the struct.
     given: JSON as text or bytes, or a mapping, which may hold NumPy values.
 
   Raises:
     ValueError: naming the field at fault and its value.
-    RecursionError: if the request is nested too deeply.
+    RecursionError: if the JSON is nested too deeply.
   """
   if isinstance(given, str | bytes):
     try:
-      return _DECODER.decode(given)
+      return _decoder(kind).decode(given)
     except ValueError as error:
       # The standard library also reads NaN and lone surrogates. So the error
       # can name their field.
       try:
         value: Any = json.loads(given)
       except ValueError:
-        raise ValueError(
-          f"it is not valid JSON ({error}); write {EXAMPLE}"
-        ) from error
+        example = f"; write {EXAMPLE}" if kind is RequestFields else ""
+        raise ValueError(f"it is not valid JSON ({error}){example}") from error
   elif isinstance(given, Mapping):
     value = _plain(given)
   else:
@@ -118,9 +128,9 @@ def decode(given: Any) -> RequestFields:
       f"{EXAMPLE}"
     )
   try:
-    return msgspec.convert(value, RequestFields)
+    return msgspec.convert(value, kind)
   except msgspec.ValidationError as error:
-    raise ValueError(_explained(str(error), value)) from error
+    raise ValueError(_explained(str(error), value, kind)) from error
 
 
 def id_text(value: Id, field: str) -> str:
@@ -160,7 +170,7 @@ def _plain(value: Any) -> Any:
   return value
 
 
-def _explained(message: str, value: Any) -> str:
+def _explained(message: str, value: Any, kind: type[msgspec.Struct]) -> str:
   """Returns a validation error with the path and the value at fault."""
   problem, _, path = message.partition(" - at `")
   problem = problem[:1].lower() + problem[1:]
@@ -169,9 +179,8 @@ def _explained(message: str, value: Any) -> str:
   for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", path):
     value = value[int(index)] if index else value[name]
   if "unknown field" in problem:
-    in_event = path.startswith(("events", "context"))
-    kind = EventFields if in_event else RequestFields
+    kind = _INNER.get(re.split(r"[.\[]", path)[0], kind)
     problem += f"; choose from {', '.join(kind.__struct_fields__)}"
-  elif "missing required field" in problem:
+  elif "missing required field" in problem and kind is RequestFields:
     problem += f"; write {EXAMPLE}"
   return f"{path or 'the request'} is {reprlib.repr(value)}: {problem}"

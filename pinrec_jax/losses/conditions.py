@@ -13,7 +13,7 @@ from pinrec_jax.model import head
 
 
 class SampledConditions(NamedTuple):
-  """Conditions of the queries of a batch, and what they are trained on.
+  """Conditions of the queries of a batch, with their positives and weights.
 
   Attributes:
     condition: one condition per query.
@@ -63,20 +63,7 @@ def sample(
     chosen = jnp.broadcast_to(jnp.arange(positive.shape[2]), positive.shape[:2])
   else:
     chosen = positives.draw_one(target_key, positive)
-  rows = jnp.arange(chosen.shape[0])[:, None]
-  described = jax.tree.map(lambda column: column[rows, chosen], targets)
-  has_outcome = described.outcomes > 0
-  outcome = 1 + jax.random.categorical(
-    outcome_key, jnp.where(has_outcome, 0.0, -jnp.inf)
-  )
-  offset = 1 + jnp.take_along_axis(bucket, chosen[..., None], -1)[..., 0]
-  full = head.Condition(
-    outcome=jnp.where(jnp.any(has_outcome, -1), outcome, 0),
-    surface=described.surface + 1,
-    offset=offset,
-    item_type=described.item_type + 1,
-    age=age[rows, chosen] + 1,
-  )
+  full, number = _describe(outcome_key, targets, bucket, age, chosen)
   keep = head.Condition(
     *(
       jax.random.bernoulli(k, 1 - config.condition_dropout, chosen.shape)
@@ -91,11 +78,35 @@ def sample(
     positive = positive & _satisfies(condition, targets, bucket, age)
   else:
     positive = positive & jax.nn.one_hot(chosen, positive.shape[-1], dtype=bool)
-  number = jnp.sum(has_outcome, -1).astype(jnp.float32)
-  conditioned = (condition.outcome > 0) & jnp.any(positive, -1)
-  mean = jnp.sum(number * conditioned) / jnp.maximum(jnp.sum(conditioned), 1)
-  weight = jnp.where(conditioned, number / mean, 1.0)
+  weighted = (condition.outcome > 0) & jnp.any(positive, -1)
+  mean = jnp.sum(number * weighted) / jnp.maximum(jnp.sum(weighted), 1)
+  weight = jnp.where(weighted, number / mean, 1.0)
   return SampledConditions(condition, positive, weight)
+
+
+def _describe(
+  key: PRNGKeyArray,
+  targets: schema.Targets,
+  bucket: Int[Array, "b q l"],
+  age: Int[Array, "b l"],
+  chosen: Int[Array, "b q"],
+) -> tuple[head.Condition, Float[Array, "b q"]]:
+  """Returns the condition of chosen targets, and their numbers of outcomes."""
+  rows = jnp.arange(chosen.shape[0])[:, None]
+  target = jax.tree.map(lambda column: column[rows, chosen], targets)
+  has_outcome = target.outcomes > 0
+  outcome = 1 + jax.random.categorical(
+    key, jnp.where(has_outcome, 0.0, -jnp.inf)
+  )
+  offset = 1 + jnp.take_along_axis(bucket, chosen[..., None], -1)[..., 0]
+  condition = head.Condition(
+    outcome=jnp.where(jnp.any(has_outcome, -1), outcome, 0),
+    surface=target.surface + 1,
+    offset=offset,
+    item_type=target.item_type + 1,
+    age=age[rows, chosen] + 1,
+  )
+  return condition, jnp.sum(has_outcome, -1).astype(jnp.float32)
 
 
 def _satisfies(

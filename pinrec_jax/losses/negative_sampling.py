@@ -16,7 +16,7 @@ class Negatives(NamedTuple):
   """Negatives that all queries of a step share.
 
   Attributes:
-    item: rows of the item table; 0 is no item.
+    item: rows of the item table; 0 is none.
     log_expected: log of the expected count of each item among the negatives; 0
       if the loss is not corrected.
   """

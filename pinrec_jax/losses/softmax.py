@@ -1,5 +1,6 @@
 """Softmax over shared negatives, for one or several positives per query."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -100,35 +101,42 @@ def sampled_softmax(
     score = jnp.sum(query * one.vector, -1) - one.bias
     rest = _log_sum(query, one.item[..., None], negatives, sizes)
     return jnp.where(one.item > 0, jax.nn.softplus(rest - score), 0.0)
-  rest = _log_sum(query, targets.item[:, None], negatives, sizes)
-
-  def _of_rows(
-    query: Float[Array, "r q d"],
-    targets: Targets,
-    log_weight: Float[Array, "r l"],
-    rest: Float[Array, "r q"],
-  ) -> Float[Array, "r q"]:
-    score = jnp.einsum("rqd,rld->rql", query, targets.vector)
-    # `rest` is without the row's targets. Those that are not positives of the
-    # query are added back, with their weight among the negatives.
-    others = jnp.where(
-      _positive_item(targets), LOWEST, score + log_weight[:, None]
-    )
-    rest = jnp.logaddexp(rest, jax.nn.logsumexp(others, -1))
-    # LOWEST in place of -inf keeps every gradient finite.
-    score = jnp.where(targets.positive, score - targets.bias[:, None], LOWEST)
-    losses = jax.nn.softplus(rest[..., None] - score)
-    return _reduce(losses, targets.positive, config)
-
   return chunking.map_rows(
-    _of_rows,
+    functools.partial(_several, config),
     query,
     targets,
     _log_weights(targets.item, negatives),
-    rest,
+    _log_sum(query, targets.item[:, None], negatives, sizes),
     per_row=targets.positive[0].size,
     limit=chunk * targets.item.shape[1],
   )
+
+
+def _several(
+  config: config_lib.Loss,
+  query: Float[Array, "r q d"],
+  targets: Targets,
+  log_weight: Float[Array, "r l"],
+  rest: Float[Array, "r q"],
+) -> Float[Array, "r q"]:
+  """Returns the losses of queries with several positives.
+
+  Args:
+    config: how losses of several positives become one.
+    query: unit-norm predictions, divided by the temperature.
+    targets: targets of the same rows.
+    log_weight: log of the weight of each target among the negatives.
+    rest: log-sum-exp over all negatives that are not targets of the row.
+  """
+  score = jnp.einsum("rqd,rld->rql", query, targets.vector)
+  negative = jnp.where(
+    _positive_item(targets), LOWEST, score + log_weight[:, None]
+  )
+  rest = jnp.logaddexp(rest, jax.nn.logsumexp(negative, -1))
+  # LOWEST in place of -inf keeps every gradient finite.
+  score = jnp.where(targets.positive, score - targets.bias[:, None], LOWEST)
+  losses = jax.nn.softplus(rest[..., None] - score)
+  return _reduce(losses, targets.positive, config)
 
 
 def _single(targets: Targets, config: config_lib.Loss) -> Targets:
@@ -174,16 +182,16 @@ def _logits(
   return jnp.where(left_out, -jnp.inf, logits)
 
 
-def _log_sum_value(
+def _log_sum_forward(
   query: Float[Array, "b q d"],
   hidden: Int[Array, "b #q k"],
   negatives: Negatives,
   sizes: Sizes,
-) -> Float[Array, "b q"]:
-  """Returns the log of the sum over all negatives except hidden items.
+) -> tuple[Float[Array, "b q"], tuple]:
+  """Returns the log-sum-exp over all negatives except hidden items.
 
-  The gradient computes the logits again, so it holds no more of them than the
-  forward pass.
+  The second result is for the gradient, which computes the logits again. So it
+  holds no more of them than the forward pass.
   """
   blocks = _blocks(negatives, sizes.block)
 
@@ -204,18 +212,9 @@ def _log_sum_value(
     return jnp.log(jnp.maximum(total, TINY)) + top
 
   per_row = query.shape[1] * sizes.block
-  return chunking.map_rows(
+  rest = chunking.map_rows(
     _of_rows, query, hidden, per_row=per_row, limit=sizes.limit
   )
-
-
-def _log_sum_forward(
-  query: Float[Array, "b q d"],
-  hidden: Int[Array, "b #q k"],
-  negatives: Negatives,
-  sizes: Sizes,
-) -> tuple[Float[Array, "b q"], tuple]:
-  rest = _log_sum_value(query, hidden, negatives, sizes)
   return rest, (query, hidden, negatives, rest)
 
 
@@ -249,7 +248,9 @@ def _log_sum_backward(
   return chunking.join(of_query), None, gradient
 
 
-_log_sum = jax.custom_vjp(_log_sum_value, nondiff_argnums=(3,))
+_log_sum = jax.custom_vjp(
+  lambda *arguments: _log_sum_forward(*arguments)[0], nondiff_argnums=(3,)
+)
 _log_sum.defvjp(_log_sum_forward, _log_sum_backward)
 
 

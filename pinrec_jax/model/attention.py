@@ -6,7 +6,7 @@ from flax import struct
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from pinrec_jax.types import AnyArray
+from pinrec_jax.types import AnyArray, Size
 
 
 @struct.dataclass
@@ -62,7 +62,7 @@ class View:
 
 
 def empty_cache(
-  batch: int,
+  batch: Size,
   slots: int,
   layers: int,
   heads: int,

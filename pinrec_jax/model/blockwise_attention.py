@@ -57,16 +57,6 @@ def _spans(
   return tuple(Span(n, m, start + m) for n, m in itertools.pairwise(edges))
 
 
-def _value(
-  query: Float[Array, "b l h k"],
-  key: Float[Array, "b s h k"],
-  value: Float[Array, "b s h k"],
-  mask: Bool[Array, "b 1 l s"],
-  spans: tuple[Span, ...],
-) -> Float[Array, "b l h k"]:
-  return _forward(query, key, value, mask, spans)[0]
-
-
 def _forward(
   query: Float[Array, "b l h k"],
   key: Float[Array, "b s h k"],
@@ -131,7 +121,9 @@ def _backward(spans: tuple[Span, ...], residuals: tuple, slope: Any) -> tuple:
   return (*gradients, None)
 
 
-_attend = jax.custom_vjp(_value, nondiff_argnums=(4,))
+_attend = jax.custom_vjp(
+  lambda *arguments: _forward(*arguments)[0], nondiff_argnums=(4,)
+)
 _attend.defvjp(_forward, _backward)
 
 

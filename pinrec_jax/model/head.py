@@ -25,8 +25,8 @@ class Condition(NamedTuple):
     offset: 1 + the bucket of time ahead; bucket 0 is unknown.
     item_type: 1 + the item type.
     age: 1 + the bucket of the target's age at the end of training; bucket 0 is
-      unknown. It is not in the paper. What is popular changes, and a request
-      wants recent items.
+      unknown. It is not in the paper. It lets a request ask for recent items,
+      as popularity changes over time.
   """
 
   outcome: Int[AnyArray, "*#b"]

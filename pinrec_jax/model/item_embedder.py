@@ -40,7 +40,7 @@ class ItemFeatures(NamedTuple):
     return self._replace(rows=place.where(hidden[..., None], -1, self.rows))
 
   def take(self, items: Int[AnyArray, "*n"] | slice) -> "ItemFeatures":
-    """Returns the features of some items, given their rows in the item table."""
+    """Returns the features of the items in the given rows."""
     return jax.tree.map(lambda column: column[items], self)
 
 

@@ -1,4 +1,4 @@
-"""A block without attention: the mean of the history, as in two-tower models."""
+"""A block without attention: the mean of the history (two-tower models)."""
 
 import flax.linen as nn
 import jax.numpy as jnp

@@ -8,27 +8,17 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from pinrec_jax.serve.errors import RefusedError
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN = ("/livez", "/readyz")  # Paths that never need a token.
+READY = "/readyz"
+OPEN = ("/livez", READY)  # Paths that never need a token.
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 LOG = logging.getLogger("pinrec_jax.serve")
-
-
-class RefusedError(Exception):
-  """A call that is answered with an error.
-
-  Attributes:
-    status: HTTP status.
-    headers: additional headers.
-  """
-
-  def __init__(self, status: int, message: str, **headers: str) -> None:
-    super().__init__(message)
-    self.status = status
-    self.headers = {k.replace("_", "-"): v for k, v in headers.items()}
 
 
 async def body(receive: Receive, *, limit: int) -> bytes:
@@ -61,15 +51,24 @@ async def body(receive: Receive, *, limit: int) -> bytes:
 class Guard:
   """Checks the token, bounds concurrency, and writes one log line per error."""
 
-  def __init__(self, app: App, *, token: str, max_concurrent: int) -> None:
+  def __init__(
+    self,
+    app: App,
+    *,
+    token: str,
+    max_concurrent: int,
+    count: Callable[[str, int], None],
+  ) -> None:
     """Wraps an application.
 
     Args:
       app: the application.
       token: bearer token that calls must have; empty needs none.
       max_concurrent: calls that are served at once.
+      count: gets the route and the status of every response.
     """
     self._app, self._token = app, token.encode()
+    self._count = count
     self._free = asyncio.Semaphore(max_concurrent)
 
   async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,8 +97,10 @@ class Guard:
     except RefusedError as error:
       await refuse(watched, error)
     finally:
-      if status >= 400:
-        _log(scope, status, time.monotonic() - began)
+      route = getattr(scope.get("route"), "path", "")
+      self._count(route, status)
+      if status >= 400 and route != READY:
+        _log(scope["method"], route, status, time.monotonic() - began)
 
   def _check(self, scope: Scope) -> None:
     """Raises RefusedError unless a call may be served."""
@@ -139,15 +140,14 @@ async def refuse(send: Send, error: RefusedError) -> None:
   await send({"type": "http.response.body", "body": content})
 
 
-def _log(scope: Scope, status: int, seconds: float) -> None:
+def _log(method: str, route: str, status: int, seconds: float) -> None:
   """Writes a line of JSON, without anything that a user sent."""
-  route = scope.get("route")
   LOG.warning(
     json.dumps(
       {
         "time": round(time.time(), 3),
-        "method": scope["method"],
-        "route": getattr(route, "path", None),
+        "method": method if method in METHODS else None,
+        "route": route or None,
         "status": status,
         "milliseconds": round(1000 * seconds, 1),
       }

@@ -191,6 +191,37 @@ class Snapshot:
       filtered=allowed is not None,
     )
 
+  def features(self, row: int) -> dict[str, list[str]]:
+    """Returns the categorical features of an item by name."""
+    if (changed := self.rows.features.get(row)) is not None:
+      return changed
+    codes, found, first = self.codes(np.array(row)).tolist(), {}, 0
+    for one in self.catalog.vocabulary.features:
+      values = self.catalog.values[one.name]
+      own = codes[first : first + one.slots]
+      found[one.name] = [values[code - 1] for code in own if code]
+      first += one.slots
+    return found
+
+  def matching(self, text: str) -> Int[np.ndarray, "_"]:
+    """Returns the rows of live items with a text in their id or a feature."""
+    text = text.lower()
+    rows = self.place_rows[self.live]
+    found = np.array(
+      [text in str(self.rows.ids[row]).lower() for row in rows.tolist()], bool
+    )
+    codes, first = self.codes(rows), 0
+    for one in self.catalog.vocabulary.features:
+      values = self.catalog.values[one.name]
+      wanted = [n for n, v in enumerate(values, start=1) if text in v.lower()]
+      found |= np.isin(codes[:, first : first + one.slots], wanted).any(1)
+      first += one.slots
+    for place, row in enumerate(rows.tolist()):
+      if (own := self.rows.features.get(row)) is not None:
+        texts = [value.lower() for values in own.values() for value in values]
+        found[place] |= any(text in value for value in texts)
+    return rows[found]
+
   def vectors_of_places(
     self, places: Int[np.ndarray, "n"]
   ) -> Float[np.ndarray, "n d"]:

@@ -3,6 +3,8 @@
 import prometheus_client
 from prometheus_client import core
 
+from pinrec_jax.serve import live_items
+
 STAGES = ("queue", "parse", "model", "search", "merge", "total")
 SECONDS = (
   0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
@@ -30,6 +32,12 @@ class Metrics:
       registry=self.registry,
     )
     self.requests = self._counter("requests", "Requests by outcome.", "kind")
+    self._responses = prometheus_client.Counter(
+      "pinrec_responses",
+      "Responses by route and status.",
+      ["route", "status"],
+      registry=self.registry,
+    )
     self.events = self._counter("events", "Events that were stored.")
     self.upserts = self._counter("item_changes", "Item changes.", "kind")
     self.skew = self._counter(
@@ -40,6 +48,7 @@ class Metrics:
     self.delta = self._gauge("delta_items", "Items outside the base index.")
     self.deleted = self._gauge("deleted_items", "Items of the base index that "
                                "are deleted or replaced.")  # fmt: skip
+    self.index = self._gauge("index_version", "Version of the live items.")
     self.ready = self._gauge("ready", "1 if the server answers requests.")
     self.store_writable = self._gauge(
       "store_writable", "1 if the last write to the store succeeded."
@@ -54,6 +63,21 @@ class Metrics:
       self._batch.observe(value)
     else:
       self._by_stage[stage].observe(value)
+
+  def respond(self, route: str, status: int) -> None:
+    """Counts a response."""
+    self._responses.labels(route, status).inc()
+
+  def of_items(self, snapshot: live_items.Snapshot) -> None:
+    """Records the numbers of items."""
+    self.items.set(snapshot.count)
+    self.delta.set(len(snapshot.place_rows) - snapshot.base)
+    self.deleted.set(snapshot.dead)
+    self.index.set(snapshot.version)
+
+  def of_bundle(self, version: str, step: int) -> None:
+    """Records which bundle is served."""
+    self.bundle.info({"version": version, "model_step": str(step)})
 
   def render(self) -> bytes:
     """Returns all metrics as text."""

@@ -9,14 +9,13 @@ from typing import Any
 
 from uvicorn.protocols.http import httptools_impl
 
-RECEIVE_SECONDS = 10.0  # For the headers and the body of a request.
 MAX_HEADER_BYTES = 32_768
 
 
 class DeadlineProtocol(httptools_impl.HttpToolsProtocol):
   """uvicorn's protocol; it cuts off requests that are too slow or too large."""
 
-  receive_seconds = RECEIVE_SECONDS
+  receive_seconds = 10.0
   max_header_bytes = MAX_HEADER_BYTES
 
   def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -74,3 +73,10 @@ class DeadlineProtocol(httptools_impl.HttpToolsProtocol):
     self._deadline = None
     if not self.transport.is_closing():
       self.transport.abort()
+
+
+def with_limits(receive_seconds: float) -> type[DeadlineProtocol]:
+  """Returns the protocol with a time in which a request must arrive."""
+  return type(
+    "Protocol", (DeadlineProtocol,), {"receive_seconds": receive_seconds}
+  )

@@ -43,24 +43,32 @@ class RedisStore:
     pipe.llen(key)
     return (await self._write(pipe.execute()))[-1]
 
-  async def read(self, user: str) -> list[bytes]:
-    """Returns a user's events, oldest first."""
-    return await self._call(self._redis.lrange(f"{PREFIX}events:{user}", 0, -1))
+  async def read(self, user: str) -> stores.Stored:
+    """Returns a user's events."""
+    pipe = self._redis.pipeline(transaction=True)
+    pipe.lrange(f"{PREFIX}events:{user}", 0, -1)
+    pipe.sismember(f"{PREFIX}forgotten", user)
+    events, forgotten = await self._call(pipe.execute())
+    return stores.Stored(events, bool(forgotten))
 
   async def delete(self, user: str) -> int:
-    """Deletes a user's events and returns how many there were."""
+    """Deletes a user's events for good and returns how many there were."""
     key = f"{PREFIX}events:{user}"
     pipe = self._redis.pipeline(transaction=True)
     pipe.llen(key)
     pipe.delete(key)
+    pipe.sadd(f"{PREFIX}forgotten", user)
     return (await self._write(pipe.execute()))[0]
 
-  async def put_item(self, item: str, state: bytes) -> None:
-    """Stores the state of a changed item, in place of an older one."""
-    number = await self._write(self._redis.incr(f"{PREFIX}changes"))
+  async def put_items(self, states: Sequence[tuple[str, bytes]]) -> None:
+    """Stores the states of changed items, in order."""
+    last = await self._write(
+      self._redis.incrby(f"{PREFIX}changes", len(states))
+    )
     pipe = self._redis.pipeline(transaction=True)
-    pipe.hset(f"{PREFIX}items", item, state)
-    pipe.zadd(f"{PREFIX}order", {item: number})
+    for number, (item, state) in enumerate(states, start=1):
+      pipe.hset(f"{PREFIX}items", item, state)
+      pipe.zadd(f"{PREFIX}order", {item: last - len(states) + number})
     await self._write(pipe.execute())
 
   async def items(self) -> AsyncIterator[tuple[str, bytes]]:

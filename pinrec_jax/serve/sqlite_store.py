@@ -24,6 +24,7 @@ create table if not exists meta (key text primary key, value text);
 create table if not exists events (
   user text, number integer, event blob, primary key (user, number)
 ) without rowid;
+create table if not exists forgotten (user text primary key) without rowid;
 create table if not exists items (
   item text primary key, state blob, number integer
 ) without rowid;
@@ -105,33 +106,40 @@ class SqliteStore:
 
     return await self._submit(write)
 
-  async def read(self, user: str) -> list[bytes]:
-    """Returns a user's events, oldest first."""
+  async def read(self, user: str) -> stores.Stored:
+    """Returns a user's events."""
     query = "select event from events where user = ? order by number"
+    forgotten = "select count(*) from forgotten where user = ?"
     try:
-      return [event for (event,) in self._reader.execute(query, (user,))]
+      return stores.Stored(
+        [event for (event,) in self._reader.execute(query, (user,))],
+        bool(self._reader.execute(forgotten, (user,)).get),
+      )
     except apsw.Error as error:
       raise stores.StoreError(
         f"{self._path} cannot be read: {error}"
       ) from error
 
   async def delete(self, user: str) -> int:
-    """Deletes a user's events and returns how many there were."""
+    """Deletes a user's events for good and returns how many there were."""
 
     def write(connection: apsw.Connection) -> int:
       connection.execute("delete from events where user = ?", (user,))
-      return connection.changes()
+      deleted = connection.changes()
+      connection.execute("insert or ignore into forgotten values (?)", (user,))
+      return deleted
 
     return await self._submit(write)
 
-  async def put_item(self, item: str, state: bytes) -> None:
-    """Stores the state of a changed item, in place of an older one."""
+  async def put_items(self, states: Sequence[tuple[str, bytes]]) -> None:
+    """Stores the states of changed items, in order."""
 
     def write(connection: apsw.Connection) -> None:
-      connection.execute(
-        "insert or replace into items select ?, ?, "
-        "1 + coalesce(max(number), 0) from items",
-        (item, state),
+      query = "select coalesce(max(number), 0) from items"
+      last: Any = connection.execute(query).get
+      connection.executemany(
+        "insert or replace into items values (?, ?, ?)",
+        [(*state, last + n) for n, state in enumerate(states, start=1)],
       )
 
     await self._submit(write)
@@ -139,8 +147,13 @@ class SqliteStore:
   async def items(self) -> AsyncIterator[tuple[str, bytes]]:
     """Yields all changed items and their states, the oldest change first."""
     query = "select item, state from items order by number"
-    for item, state in self._reader.execute(query):
-      yield item, state
+    try:
+      for item, state in self._reader.execute(query):
+        yield item, state
+    except apsw.Error as error:
+      raise stores.StoreError(
+        f"{self._path} cannot be read: {error}"
+      ) from error
 
   async def close(self) -> None:
     """Finishes all writes and closes the file."""

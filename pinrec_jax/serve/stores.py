@@ -1,7 +1,7 @@
 """What keeps users' events and changed items, and how it can fail."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class StoreError(Exception):
@@ -12,6 +12,20 @@ class ReadOnlyError(StoreError):
   """The store can be read, but nothing can be written."""
 
 
+class Stored(NamedTuple):
+  """What is stored of a user.
+
+  Attributes:
+    events: oldest first.
+    forgotten: whether the user was deleted. Then the events of the bundle are
+      not read either.
+  """
+
+  events: list[bytes]
+  forgotten: bool = False
+
+
+@runtime_checkable
 class Store(Protocol):
   """A durable store of users' events and of changed items.
 
@@ -29,8 +43,8 @@ class Store(Protocol):
     """
     ...
 
-  async def read(self, user: str) -> list[bytes]:
-    """Returns a user's events, oldest first.
+  async def read(self, user: str) -> Stored:
+    """Returns a user's events.
 
     Raises:
       StoreError: if they cannot be read.
@@ -38,15 +52,15 @@ class Store(Protocol):
     ...
 
   async def delete(self, user: str) -> int:
-    """Deletes a user's events and returns how many there were.
+    """Deletes a user's events for good and returns how many there were.
 
     Raises:
       StoreError: if they cannot be deleted.
     """
     ...
 
-  async def put_item(self, item: str, state: bytes) -> None:
-    """Stores the state of a changed item, in place of an older one.
+  async def put_items(self, states: Sequence[tuple[str, bytes]]) -> None:
+    """Stores the states of changed items, in order, in place of older ones.
 
     Raises:
       StoreError: if it cannot be written.

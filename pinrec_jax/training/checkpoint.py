@@ -122,8 +122,7 @@ class Checkpoints:
     if differing:
       raise ValueError(
         f"checkpoint {self._manager.directory}/{step} does not fit this run: "
-        f"{differing}; use its own configuration, or train again in another "
-        "--workdir"
+        f"{differing}; use another --workdir, or train again"
       )
     target = jax.tree.map(
       lambda x, layout: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout),

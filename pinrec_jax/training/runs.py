@@ -26,7 +26,6 @@ from pinrec_jax.training import (
 )
 from pinrec_jax.training import state as state_lib
 
-
 CHECKPOINTS = "checkpoints"  # Folder in a work folder.
 
 
@@ -177,7 +176,8 @@ def _saved(
   step = checkpoints.best
   if step is None:
     raise FileNotFoundError(
-      f"there is no checkpoint in {folder}; train first, with the same --workdir"
+      f"there is no checkpoint in {folder}; train first, with the same "
+      "--workdir"
     )
   shapes = state_lib.shapes(
     pinrec.of_config(config, catalog.vocabulary), optimizer.build(config.train)

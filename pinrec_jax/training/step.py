@@ -67,7 +67,7 @@ def train_step(
   keys = key[None] if parts == 1 else jax.random.split(key, parts)
 
   params, opt_state = state.params, state.opt_state
-  reader, features, rows = model, None, None
+  features, rows = None, None
   if rows_only:
     read = jax.vmap(
       lambda part, key: objectives.items_read(part, corpus, key, config)
@@ -75,16 +75,15 @@ def train_step(
     rows = hash_tables.part(corpus.features, read, model.config.table_size)
     params, opt_state = rows.take(params), rows.take(opt_state)
     size = dataclasses.replace(model.config, table_size=len(read))
-    reader, features = model.clone(config=size), rows.features
-
-  def _loss(
-    params: Params, part: schema.Batch, key: PRNGKeyArray
-  ) -> tuple[Float[Array, ""], Metrics]:
-    return objectives.loss(
-      reader, params, part, corpus, key, config, features=features
-    )
-
-  gradient, metrics = _mean_gradient(_loss, params, each, keys)
+    model, features = model.clone(config=size), rows.features
+  gradient, metrics = _mean_gradient(
+    lambda params, part, key: objectives.loss(
+      model, params, part, corpus, key, config, features
+    ),
+    params,
+    each,
+    keys,
+  )
   updates, opt_state = transform.update(gradient, opt_state, params)
   params = optax.apply_updates(params, updates)
   if rows is not None:
@@ -92,12 +91,7 @@ def train_step(
     opt_state = rows.put(state.opt_state, opt_state)
   metrics["gradient_norm"] = optax.tree.norm(gradient)
   metrics["tokens"] = jnp.sum(batch.tokens.segment > 0)
-  state = state._replace(
-    step=state.step + 1,
-    params=params,
-    opt_state=opt_state,
-  )
-  return state, metrics
+  return state_lib.State(state.step + 1, params, opt_state), metrics
 
 
 def _split(batch: schema.Batch, parts: int) -> schema.Batch:

@@ -16,8 +16,8 @@ def packed(
   """Returns the packed training histories, and the corpus of the log.
 
   Raises:
-    ValueError: if there is no engagement to train on, or if an outcome of the
-      configuration has none.
+    ValueError: if the log has no training target, or none with an outcome that
+      the configuration names.
   """
   vocabulary = dataset.vocabulary
   split = evaluation_cases.after_training(

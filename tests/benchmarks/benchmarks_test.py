@@ -1,34 +1,32 @@
-"""What benchmarks/ measures with, and what no later change may undo."""
+"""Parts of benchmarks/, and properties that later changes must keep."""
 
-import pathlib
+import json
+import subprocess
 import sys
 
+import accelerator
+import communication
+import growth
 import jax
 import numpy as np
+import programs
 import pytest
+import repeats
+import simulated
+import timing
 
-FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
-sys.path.insert(0, str(FOLDER))
-import accelerator  # noqa: E402
-import communication  # noqa: E402  of the folder above
-import contest  # noqa: E402
-import growth  # noqa: E402
-import repeats  # noqa: E402
-import simulated  # noqa: E402
-
-from pinrec_jax import sharding  # noqa: E402
-from pinrec_jax.decode import generate  # noqa: E402
+from pinrec_jax import sharding
+from pinrec_jax.decode import generate
 
 PLAYER = """
-import sys
-sys.path.insert(0, {peers!r})
-import pathlib, turns
+import pathlib, sys
+from peers import turns
 seen = pathlib.Path({seen!r})
 
 def turn():
   with seen.open("a") as file:
     file.write(sys.argv[1])
-  print("chatter")
+  print("other output")
   if seen.read_text().count(sys.argv[1]) > {most}:
     sys.exit("enough")
 
@@ -39,53 +37,53 @@ turns.take(turn)
 @pytest.fixture
 def player(tmp_path, monkeypatch):
   """Returns a function from a name to a program that writes it each turn."""
-  monkeypatch.setattr(contest, "PEERS", tmp_path)
-  monkeypatch.setattr(contest, "PAUSE", 0.0)
+  monkeypatch.setenv("PYTHONPATH", str(programs.FOLDER))
+  monkeypatch.setattr(programs, "FOLDER", tmp_path)
+  monkeypatch.setattr(programs, "PAUSE", 0.0)
+  (tmp_path / "peers").mkdir()
 
   def write(name, most=99):
-    text = PLAYER.format(
-      peers=str(FOLDER / "peers"), seen=str(tmp_path / "seen"), most=most
-    )
-    (tmp_path / f"{name}.py").write_text(text)
-    return contest.Program(f"{name}.py", [name])
+    text = PLAYER.format(seen=str(tmp_path / "seen"), most=most)
+    (tmp_path / "peers" / f"{name}.py").write_text(text)
+    return programs.Program(name, [name])
 
   return write
 
 
-def test_programs_warm_up_and_then_take_turns(player, tmp_path):
-  programs = {name: player(name) for name in "ab"}
-  seconds = contest.hold(programs, rounds=3)
+def test_programs_warm_up_and_then_run_interleaved(player, tmp_path):
+  running = {name: player(name) for name in "ab"}
+  seconds = programs.run(running, rounds=3)
   assert (tmp_path / "seen").read_text() == "ab" + 3 * "ab"
-  assert {name: len(values) for name, values in seconds.items()} == {
-    "a": 3,
-    "b": 3,
-  }
+  assert {name: len(own) for name, own in seconds.items()} == {"a": 3, "b": 3}
   assert all(value > 0 for values in seconds.values() for value in values)
 
 
 def test_a_program_that_ends_is_named(player):
   with pytest.raises(RuntimeError, match="b ended with status 1"):
-    contest.hold({"a": player("a"), "b": player("b", most=2)}, rounds=5)
+    programs.run({"a": player("a"), "b": player("b", most=2)}, rounds=5)
 
 
-def test_an_environment_that_is_not_there_is_named(player, tmp_path):
-  program = contest.Program("a.py", venv="absent")
-  with pytest.raises(SystemExit, match="absent/bin/python is not there; run"):
-    contest.hold({"a": program}, rounds=1, venvs=tmp_path)
+def test_a_missing_environment_is_named(player, tmp_path):
+  program = programs.Program("a", venv="absent")
+  with pytest.raises(SystemExit, match="absent/bin/python does not exist; run"):
+    programs.run({"a": program}, rounds=1, venvs=tmp_path)
 
 
-def test_a_ratio_is_the_median_of_the_rounds_own(capsys):
+def test_a_ratio_is_the_median_over_rounds():
   """So a round in which the machine was slow counts as any other."""
   seconds = {"own": [1.0, 10.0, 2.0], "peer": [3.0, 30.0, 2.0]}
-  found = contest.compared(seconds, "own")
-  assert found["peer"] == {
-    "seconds": 3.0,
-    "ratio": 3.0,
-    "least": 1.0,
-    "greatest": 3.0,
-  }
-  contest.table(found, "own")
-  assert "| peer | 3 | 3.00 (1.00 to 3.00) |" in capsys.readouterr().out
+  found = timing.compared(seconds, "own")
+  assert found["peer"] == {"seconds": 3.0, "ratio": 3.0, "min": 1.0, "max": 3.0}
+  table = programs.table(found, "own")
+  assert "| peer | 3 | 3.00 (1.00 to 3.00) |" in table
+
+
+def test_cases_are_timed_interleaved_after_a_warm_up():
+  calls = []
+  cases = {name: (lambda name=name: calls.append(name)) for name in "ab"}
+  seconds = timing.interleaved(cases, rounds=2)
+  assert calls == ["a", "b"] * 3
+  assert [len(values) for values in seconds.values()] == [2, 2]
 
 
 @pytest.mark.parametrize(("tables", "most"), [("adam", 1.05), ("adagrad", 1.5)])
@@ -102,9 +100,9 @@ def test_a_step_reduces_its_gradient_once_over_devices(tables, most):
 
 
 def test_operations_are_those_the_compiler_counts():
-  """It counts what is no product of matrices, too."""
+  """The compiler also counts operations outside matrix products."""
   size = accelerator.Size(64, 2, 3, 64, 4, 500, "float32", 64)
-  config = size.config(stacked=False)
+  config = size.config(scan_layers=False)
   config.train.batch_size, config.loss.in_batch_negatives = 8, 64
   one = sharding.device_mesh(devices=jax.devices()[:1])
   step = growth.Step.of(config, size.items, one)
@@ -114,34 +112,59 @@ def test_operations_are_those_the_compiler_counts():
 
   products, _ = accelerator.of_step(config, step.state.params)
   assert 1 < counted(step.compiled()) / products < 1.4
-  # Two steps: the body of a loop is counted once.
-  answer = accelerator.answering(step, accelerator.held(step), 3, steps=2)
-  program = generate.generate.lower(*answer.args, **answer.keywords).compile()
-  products, _ = accelerator.of_answer(config, step.state.params, 3, steps=2)
+  # Two steps, because the compiler counts the body of a loop once.
+  params = accelerator.on_one_device(step)
+  call = accelerator.generation(step, params, 3, steps=2)
+  program = generate.generate.lower(*call.args, **call.keywords).compile()
+  products, _ = accelerator.of_generation(config, step.state.params, 3, steps=2)
   assert 1 < counted(program) / products < 1.4
 
 
-def test_figures_of_seeds_have_a_mean_and_a_spread():
-  reports = [{"recall": 1.0, "log": "a"}, {"recall": 3.0, "log": "b"}]
+def test_figures_of_seeds_have_a_mean_and_a_standard_deviation():
+  reports = [
+    {"recall": 1.0, "log": "a", "ndcg": None},
+    {"recall": 3.0, "log": "b", "ndcg": 0.5},
+  ]
   assert repeats.summary(reports) == {
-    "recall": {"mean": 2.0, "spread": 2**0.5, "values": [1.0, 3.0]}
+    "recall": {"mean": 2.0, "std": 2**0.5, "values": [1.0, 3.0]}
   }
-  assert repeats.spread([5.0])["spread"] == 0
+  assert repeats.over_seeds([5.0])["std"] == 0
 
 
-def test_lifts_are_of_the_same_users_over_all_seeds():
+def test_a_run_with_a_report_does_not_run_again(tmp_path, monkeypatch):
+  commands = []
+
+  def run(command, check):
+    assert check
+    commands.append(command)
+    report.write_text(json.dumps({"train": {"parameters": 3}}))
+
+  monkeypatch.setattr(subprocess, "run", run)
+  report = tmp_path / "report.json"
+  for _ in range(2):
+    found = repeats.report("a.py", tmp_path, ["--config.train.seed=1"], "train")
+    assert found == {"parameters": 3}
+  (command,) = commands
+  assert command[:3] == [sys.executable, "-m", "pinrec_jax.main"]
+  assert {"--mode=train", "--config.train.seed=1"} <= set(command)
+  report.write_text(json.dumps({"demo": {"recall@10": 0.5}}))
+  assert repeats.report("a.py", tmp_path, [], "train") == {"recall@10": 0.5}
+  assert len(commands) == 1
+
+
+def test_lifts_are_paired_by_user():
   rng = np.random.default_rng(0)
-  luck = rng.poisson(3.0, (2, 2, 400)).astype(float)  # seeds, outcomes, users
-  arms = {name: luck for name in simulated.OVER} | {"twice": 2 * luck}
+  luck = rng.poisson(3.0, (2, 2, 400)).astype(float)  # Seeds, outcomes, users.
+  arms = {name: luck for name in simulated.BASELINES} | {"twice": 2 * luck}
   seeds = [
     {name: (acted[seed], acted[seed]) for name, acted in arms.items()}
     for seed in range(2)
   ]
   found = simulated.compared(seeds)
-  for name, gain in (("twice", 1.0), (simulated.OVER[1], 0.0)):
+  for name, gain in (("twice", 1.0), (simulated.BASELINES[1], 0.0)):
     for n, own in enumerate(found[name].values()):
-      # Paired, so that no luck of users is left in the interval.
-      lift = own[f"lift over {simulated.OVER[0]}"]
+      # Paired, so the interval has no variance of users.
+      lift = own[f"lift over {simulated.BASELINES[0]}"]
       assert lift == {"mean": gain, "low": gain, "high": gain}
       means = (1 + gain) * luck[:, n].mean(-1)
       assert own["per_user"]["mean"] == pytest.approx(means.mean())

@@ -121,16 +121,18 @@ def test_requests_of_a_batch_do_not_influence_each_other(parts):
   )
   together = generate.generate(*parts, conditions, _keys(), steps=3)
   for row in range(USERS):
-    own = slice(row, row + 1)
+    read, *own, keys = jax.tree.map(
+      lambda column, row=row: column[row : row + 1],
+      (tokens, vectors, *conditions[1:], _keys()),
+    )
+    vector, *rest = own
     alone = generate.generate(
       model,
       params,
-      vectors[own],
-      jax.tree.map(lambda column: column[own], tokens),
-      conditions_lib.Conditions(
-        conditions.outcome, *(column[own] for column in conditions[1:])
-      ),
-      _keys()[own],
+      vector,
+      read,
+      conditions_lib.Conditions(conditions.outcome, *rest),
+      keys,
       steps=3,
     )
     np.testing.assert_allclose(alone[0], together[row], atol=1e-5)

@@ -62,13 +62,13 @@ def test_events_come_back_in_order_and_bounded(make):
     counts.append(await store.append("u", [b"c", b"d"]))
     await store.append("other", [b"x"])
     counts.append(await store.append("u", [b"e", b"f", b"g"]))
-    found = await store.read("u"), await store.read("other")
+    found = [(await store.read(name)).events for name in ("u", "other")]
     await store.close()
     return counts, found, await _read_again(make, "u")
 
   counts, found, again = asyncio.run(run())
   assert counts == [2, 4, 5]
-  assert found == ([b"c", b"d", b"e", b"f", b"g"], [b"x"])
+  assert found == [[b"c", b"d", b"e", b"f", b"g"], [b"x"]]
   assert again == found[0]
 
 
@@ -76,7 +76,7 @@ async def _read_again(make, user):
   store = make()
   found = await store.read(user)
   await store.close()
-  return found
+  return found.events
 
 
 def test_a_deleted_user_is_gone(make):
@@ -85,25 +85,30 @@ def test_a_deleted_user_is_gone(make):
     await store.append("u", [b"a", b"b"])
     await store.append("v", [b"c"])
     found = await store.delete("u"), await store.delete("nobody")
+    await store.append("u", [b"d"])
     rest = await store.read("u"), await store.read("v")
     await store.close()
     return found, rest
 
-  assert asyncio.run(run()) == ((2, 0), ([], [b"c"]))
+  found, rest = asyncio.run(run())
+  assert found == (2, 0)
+  assert rest == (stores.Stored([b"d"], True), stores.Stored([b"c"]))
 
 
 def test_items_keep_their_last_state_in_the_order_of_changes(make):
   async def run():
     store = make()
-    for item, state in (("a", b"1"), ("b", b"2"), ("c", b"3"), ("a", b"4")):
-      await store.put_item(item, state)
+    await store.put_items([("a", b"1"), ("b", b"2"), ("c", b"3")])
+    await store.put_items([("a", b"3"), ("d", b"5"), ("a", b"4")])
     await store.close()
     store = make()
     found = [pair async for pair in store.items()]
     await store.close()
     return found
 
-  assert asyncio.run(run()) == [("b", b"2"), ("c", b"3"), ("a", b"4")]
+  assert asyncio.run(run()) == [
+    ("b", b"2"), ("c", b"3"), ("d", b"5"), ("a", b"4"),
+  ]  # fmt: skip
 
 
 def test_writes_that_wait_share_a_transaction(tmp_path, monkeypatch):
@@ -121,7 +126,7 @@ def test_writes_that_wait_share_a_transaction(tmp_path, monkeypatch):
     await asyncio.gather(
       *(store.append(f"u{n % 7}", [b"x"]) for n in range(300))
     )
-    lengths = [len(await store.read(f"u{n}")) for n in range(7)]
+    lengths = [len((await store.read(f"u{n}")).events) for n in range(7)]
     await store.close()
     return lengths
 
@@ -138,13 +143,13 @@ def test_one_bad_write_does_not_spoil_its_transaction(tmp_path):
       store.append("v", [b"b"]),
       return_exceptions=True,
     )
-    rest = await store.read("u"), await store.read("v")
+    rest = [(await store.read(name)).events for name in ("u", "v")]
     await store.close()
     return found, rest
 
   found, rest = asyncio.run(run())
   assert isinstance(found[1], stores.StoreError)
-  assert rest == ([b"a"], [b"b"])
+  assert rest == [[b"a"], [b"b"]]
 
 
 def test_two_servers_cannot_share_a_file(tmp_path):
@@ -193,7 +198,7 @@ def test_a_full_disk_is_reported_and_reading_goes_on(tmp_path):
     await store.append("u", [b"b"])
     assert store.writable
     await store.close()
-    return found
+    return found.events
 
   assert asyncio.run(run())[0] == b"a"
 
@@ -249,7 +254,7 @@ def test_a_killed_process_loses_no_acknowledged_event(tmp_path, seconds):
 
   async def read():
     store = sqlite_store.SqliteStore(path, max_events=10**6)
-    found = [e for n in range(5) for e in await store.read(f"u{n}")]
+    found = [e for n in range(5) for e in (await store.read(f"u{n}")).events]
     await store.close()
     return found
 

@@ -10,12 +10,12 @@ from pinrec_jax.training import checkpoint, optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
-SHAPES = ((1, 1), (8, 1), (1, 8), (2, 2))  # model axis, fsdp axis
+SHAPES = ((1, 1), (8, 1), (1, 8), (2, 2))  # Model axis and fsdp axis.
 
 
 @pytest.fixture(scope="module", params=["adam", "adagrad"])
 def run(world, request):
-  """Returns a network's first state on a mesh, and its step."""
+  """Returns functions to a first state and to a step, and the data."""
   config = config_lib.Config(
     model=config_lib.Model(
       hidden_dim=16, num_heads=2, embedding_dim=8, table_size=64
@@ -44,23 +44,23 @@ def run(world, request):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_checkpoint_restores_on_any_other_mesh(run, shape, tmp_path):
+def test_a_checkpoint_can_be_restored_on_any_mesh(run, shape, tmp_path):
   first, step, data = run
   written = sharding.device_mesh(2, 4)
   state, _ = step(written, first(written))
   saved = jax.tree.map(np.asarray, state)
   checkpoints = checkpoint.Checkpoints(tmp_path)
-  checkpoints.save(1, state, data, None, {})
+  checkpoints.save(1, state, data, {}, {})
   checkpoints.wait()
   mesh = sharding.device_mesh(*shape)
   restored = checkpoints.restore(1, first(mesh), mesh, {})
   checkpoints.close()
   jax.tree.map(np.testing.assert_array_equal, restored, saved)
   wanted = sharding.of_tree(mesh, restored)
-  for leaf, place in zip(
+  for leaf, layout in zip(
     jax.tree.leaves(restored), jax.tree.leaves(wanted), strict=True
   ):
-    assert leaf.sharding.is_equivalent_to(place, leaf.ndim)
+    assert leaf.sharding.is_equivalent_to(layout, leaf.ndim)
   table = restored.params["item_embedder"]["table_0"]
   held = table.addressable_shards[0].data.shape[0]
   assert held == len(table) // (shape[0] * shape[1])

@@ -1,4 +1,4 @@
-"""A step on a part of the tables is the step on all of them."""
+"""A step on some rows of the tables equals the step on all of them."""
 
 import dataclasses
 from typing import Any
@@ -18,12 +18,12 @@ from pinrec_jax.training import hash_tables, optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
-ROWS = 512  # far more than items, so that most are never read
+ROWS = 512  # Far more than items, so that most rows are never read.
 
 
 @pytest.fixture(scope="module")
 def made(world):
-  """Returns the function from a way to update to a step and its state."""
+  """Returns the function from a table optimizer to a step and its state."""
   config = config_lib.Config(
     model=config_lib.Model(
       hidden_dim=16, num_heads=2, embedding_dim=8, table_size=ROWS
@@ -36,7 +36,7 @@ def made(world):
   batch = next(pipeline.batches(rows, batch=8, seed=0))
 
   def of(kind, mesh=None):
-    train = dataclasses.replace(config.train, tables=kind)
+    train = dataclasses.replace(config.train, table_optimizer=kind)
     transform = optimizer.build(train)
     mesh = mesh or sharding.device_mesh(devices=jax.devices()[:1])
     state = state_lib.initial(model, transform, mesh, 0)
@@ -53,7 +53,7 @@ def made(world):
     return step, state
 
   read = objectives.items_read(
-    batch, jax.tree.map(jnp.asarray, corpus), None,
+    batch, jax.tree.map(jnp.asarray, corpus),
     jax.random.fold_in(jax.random.key(3), 0), config.loss,
   )  # fmt: skip
   return of, np.unique(np.asarray(corpus.features.rows)[np.unique(read)])
@@ -67,8 +67,8 @@ def _tables(params):
   return [params["item_embedder"][f"table_{n}"] for n in range(2)]
 
 
-def test_the_first_lazy_step_is_adams_own(made):
-  """Later ones differ: Adam goes on moving rows that are no longer read."""
+def test_the_first_step_of_lazy_adam_equals_adams(made):
+  """Later steps differ, since Adam still moves rows that are not read."""
   of, _ = made
   found = []
   for kind in ("adam", "lazy_adam"):
@@ -79,7 +79,7 @@ def test_the_first_lazy_step_is_adams_own(made):
 
 
 @pytest.mark.parametrize("kind", ["lazy_adam", "adagrad"])
-def test_rows_that_are_not_read_stay_to_the_bit(made, kind):
+def test_rows_that_are_not_read_do_not_change(made, kind):
   of, read = made
   step, state = of(kind)
   before = _copy(state)
@@ -92,7 +92,7 @@ def test_rows_that_are_not_read_stay_to_the_bit(made, kind):
     assert set(changed) <= set(read)
 
 
-def test_adagrad_is_a_sum_of_mean_squares_a_row():
+def test_adagrad_equals_its_definition():
   rng = np.random.default_rng(0)
   gradients = rng.normal(size=(3, 5, 4)).astype(np.float32)
   gradients[:, 2] = 0
@@ -109,10 +109,10 @@ def test_adagrad_is_a_sum_of_mean_squares_a_row():
   assert state.squares["table_0"].shape == (5, 1)
 
 
-def test_only_tables_are_adagrads(made):
+def test_adagrad_is_for_hash_tables_alone(made):
   of, _ = made
   _, state = of("adagrad")
-  labels = hash_tables.named(state.params)
+  labels = hash_tables.labels(state.params)
   assert sum(n == "tables" for n in jax.tree.leaves(labels)) == 2
   assert len(jax.tree.leaves(labels)) == len(jax.tree.leaves(state.params))
   sizes = {x.shape for x in jax.tree.leaves(state.opt_state)}
@@ -132,7 +132,7 @@ def test_the_loss_falls(made, kind):
 
 
 @pytest.mark.parametrize("kind", ["lazy_adam", "adagrad"])
-def test_a_mesh_changes_nothing(made, kind):
+def test_every_mesh_gives_the_same_step(made, kind):
   of, _ = made
   found = []
   for mesh in (None, sharding.device_mesh(2)):
@@ -142,14 +142,14 @@ def test_a_mesh_changes_nothing(made, kind):
       state, metrics = step(state)
       losses.append(float(metrics["loss"]))
     found.append((losses, _copy(_tables(state.params))))
-  (losses, whole), (on_mesh, parted) = found
+  (losses, whole), (on_mesh, split) = found
   np.testing.assert_allclose(losses, on_mesh, rtol=1e-5)
-  # Both optimizers divide by the gradient's size, noise's too.
-  for one, other in zip(whole, parted, strict=True):
+  # Both optimizers divide by the size of the gradient, so rounding grows.
+  for one, other in zip(whole, split, strict=True):
     np.testing.assert_allclose(one, other, atol=5e-4)
 
 
-def test_a_part_reads_what_the_whole_does():
+def test_a_part_has_the_rows_of_its_items():
   rng = np.random.default_rng(1)
   from pinrec_jax.model import item_embedder
 

@@ -1,4 +1,4 @@
-"""A world whose best answers are known is learned."""
+"""The model learns a synthetic world whose best loss is known."""
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ from pinrec_jax.training import step as step_lib
 STEPS = 120
 
 
-def test_transitions_are_learned(tmp_path):
+def test_the_loss_comes_close_to_the_best_possible_loss(tmp_path):
   config = config_lib.Config()
   config.data.name, config.data.prepared_dir = "synthetic", str(tmp_path)
   config.data.sequence_length = 32
@@ -40,6 +40,6 @@ def test_transitions_are_learned(tmp_path):
   world = synthetic.world(made)
   chances = np.stack([world.chances(t) for t in range(made.topics)])
   best = -np.mean(np.sum(chances * np.log(chances), -1))
-  whole = chances.mean(0)  # what is known without a history
+  whole = chances.mean(0)  # Without a history.
   blind = -np.sum(whole * np.log(whole))
   assert np.mean(losses[-20:]) < best + 0.3 * (blind - best)

@@ -45,13 +45,13 @@ def parts(world):
   return step, create, (batch, corpus, model, config)
 
 
-def test_a_step_is_a_function_of_state_and_batch(parts):
+def test_a_step_is_a_function_of_its_state_and_batch(parts):
   step, create, (batch, corpus, *_) = parts
   (one, a), (two, b) = (step(create(0), batch, corpus) for _ in range(2))
   jax.tree.map(np.testing.assert_array_equal, (one, a), (two, b))
   assert int(one.step) == 1
   _, later = step(one, batch, corpus)
-  assert later["loss"] != a["loss"]  # other draws, other dropout
+  assert later["loss"] != a["loss"]  # Other draws and other dropout.
 
 
 def test_the_loss_falls(parts):
@@ -64,11 +64,11 @@ def test_the_loss_falls(parts):
 
 
 @pytest.mark.parametrize("rows_only", [False, True])
-def test_parts_of_a_batch_count_by_their_targets(parts, rows_only):
+def test_parts_of_a_batch_are_weighted_by_their_targets(parts, rows_only):
   step, create, (batch, corpus, model, config) = parts
-  transform = optax.sgd(1.0)  # so that the step is the gradient
+  transform = optax.sgd(1.0)  # So that the step is the gradient.
   batch = jax.tree.map(np.copy, batch)
-  batch.targets.item[::2, 3:] = 0  # the first part has fewer
+  batch.targets.item[::2, 3:] = 0  # The first part has fewer targets.
   state = create(0, transform=transform)._replace(step=jax.numpy.asarray(5))
   before = jax.tree.map(np.array, state.params)
   after, metrics = step(
@@ -86,17 +86,17 @@ def test_parts_of_a_batch_count_by_their_targets(parts, rows_only):
     gradient(before, jax.tree.map(lambda x, n=n: x[n::2], batch), keys[n])
     for n in range(2)
   ]
-  counts = [float(told["targets"]) for _, told in found]
+  counts = [float(own["targets"]) for _, own in found]
   assert counts[0] < counts[1]
   assert float(metrics["targets"]) == sum(counts)
-  share = np.array(counts) / sum(counts)
+  weight = np.array(counts) / sum(counts)
   mean = sum(
-    s * float(told["loss"]) for s, (_, told) in zip(share, found, strict=True)
+    w * float(own["loss"]) for w, (_, own) in zip(weight, found, strict=True)
   )
   np.testing.assert_allclose(float(metrics["loss"]), mean, rtol=1e-5)
   jax.tree.map(
     lambda a, b, one, two: np.testing.assert_allclose(
-      b - a, -share[0] * one - share[1] * two, atol=1e-5
+      b - a, -weight[0] * one - weight[1] * two, atol=1e-5
     ),
     before,
     after.params,
@@ -104,7 +104,7 @@ def test_parts_of_a_batch_count_by_their_targets(parts, rows_only):
   )
 
 
-def test_parts_take_less_memory(parts):
+def test_parts_need_less_memory(parts):
   step, create, (batch, corpus, *_) = parts
   many = jax.tree.map(lambda x: np.repeat(x, 16, 0), batch)
 
@@ -118,7 +118,7 @@ def test_parts_take_less_memory(parts):
   assert taken(8) < taken(1) / 4
 
 
-def test_positions_without_a_target_teach_nothing(parts):
+def test_positions_without_a_target_train_nothing(parts):
   _, create, (batch, corpus, model, config) = parts
   params = create(0).params
   blank = batch.targets.item.copy()
@@ -137,7 +137,7 @@ def test_positions_without_a_target_teach_nothing(parts):
       config.loss,
     )[0]
 
-  # What a position without a target is conditioned on cannot matter.
+  # The surface of a missing target cannot matter.
   surface = np.where(blank == 0, 1, batch.targets.surface)
   other = np.where(blank == 0, 2, batch.targets.surface)
   jax.tree.map(
@@ -154,7 +154,7 @@ def test_golden_step(parts):
     float(metrics["loss"]),
     GOLDEN,
     rtol=1e-4,
-    err_msg="The first loss of a fixed seed has changed. That is right only if "
-    "the model, its initial values, the objective or the packing were meant "
-    "to change: then say so in CHANGELOG.md and write the new value here.",
+    err_msg="The first loss of a fixed seed has changed. This is right only if "
+    "you meant to change the model, its initial values, the objective or the "
+    "packing. Then say so in CHANGELOG.md and write the new value here.",
   )

@@ -6,43 +6,40 @@ import pandas as pd
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import dataset as dataset_lib, statistics
-from pinrec_jax.data import evaluation_cases, pipeline, schema
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import evaluation_cases, pipeline, schema, statistics
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
 
-def test_only_targets_aimed_at_are_counted(world, small):
+def test_frequencies_count_the_predicted_targets_alone(world, small):
   aim = world.vocabulary.aim("search", "save,like")
   world = dataclasses.replace(world, aim=aim)
   rows, corpus = training_data.packed(small, world)
   surface = world.vocabulary.surface("search")
-  assert corpus.outcome_share[0] < 1e-5 < corpus.outcome_share[1:].min()
   counts = np.zeros(len(world.items.ids))
   for events in world.events:
     chosen = events.engaged & (events.time < world.vocabulary.validation_from)
     chosen &= (events.surface == surface) & events.actions[:, 1:3].any(-1)
     np.add.at(counts, events.item[chosen], 1)
-  np.testing.assert_allclose(corpus.share, counts / counts.sum(), rtol=1e-6)
+  np.testing.assert_allclose(
+    corpus.frequencies.target, counts / counts.sum(), rtol=1e-6
+  )
   seen = 0
-  outcomes = np.zeros(3)
   for n in range(len(rows)):
     tokens, targets = rows[n]
-    outcomes += targets.outcomes[targets.item > 0].sum(0)
     wanted = targets.item > 0
     assert (targets.surface[wanted] == surface).all()
     assert not targets.outcomes[:, 0].any()
     seen += wanted.sum()
-    # The history is whole.
+    # The history has all other engagements, too.
     assert (tokens.segment > 0).sum() > wanted.sum()
   assert seen == counts.sum()
-  shares = np.maximum(outcomes / outcomes.sum(), 1e-6)
-  np.testing.assert_allclose(corpus.outcome_share, shares, rtol=1e-6)
 
 
-def test_a_log_that_begins_after_its_split_is_said(world, small):
+def test_a_log_that_starts_after_its_split_is_refused(world, small):
   late = dataclasses.replace(world.vocabulary, validation_from=1)
   known = dataclasses.replace(world.catalog, vocabulary=late)
   events = [e.where(e.time > 0) for e in world.events]
@@ -51,7 +48,7 @@ def test_a_log_that_begins_after_its_split_is_said(world, small):
     training_data.packed(small, world)
 
 
-def test_a_surface_without_engagements_is_said(world, small):
+def test_a_surface_without_engagements_is_refused(world, small):
   names = dataclasses.replace(
     world.vocabulary, surfaces=(*world.vocabulary.surfaces, "mail")
   )
@@ -64,7 +61,7 @@ def test_a_surface_without_engagements_is_said(world, small):
 
 
 @pytest.mark.parametrize("where", ["outcomes", "budget"])
-def test_an_outcome_the_log_never_shows_is_said(world, small, where):
+def test_an_outcome_without_training_targets_is_refused(world, small, where):
   events = tuple(
     dataclasses.replace(e, actions=e.actions * np.array([1, 1, 0, 1], np.uint8))
     for e in world.events
@@ -75,14 +72,14 @@ def test_an_outcome_the_log_never_shows_is_said(world, small, where):
     small.data.target_outcomes = "click,like"
   else:
     small.decode.budget = "click:0.5,like:0.5"
-  with pytest.raises(ValueError, match="'like' is asked for and no training"):
+  with pytest.raises(ValueError, match="has the outcome 'like'; remove it"):
     training_data.packed(small, world)
 
 
 def scrambled(events, first, rng, *, by_time):
-  """Returns events of which those from a place on are others, in order.
+  """Returns events that are random from a place on, in order of time.
 
-  Which are engagements stays as it is where that says where the split is.
+  If the split depends on which events are engagements, that stays.
   """
   left = len(events) - first
   actions = rng.integers(0, 2, (left, 4), np.uint8)
@@ -107,22 +104,25 @@ def scrambled(events, first, rng, *, by_time):
   )
 
 
-def same(one, other):
+def assert_equal(one, other):
   for left, right in zip(
     jax.tree.leaves(one), jax.tree.leaves(other), strict=True
   ):
     np.testing.assert_array_equal(left, right)
 
 
-@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("train_on_validation", [False, True])
 @pytest.mark.parametrize("by_time", [True, False])
-@pytest.mark.parametrize("inputs", ["engagements", "exposures"])
+@pytest.mark.parametrize("history_events", ["engagements", "exposures"])
 @pytest.mark.parametrize("seed", range(2))
-def test_what_comes_after_the_cut_changes_nothing(
-  world, small, inputs, by_time, refit, seed
+def test_events_after_the_training_period_change_nothing(
+  world, small, history_events, by_time, train_on_validation, seed
 ):
-  small.data.history_events, small.train.train_on_validation = inputs, refit
-  split = evaluation_cases.after_training(refit=refit)
+  small.data.history_events = history_events
+  small.train.train_on_validation = train_on_validation
+  split = evaluation_cases.after_training(
+    train_on_validation=train_on_validation
+  )
   if not by_time:
     names = dataclasses.replace(
       world.vocabulary, validation_from=0, test_from=0
@@ -131,8 +131,8 @@ def test_what_comes_after_the_cut_changes_nothing(
     world = dataclasses.replace(world, catalog=known)
   rng = np.random.default_rng(seed)
   names = world.vocabulary
-  start = names.test_from if refit else names.validation_from
-  cut = []  # told apart from how the package does it
+  start = names.test_from if train_on_validation else names.validation_from
+  cut = []  # Computed in another way than the package does.
   for events in world.events:
     engaged = np.flatnonzero(events.engaged)
     if by_time:
@@ -140,7 +140,7 @@ def test_what_comes_after_the_cut_changes_nothing(
     elif len(engaged) < 3:
       cut.append(len(events))
     else:
-      cut.append(int(engaged[-1 if refit else -2]))
+      cut.append(int(engaged[-1 if train_on_validation else -2]))
   other = dataclasses.replace(
     world,
     events=tuple(
@@ -157,22 +157,24 @@ def test_what_comes_after_the_cut_changes_nothing(
   )
   assert len(rows) == len(again)
   for n in range(len(rows)):
-    same(rows[n], again[n])
-  same(corpus, counted)
-  # What a request's budget and new items are told by.
-  same(
-    statistics.outcome_fractions(world), statistics.outcome_fractions(other)
-  )
-  same(statistics.cold_items(world, split), statistics.cold_items(other, split))
+    assert_equal(rows[n], again[n])
+  assert_equal(corpus, counted)
+  # The default budget and the cold items do not change either.
+  for statistic in (
+    statistics.outcome_fractions,
+    lambda log: statistics.cold_items(log, split),
+  ):
+    assert_equal(statistic(world), statistic(other))
 
 
 @pytest.mark.parametrize(
-  ("by_time", "refit"), [(True, False), (False, False), (False, True)]
+  ("by_time", "train_on_validation"),
+  [(True, False), (False, False), (False, True)],
 )
-def test_a_step_learns_nothing_of_what_comes_after_the_cut(
-  tmp_path, by_time, refit
+def test_a_step_learns_nothing_from_events_after_the_training_period(
+  tmp_path, by_time, train_on_validation
 ):
-  """From the files of a log to a gradient."""
+  """From the files of a log to the state after a step."""
   rng = np.random.default_rng(0)
   start, day, size = 1_700_000_000, 86_400, 16
   log = pd.DataFrame(
@@ -193,19 +195,21 @@ def test_a_step_learns_nothing_of_what_comes_after_the_cut(
       embedding_dim=8,
       table_size=64,
       offset_edges=(),
-      num_fitted_offsets=2,
     ),
     loss=config_lib.Loss(
       in_batch_negatives=8, uniform_negatives=8, impression_negatives=4
     ),
   )
   config.data = config_lib.Data(
-    name="custom_log", prepared_dir=str(tmp_path / "prepared"), history_events="exposures",
-    sequence_length=16, events=str(tmp_path / "events.csv"),
+    name="custom_log",
+    prepared_dir=str(tmp_path / "prepared"),
+    history_events="exposures",
+    sequence_length=16,
+    events=str(tmp_path / "events.csv"),
     items=str(tmp_path / "items.csv"),
-  )  # fmt: skip
+  )
   config.data.custom.actions = "click,save"
-  config.train.train_on_validation = refit
+  config.train.train_on_validation = train_on_validation
   validation, test = start + 10 * day, start + 13 * day
   if by_time:
     config.data.custom.validation_from = str(validation)
@@ -214,11 +218,11 @@ def test_a_step_learns_nothing_of_what_comes_after_the_cut(
     config.data.items, index=False
   )
   if by_time:
-    after = log["time"] >= (test if refit else validation)
-  else:  # from each user's last engagement, or the one before it
+    after = log["time"] >= (test if train_on_validation else validation)
+  else:  # From each user's last engagement, or the one before it.
     log["engaged"] = log["action"] != "impression"
     left = log[::-1].groupby("user")["engaged"].cumsum()[::-1]
-    held = 1 if refit else 2
+    held = 1 if train_on_validation else 2
     after = (left < held) | (left == held) & log.pop("engaged")
   other = log.copy()
   other.loc[after, "item"] = (log["item"] + 7) % 20
@@ -250,5 +254,5 @@ def test_a_step_learns_nothing_of_what_comes_after_the_cut(
     e.item.tolist() for e in two.events
   ]
   assert one.vocabulary == two.vocabulary
-  same(one.items.dense, two.items.dense)
-  same(trained, retrained)
+  assert_equal(one.items.dense, two.items.dense)
+  assert_equal(trained, retrained)

@@ -87,7 +87,7 @@ function Budget({ info, shares, achieved, onMove }) {
       : "nothing yet"}</p>
     <div class="bar" role="img" aria-label="shares achieved by outcome">
       ${Object.entries(achieved || {}).map(([name, share]) => html`<span key=${name}
-        style=${{ width: percent(share), background: colorOf(info.outcomes, name) }}></span>`)}
+        style=${{ width: `${100 * share}%`, background: colorOf(info.outcomes, name) }}></span>`)}
     </div>
   </section>`;
 }
@@ -127,7 +127,7 @@ function About({ item, about, children }) {
   const features = Object.entries(about || {}).filter(([, value]) => value.length);
   return html`<span class="about"><strong>${item}</strong>
     ${features.length > 0 && html`<span class="small"> ${features
-      .map(([name, value]) => `${name} ${value.join(" ")}`).join(" · ")}</span>`}
+      .map(([name, value]) => `${name.replaceAll("_", " ")} ${value.join(" ")}`).join(" · ")}</span>`}
     ${children}</span>`;
 }
 
@@ -312,7 +312,8 @@ function Curl({ request }) {
   return html`<section aria-labelledby="curl">
     <h2 id="curl">The same request with curl</h2>
     <pre tabindex="0" aria-label="curl command">${text}</pre>
-    <p><button type="button" onClick=${copy}>${copied ? "Copied" : "Copy"}</button>
+    <p>${navigator.clipboard
+      && html`<button type="button" onClick=${copy}>${copied ? "Copied" : "Copy"}</button>`}
       <a href="/docs"> All endpoints</a></p>
   </section>`;
 }
@@ -372,6 +373,7 @@ function Page() {
 
   const pick = async (name) => {
     setUser(name);
+    before.current = null;
     if (!name) { setEvents([]); return; }
     try {
       const own = await call("GET", `/v1/users/${encodeURIComponent(name)}`);
@@ -402,7 +404,7 @@ function Page() {
         const old = new Set(before.current), now = new Set(items);
         setChanges({ entered: items.filter((item) => !old.has(item)),
           left: before.current.filter((item) => !now.has(item)) });
-      }
+      } else setChanges({ entered: [], left: [] });
       before.current = items;
       setAbout((old) => ({ ...old, ...answer.items }));
       setFound(answer);

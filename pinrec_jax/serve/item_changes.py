@@ -1,0 +1,168 @@
+"""Changes of items: as a call sends them, as the store keeps them, as vectors."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import msgspec
+import numpy as np
+from jaxtyping import Float, Int
+
+from pinrec_jax.inference import engine, wire
+from pinrec_jax.model import item_embedder
+from pinrec_jax.serve import live_items, messages
+
+UNIT = 1e-3  # By which the norm of a given vector may differ from 1.
+
+
+class ItemState(msgspec.Struct):
+  """The state of a changed item, as it is stored.
+
+  Attributes:
+    deleted: whether the item is deleted.
+    item: what the call said of it.
+    bundle: version of the bundle that a given vector belongs to.
+  """
+
+  deleted: bool = False
+  item: messages.NewItem | None = None
+  bundle: str = ""
+
+
+class Checked(NamedTuple):
+  """A change that was found valid.
+
+  Attributes:
+    change: the change; its vector is missing if the model computes it.
+    features: input of the model, if it computes the vector.
+  """
+
+  change: live_items.Change
+  features: item_embedder.ItemFeatures | None = None
+
+
+def check(retriever: engine.Retriever, item: str, state: ItemState) -> Checked:
+  """Returns the change that a state stands for.
+
+  A vector that was given for another bundle is in another space. Then the model
+  computes the vector instead.
+
+  Raises:
+    ValueError: on an unknown type or feature, or a bad vector.
+  """
+  if state.deleted or state.item is None:
+    return Checked(live_items.Change(item, None))
+  found, given = retriever.bundle, state.item
+  kind = 0
+  if given.item_type:
+    kind = found.vocabulary.item_type(given.item_type)
+  values = _texts(given.features or {})
+  codes = found.catalog.encode(values)
+  change = live_items.Change(
+    item, None, _own_id(item, found.catalog.items.ids), kind, codes, values
+  )
+  if given.vector is not None:
+    vector = _vector(given.vector, found.config.model.embedding_dim)
+    if state.bundle == found.provenance.version:
+      return Checked(change._replace(vector=vector))
+  return Checked(change, _features(retriever, change))
+
+
+def embed(
+  retriever: engine.Retriever, checked: Sequence[Checked]
+) -> list[live_items.Change]:
+  """Returns changes with all vectors that the model computes."""
+  wanted = [one.features for one in checked if one.features is not None]
+  vectors = iter(())
+  if wanted:
+    features = jax.tree.map(lambda *parts: np.concatenate(parts), *wanted)
+    vectors = iter(retriever.embed(features))
+  return [
+    one.change
+    if one.features is None
+    else one.change._replace(vector=next(vectors))
+    for one in checked
+  ]
+
+
+def known(
+  retriever: engine.Retriever, stored: Sequence[tuple[str, bytes]]
+) -> list[live_items.Change]:
+  """Returns stored changes, for a bundle that may have other features.
+
+  Types, features and vectors that the bundle does not know are left out.
+  """
+  names = retriever.bundle.vocabulary
+  features = {feature.name: feature.slots for feature in names.features}
+  checked = []
+  for item, text in stored:
+    state = msgspec.json.decode(text, type=ItemState)
+    if (given := state.item) is not None:
+      if given.item_type not in names.item_types:
+        given.item_type = None
+      given.features = {
+        name: [*values[: features[name]]]
+        for name, values in _texts(given.features or {}).items()
+        if name in features
+      }
+      if state.bundle != retriever.bundle.provenance.version:
+        given.vector = None
+    checked.append(check(retriever, item, state))
+  return embed(retriever, checked)
+
+
+def _features(
+  retriever: engine.Retriever, change: live_items.Change
+) -> item_embedder.ItemFeatures:
+  """Returns the input of the model for one item.
+
+  An item of the bundle keeps its id embedding and its dense features.
+  """
+  found = retriever.bundle
+  model = found.config.model
+  rows = np.full((1, model.num_hashes), -1, np.int32)
+  dense = np.zeros((1, found.vocabulary.dense), np.float32)
+  before = found.catalog.row_of.get(change.item)
+  if before is not None:
+    rows = found.features.rows[before][None]
+    dense = found.catalog.items.dense[before][None]
+  elif not model.id_dropout:  # Otherwise content alone embeds a new item.
+    rows = item_embedder.hashed_rows(
+      [change.item], model.num_hashes, model.table_size
+    )
+  assert change.codes is not None
+  kind = np.array([change.item_type], np.int32)
+  return item_embedder.ItemFeatures(rows, change.codes[None], dense, kind)
+
+
+def _vector(given: Sequence[float], size: int) -> Float[np.ndarray, "d"]:
+  """Returns a given vector.
+
+  Raises:
+    ValueError: if its size, its numbers or its norm are wrong.
+  """
+  if len(given) != size:
+    raise ValueError(f"vector has {len(given)} numbers; give {size}")
+  vector = np.array(given, np.float64)
+  norm = float(np.linalg.norm(vector))
+  if not abs(norm - 1) <= UNIT:  # Also if it is NaN.
+    raise ValueError(f"vector has the norm {norm:g}; give a unit vector")
+  return (vector / norm).astype(np.float32)
+
+
+def _texts(
+  features: Mapping[str, wire.Id | list[wire.Id]],
+) -> dict[str, list[str]]:
+  """Returns features with lists of texts as values."""
+  found = {}
+  for name, value in features.items():
+    values = value if isinstance(value, list) else [value]
+    found[name] = [wire.id_text(one, f"features.{name}") for one in values]
+  return found
+
+
+def _own_id(item: str, ids: Int[np.ndarray, "v"] | np.ndarray) -> Any:
+  """Returns an id in the way in which the catalog writes its ids."""
+  whole = np.issubdtype(ids.dtype, np.integer)
+  return int(item) if whole and item.lstrip("-").isdigit() else item

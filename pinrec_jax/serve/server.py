@@ -1,0 +1,196 @@
+"""The server process: its address, its start and its end."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import pathlib
+import socket
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import uvicorn
+from absl import logging as absl_logging
+
+from pinrec_jax import compilation_cache, sharding, validation
+from pinrec_jax import config as config_lib
+from pinrec_jax.inference import bundle_folders
+from pinrec_jax.serve import (
+  app,
+  protocol,
+  redis_store,
+  service,
+  sqlite_store,
+  stores,
+)
+
+BUNDLES, TWIN = "bundles", "uc"  # Folders of a work folder.
+STORE = "store.sqlite"
+TOKEN = "PINREC_TOKEN"  # Environment variable.
+BACKLOG = 2048  # Connections that wait to be accepted.
+REDIS = ("redis://", "rediss://", "unix://")
+
+
+def serve(config: config_lib.Config, workdir: pathlib.Path) -> None:
+  """Serves the current bundle of a work folder until SIGTERM or Ctrl-C.
+
+  The first line on standard output is the address.
+
+  Raises:
+    OSError: if the port is taken.
+    ValueError: on a bad field, a bundle or a store that cannot be read, or an
+      address that others can reach without a token.
+  """
+  validation.validate(config)
+  sharding.require_device()
+  compilation_cache.enable()
+  own = config.serve
+  token = _token(own)
+  folder = workdir / BUNDLES
+  bundle_folders.find(folder)  # Raises before the port is taken.
+  listening = _listen(own, token)
+  try:
+    asyncio.run(_serve(config, workdir, listening, token))
+  finally:
+    listening.close()
+
+
+def _token(own: config_lib.Serve) -> str:
+  """Returns the token that calls must have; empty needs none.
+
+  Raises:
+    ValueError: if the file of the token is empty or cannot be read.
+  """
+  if not own.token_file:
+    return os.environ.get(TOKEN, "").strip()
+  try:
+    text = pathlib.Path(own.token_file).expanduser().read_text("utf-8").strip()
+  except (OSError, UnicodeDecodeError) as error:
+    raise ValueError(
+      f"config.serve.token_file is {own.token_file!r} and cannot be read "
+      f"({error}); name a readable file with one line"
+    ) from error
+  if not text:
+    raise ValueError(
+      f"config.serve.token_file is {own.token_file!r}, which is empty; write a "
+      "long random text into it, as: openssl rand -hex 32"
+    )
+  return text
+
+
+def _listen(own: config_lib.Serve, token: str) -> socket.socket:
+  """Returns a socket that listens.
+
+  Raises:
+    OSError: if the address cannot be used.
+    ValueError: if others can reach it and there is no token.
+  """
+  try:
+    found = socket.getaddrinfo(own.host, own.port, type=socket.SOCK_STREAM)
+  except OSError as error:
+    raise ValueError(
+      f"config.serve.host is {own.host!r} and has no address ({error}); use "
+      "127.0.0.1, or an address of this machine"
+    ) from error
+  family, _, _, _, address = found[0]
+  if not token and not ipaddress.ip_address(address[0]).is_loopback:
+    raise ValueError(
+      f"config.serve.host is {own.host!r}, which others can reach; set "
+      f"config.serve.token_file or the environment variable {TOKEN}, or use "
+      "127.0.0.1"
+    )
+  listening = socket.socket(family, socket.SOCK_STREAM)
+  listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+  try:
+    listening.bind(address)
+  except OSError as error:
+    listening.close()
+    raise OSError(
+      f"{own.host}:{own.port} cannot be used ({error.strerror}); stop the other "
+      "program, or use another --config.serve.port (0 picks a free one)"
+    ) from error
+  listening.listen(BACKLOG)
+  return listening
+
+
+async def _serve(
+  config: config_lib.Config,
+  workdir: pathlib.Path,
+  listening: socket.socket,
+  token: str,
+) -> None:
+  """Serves until a signal comes.
+
+  Raises:
+    ValueError: if the bundle or the store cannot be read.
+  """
+  own, began = config.serve, time.monotonic()
+  try:
+    store = _open_store(own, workdir)
+  except stores.StoreError as error:
+    raise ValueError(str(error)) from error
+  twin = workdir / TWIN / BUNDLES
+  served = service.Service(
+    config,
+    workdir / BUNDLES,
+    store,
+    twin=twin if (twin / bundle_folders.CURRENT).is_file() else None,
+  )
+  failure: list[Exception] = []
+
+  async def start() -> None:
+    try:
+      await served.start()
+    except (ValueError, OSError, stores.StoreError) as error:
+      failure.append(error)
+      server.should_exit = True
+      return
+    about = served.served()
+    absl_logging.info(
+      "ready after %.1f s: bundle %s with %d items",
+      time.monotonic() - began, about.version, about.items,
+    )  # fmt: skip
+
+  @contextlib.asynccontextmanager
+  async def lifespan(_: Any) -> AsyncIterator[None]:
+    starting = asyncio.get_running_loop().create_task(start())
+    yield
+    starting.cancel()
+    await served.stop()
+
+  host, port = listening.getsockname()[:2]
+  shown = f"[{host}]" if ":" in host else host
+  print(f"serving on http://{shown}:{port}", flush=True)
+  # uvicorn's own lines would name every call.
+  logging.getLogger("uvicorn").setLevel(logging.ERROR)
+  server = uvicorn.Server(
+    uvicorn.Config(
+      app.make(served, lifespan, token),
+      http=protocol.with_limits(own.receive_seconds),
+      loop="uvloop",
+      lifespan="on",
+      ws="none",
+      access_log=False,
+      log_config=None,
+      server_header=False,
+      backlog=BACKLOG,
+      timeout_graceful_shutdown=int(own.drain_seconds) or 1,
+    )
+  )
+  await server.serve(sockets=[listening])
+  if failure:
+    raise ValueError(str(failure[0])) from failure[0]
+
+
+def _open_store(own: config_lib.Serve, workdir: pathlib.Path) -> stores.Store:
+  """Returns the store of a server.
+
+  Raises:
+    StoreError: if it cannot be opened.
+  """
+  if own.store.startswith(REDIS):
+    return redis_store.RedisStore(own.store, max_events=own.max_events)
+  path = pathlib.Path(own.store or workdir / STORE).expanduser()
+  return sqlite_store.SqliteStore(path, max_events=own.max_events)
