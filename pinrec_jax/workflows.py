@@ -216,7 +216,7 @@ def _save(
   full = dataclasses.replace(
     found,
     popular=statistics.most_popular(dataset),
-    users=users.of_dataset(dataset),
+    users=users.of_log(dataset.users, dataset.events),
   )
   return bundle.save(full, workdir / BUNDLES).name
 
