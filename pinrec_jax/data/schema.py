@@ -1,7 +1,9 @@
-"""What a prepared log says: its vocabulary, items and users' events."""
+"""Vocabulary, items and events of a log, and the batches made of them."""
 
 import dataclasses
-from collections.abc import Mapping
+import decimal
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,14 +11,39 @@ from jaxtyping import Bool, Float32, Int, Shaped, UInt8, UInt32
 
 from pinrec_jax.types import AnyArray
 
-UNKNOWN_TIME = 0  # seconds; an event whose place in the order is all we know
-UNKNOWN_SESSION = -1  # told by the gaps instead
-NO_ITEM = 0  # row of the item table that stands for no item
+UNKNOWN_TIME = 0  # Seconds, of an event of which only the order is known.
+UNKNOWN_SESSION = -1  # The gaps between events decide instead.
+NO_ITEM = 0  # Row of the item table that stands for no item.
+# Texts that mean a missing value, in lower case.
+MISSING = frozenset(("", "nan", "null", "na", "n/a", "none", "<na>", "\\n"))
+_WHOLE = re.compile(r"-?\d+\.0*")
 
 
-def names(told: str) -> list[str]:
+def names(text: str) -> list[str]:
   """Returns the names of a list such as "click, save"."""
-  return [name.strip() for name in told.split(",") if name.strip()]
+  return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def id_text(value: object) -> str:
+  """Returns an id as text; "" if it is missing.
+
+  Logs, item tables and requests write the same id in different ways. The values
+  4214, 4214.0, Decimal("4214.00"), b"4214", "4214.0" and " 4214" are one id.
+  The values None, NaN, "", "NULL" and the other texts of MISSING are missing.
+  """
+  if isinstance(value, np.generic):
+    value = value.item()
+  if isinstance(value, bytes):
+    try:
+      value = value.decode()
+    except UnicodeDecodeError:  # Such as the 16 bytes of a UUID.
+      value = value.hex()
+  if isinstance(value, float | decimal.Decimal) and value % 1 == 0:
+    value = int(value)
+  text = str(value).strip()
+  if _WHOLE.fullmatch(text):
+    text = text.partition(".")[0]
+  return "" if text.lower() in MISSING else text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +51,7 @@ class Feature:
   """A categorical item feature; several slots share one vocabulary."""
 
   name: str
-  size: int  # values, the missing one (0) included
+  size: int  # Number of values, the missing one (0) included.
   slots: int = 1
 
 
@@ -32,23 +59,32 @@ class Feature:
 class Vocabulary:
   """The names behind every small integer of a log.
 
-  The first `outcomes` actions can be aimed at; the others (a dislike, a label
-  of another provider) are only read.
+  Attributes:
+    actions: names of the actions.
+    outcomes: number of actions that can be predicted. They come first. The
+      other actions, such as a dislike, are read as input only.
+    surfaces: names of the surfaces; the first one means unknown.
+    item_types: names of the item types.
+    features: the categorical features of an item.
+    dense: number of an item's dense features.
+    validation_from: unix second at which the validation period starts. If it is
+      0, the last engagements of each user are the test, and the same number of
+      engagements before them the validation.
+    test_from: unix second at which the test period starts, or 0.
+    held_out: number of engagements of each user in the test, without a time.
+    gaps: percentiles 1 to 99 of the seconds between a user's engagements before
+      the validation; empty if the log has no times.
   """
 
   actions: tuple[str, ...]
   outcomes: int
-  surfaces: tuple[str, ...]  # the first one means unknown
+  surfaces: tuple[str, ...]
   item_types: tuple[str, ...]
   features: tuple[Feature, ...]
-  dense: int  # numbers in an item's dense features
-  # Unix seconds from which on the log validates, and tests. Both 0: each user's
-  # last engagements are the test, and as many before them the validation.
+  dense: int
   validation_from: int = 0
   test_from: int = 0
-  held_out: int = 1  # how many
-  # Percentiles 1 to 99 of the seconds between a user's engagements, from those
-  # before the validation; empty if they have no times.
+  held_out: int = 1
   gaps: tuple[int, ...] = ()
 
   @classmethod
@@ -70,18 +106,18 @@ class Vocabulary:
     return dataclasses.asdict(self)
 
   def gap_edges(self, edges: int) -> tuple[int, ...]:
-    """Returns times, in seconds, that split the gaps into equal shares.
+    """Returns times, in seconds, that split the gaps into equal parts.
 
     Raises:
-      ValueError: if the log has too few different gaps for so many.
+      ValueError: if the log has fewer different gaps than edges.
     """
     places = [round(100 * (n + 1) / (edges + 1)) - 1 for n in range(edges)]
     found = sorted({max(self.gaps[place], 1) for place in places if self.gaps})
     if len(found) < edges:
       raise ValueError(
-        f"config.model.num_fitted_offsets asks for {edges} different gaps between "
-        f"engagements and this data set has {len(found)}; ask for fewer, or "
-        "list config.model.offset_edges"
+        f"config.model.offset_edges is empty, so that {edges} edges are fitted to "
+        f"the gaps between engagements. This log has {len(found)} different "
+        "gaps; list config.model.offset_edges instead, as 60,3600,86400"
       )
     return tuple(found)
 
@@ -102,7 +138,7 @@ class Vocabulary:
 
   @property
   def outcome_names(self) -> tuple[str, ...]:
-    """The actions that can be aimed at."""
+    """The actions that can be predicted."""
     return self.actions[: self.outcomes]
 
   def outcome(self, name: str) -> int:
@@ -130,17 +166,25 @@ def _index(name: str, known: tuple[str, ...], what: str) -> int:
   return known.index(name)
 
 
-def _column(dtype: Any, missing: int = 0) -> Any:
-  """A column of events: its type, and its value where it is missing."""
-  return dataclasses.field(metadata={"dtype": dtype, "missing": missing})
+def _column(dtype: Any, missing: int = 0, **stored: Any) -> Any:
+  """A column of events: its type, and its value where it is missing.
+
+  `compact` is the type on disk and in `Tokens`, if it is another one.
+  """
+  compact = stored.get("compact", dtype)
+  return dataclasses.field(
+    metadata={"dtype": dtype, "missing": missing, "compact": compact}
+  )
 
 
 @dataclasses.dataclass(frozen=True)
 class Events:
   """One user's events, oldest first; every array has one entry per event.
 
-  A column that is added here is read from the log, stored and batched. If
-  `Tokens` has a field of the same name, the model gets it, too.
+  A column that is added here is read from the log, stored and batched. A
+  builder puts it into its table of events; a custom log has it if its files
+  have a column of numbers with this name. If `Tokens` has a field of the same
+  name, the model gets it, too.
 
   Attributes:
     item: row of the item table.
@@ -159,10 +203,29 @@ class Events:
   actions: UInt8[np.ndarray, "l a"] = _column(np.uint8)
   surface: Int[np.ndarray, "l"] = _column(np.int32)
   item_type: Int[np.ndarray, "l"] = _column(np.int32)
-  time: Int[np.ndarray, "l"] = _column(np.int64, UNKNOWN_TIME)
+  time: Int[np.ndarray, "l"] = _column(
+    np.int64, UNKNOWN_TIME, compact=np.uint32
+  )
   session: Int[np.ndarray, "l"] = _column(np.int32, UNKNOWN_SESSION)
   engaged: Bool[np.ndarray, "l"] = _column(np.bool_)
   context: Bool[np.ndarray, "l"] = _column(np.bool_)
+
+  @classmethod
+  def of(cls, columns: Mapping[str, Any]) -> "Events":
+    """Returns events of some columns; the others have missing values.
+
+    Args:
+      columns: `item`, `actions` and any others, of any type.
+    """
+    size = len(columns["item"])
+    return cls(
+      **{
+        name: np.asarray(columns[name], column["dtype"])
+        if name in columns
+        else np.full(size, column["missing"], column["dtype"])
+        for name, column in COLUMNS.items()
+      }
+    )
 
   def where(self, keep: Shaped[np.ndarray, "_"] | slice) -> "Events":
     """Returns the events that a mask, places or a slice select."""
@@ -179,6 +242,21 @@ class Events:
 
   def __len__(self) -> int:
     return len(self.item)
+
+
+COLUMNS = {field.name: field.metadata for field in dataclasses.fields(Events)}
+# Columns that a builder derives. A log has all others as they are.
+DERIVED = ("item", "actions", "item_type", "engaged")
+
+
+def joined(events: Sequence[Events]) -> Events:
+  """Returns the events of several users, one user after the other."""
+  return Events(
+    **{
+      name: np.concatenate([getattr(own, name) for own in events])
+      for name in COLUMNS
+    }
+  )
 
 
 class Tokens(NamedTuple):
@@ -253,13 +331,19 @@ class Batch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Aim:
-  """Which engagements are predicted; the default is all."""
+  """Which engagements are predicted; the default is all.
+
+  Attributes:
+    surface: index of the surface that they are on; None is any.
+    outcomes: indices of outcomes of which they have at least one. If it is
+      empty, engagements without any outcome are predicted, too.
+  """
 
   surface: int | None = None
-  outcomes: tuple[int, ...] = ()  # it has one of them; empty: any, or none
+  outcomes: tuple[int, ...] = ()
 
   def aimed(self, outcomes: int) -> Bool[np.ndarray, "o"]:
-    """Returns which of a log's outcomes may be aimed at."""
+    """Returns which of a log's outcomes are predicted."""
     return np.isin(range(outcomes), self.outcomes or range(outcomes))
 
   def met(self, events: Events) -> Bool[np.ndarray, "l"]:
@@ -276,10 +360,18 @@ EVERYTHING = Aim()
 
 
 class Items(NamedTuple):
-  """The item table; row 0 stands for no item."""
+  """The item table; row 0 stands for no item.
 
-  ids: Shaped[np.ndarray, "v"]  # as the log's owner wrote them
+  Attributes:
+    ids: the ids of the log, integers or texts.
+    item_type: index of the item type.
+    categorical: codes of the categorical features; 0 is missing.
+    dense: numbers.
+    candidate: whether the item may be recommended.
+  """
+
+  ids: Shaped[np.ndarray, "v"]
   item_type: Int[np.ndarray, "v"]
-  categorical: Int[np.ndarray, "v g"]  # 0 is missing
+  categorical: Int[np.ndarray, "v g"]
   dense: Float32[np.ndarray, "v f"]
-  candidate: Bool[np.ndarray, "v"]  # may be recommended
+  candidate: Bool[np.ndarray, "v"]
