@@ -152,7 +152,8 @@ class Writer:
     users.to_parquet(self._folder / USERS, index=False)
     columns = _columns(self._folder, shapes, self._end)
     found = [_checksums(columns, n) for n in range(-(-self._end // BLOCK))]
-    table = np.array(found, np.uint32).reshape(-1, len(_mapped(columns)))
+    shape = (len(found), len(_mapped(columns)))
+    table = np.array(found, np.uint32).reshape(shape)
     np.save(self._folder / "checksums.npy", table)
     files.write_json(self._folder / "columns.json", shapes)
 
@@ -225,7 +226,9 @@ def _columns(
   columns = {}
   for name, column in shapes.items():
     shape, dtype = (size, *column["rest"]), np.dtype(column["dtype"])
-    if (path / name).is_file():
+    if column["value"] is None and np.prod(shape):
+      if not (path / name).is_file():
+        raise DamagedError(f"{path / name} is missing")
       if (path / name).stat().st_size != np.prod(shape) * dtype.itemsize:
         raise DamagedError(f"{path / name} is damaged: its size is wrong")
       mapped = np.memmap(path / name, dtype, "r", shape=shape)

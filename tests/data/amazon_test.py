@@ -63,9 +63,7 @@ def test_items_without_numbers_are_embedded(config):
   dataset = dataset_lib.load(config)
   whole = config_lib.Config(data=config)
   model = pinrec.of_config(whole, dataset.vocabulary)
-  params = state_lib.create(
-    model, optimizer.build(whole.train), whole.loss
-  ).params
+  params = state_lib.create(model, optimizer.build(whole.train)).params
   features = item_embedder.features(dataset.items, 2, whole.model.table_size)
   vectors = model.apply({"params": params}, features, method="embed")
   norms = np.linalg.norm(jax.device_get(vectors), axis=-1)
