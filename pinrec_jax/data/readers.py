@@ -127,19 +127,12 @@ def name(path: pathlib.Path) -> str:
 
 
 def columns(
-  path: pathlib.Path,
-  layout: separated.Layout = separated.Layout(),
-  wanted: Iterable[str] = (),
+  path: pathlib.Path, layout: separated.Layout = separated.Layout()
 ) -> list[str]:
   """Returns the names of a file's columns, repeated ones included.
 
-  "a.b" is field b of a Parquet struct a, or key b of a JSON object a.
-
-  Args:
-    path: of the file.
-    layout: of separated text.
-    wanted: names that are looked for. A JSON file is read until all are found,
-      since an object need not have the keys of the others.
+  "a.b" is field b of a Parquet struct a, or key b of a JSON object a. A JSON
+  file is read as a whole, since an object need not have the keys of the others.
 
   Raises:
     ValueError: if the file cannot be read.
@@ -152,12 +145,14 @@ def columns(
       with _text(path) as lines:
         found = separated.header(lines, name(path), _layout(path, layout))
     else:
-      found = []
+      found, shapes = [], set()
       with _text(path) as lines:
-        for number, (_, value) in enumerate(_objects(lines)):
-          if number >= ROWS and {*wanted} <= {*found}:
-            break
-          found += [key for key in _keys(value) if key not in found]
+        for _, value in _objects(lines):
+          shape = (*value,) if isinstance(value, dict) else ()
+          inner = any(isinstance(value[key], dict) for key in shape)
+          if inner or shape not in shapes:
+            shapes.add(shape)
+            found += [key for key in _keys(value) if key not in found]
   return found + [key for key in partitions(path) if key not in found]
 
 

@@ -65,7 +65,8 @@ def header(lines: Iterable[str], file: str, layout: Layout) -> list[str]:
   numbers = [name for name in names if _NUMBER.fullmatch(name)]
   large = any(abs(float(name)) >= LARGE or "." in name for name in numbers)
   dated = any(_DATE.match(name) for name in names)
-  if large or dated or 2 * len(numbers) > len(names):
+  most = names[0] in numbers and 2 * len(numbers) > len(names)
+  if large or dated or most:
     raise no_header(file, names)
   return names
 
@@ -142,8 +143,7 @@ def _unusual(
   """Yields a record of several lines, or of another number of fields."""
   lines = [line.rstrip("\r\n") for line in held]
   plain = [line.split(separator) for line in lines]
-  like = [_alike(fields, before, width) for fields in plain]
-  if len(lines) > 1 and (any(like[1:-1]) or (like[0] and like[-1])):
+  if _swallowed(row, separator, width, before):
     if separator != "\t":
       last = number + len(lines) - 1
       text = f"to {last}, from {lines[0][:40]!r}"
@@ -162,13 +162,30 @@ def _unusual(
       yield Broken(place, FIELDS, text)
 
 
-def _alike(fields: list[str], before: list[str], width: int) -> bool:
-  """Whether a line looks like the row before: numbers in the same places."""
-  if len(fields) != width or not before:
-    return len(fields) == width
-  return [bool(_NUMBER.fullmatch(field.strip())) for field in fields] == [
-    bool(_NUMBER.fullmatch(field.strip())) for field in before
-  ]
+def _swallowed(
+  row: list[str], separator: str, width: int, before: list[str]
+) -> bool:
+  """Whether a field of several lines has lines that look like rows.
+
+  Such a line is inside the field; or the first and the last line look like rows
+  together with the other fields.
+  """
+
+  def alike(fields: list[str]) -> bool:
+    if len(fields) != width or not before:
+      return len(fields) == width
+    kinds = (
+      [bool(_NUMBER.fullmatch(f.strip())) for f in r] for r in (fields, before)
+    )
+    return next(kinds) == next(kinds)
+
+  for place, field in enumerate(row):
+    first, *inner = [line.split(separator) for line in field.split("\n")]
+    last = inner.pop() if inner else []
+    both = (row[:place] + first, last + row[place + 1 :])
+    if any(map(alike, inner)) or (last and all(map(alike, both))):
+      return True
+  return False
 
 
 def _held(lines: Iterable[str], held: list[str]) -> Iterator[str]:

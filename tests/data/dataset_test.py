@@ -122,7 +122,9 @@ def test_a_home_folder_is_needed_only_where_it_is_named(
 
   with monkeypatch.context() as patch:
     patch.setattr(pathlib.Path, "expanduser", no_home)
-    with pytest.raises(ValueError, match=r"data\.source is .*set HOME, or give"):
+    with pytest.raises(
+      ValueError, match=r"data\.source is .*set HOME, or give"
+    ):
       dataset_lib.load(config)
 
 

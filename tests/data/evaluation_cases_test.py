@@ -91,8 +91,7 @@ def test_without_times_every_engagement_says_what_is_usual(world, last_ones):
   assert not events.time[0]
   assert events.engaged[0]
   kept = [
-    statistics.recent(log, events, "test").item[0]
-    for log in (world, last_ones)
+    statistics.recent(log, events, "test").item[0] for log in (world, last_ones)
   ]
   assert kept[0] != events.item[0] == kept[1]
 

@@ -151,7 +151,9 @@ def test_altered_file_is_named_by_its_sum(copy, name):
   content = bytearray((copy / name).read_bytes())
   content[len(content) // 2] ^= 1
   (copy / name).write_bytes(content)
-  with pytest.raises(ValueError, match=rf"{name} is corrupt: its SHA-256 digest is"):
+  with pytest.raises(
+    ValueError, match=rf"{name} is corrupt: its SHA-256 digest is"
+  ):
     kuairand.LAYOUTS["mini"](copy)
 
 

@@ -55,7 +55,9 @@ def test_a_split_by_time_holds_out_no_number_of_engagements(config):
 
 def test_a_split_by_place_cannot_be_moved_back(config):
   config.name, config.split_shift_days = "synthetic", 1
-  with pytest.raises(ValueError, match="split_shift_days is 1, and this log is not"):
+  with pytest.raises(
+    ValueError, match="split_shift_days is 1, and this log is not"
+  ):
     dataset_lib.load(config)
 
 

@@ -37,7 +37,7 @@ def read(data: config_lib.Data, errors: row_errors.RowErrors) -> Frame:
   found = row_errors.RowErrors()
   parts = []
   for path in paths:
-    names = readers.columns(path, layout, [data.custom.item])
+    names = readers.columns(path, layout)
     _require(names, readers.name(path), data)
     for chunk in readers.chunks(path, layout, names):
       good = chunk.filter(found)
@@ -120,7 +120,7 @@ def features(
   found: dict[str, Any] = {n: table[n] for n in ("item", "item_type")}
   for name in typed(custom, "number"):
     number = pd.Series(values.numbers([*table[name]]), index=table.index)
-    given = [bool(schema.id_text(v)) for v in table[name]]
+    given = np.array([bool(schema.id_text(v)) for v in table[name]], bool)
     errors.note(
       f"items whose {name} is not a number; it is missing",
       int((number.isna() & given).sum()),
@@ -129,7 +129,7 @@ def features(
     found[f"{catalog.NUMBER}{name}"] = standard.fillna(0.0)
   for name in typed(custom, "vector"):
     vectors = table[name].map(_vector).astype(object)
-    given = [bool(schema.id_text(v)) for v in table[name]]
+    given = np.array([bool(schema.id_text(v)) for v in table[name]], bool)
     errors.note(
       f"items whose {name} is not a vector of finite numbers; it is missing",
       int((vectors.isna() & given).sum()),

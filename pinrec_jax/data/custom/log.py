@@ -83,6 +83,8 @@ def _write_all(
   starts = decisions.starts(data.custom)
   rows = folder / "rows"
   rows.mkdir()
+  item_errors = row_errors.RowErrors()
+  listed = items.read(data, item_errors) if data.items else None
   errors = _checked(paths, roles, data, rows)
   if skipped:
     errors.say(f"files of data.events that are not read: {', '.join(skipped)}")
@@ -98,10 +100,10 @@ def _write_all(
     )
     log = decisions.decide(database, paths, data.custom, errors)
     errors.require_good("events", data.events)
+    errors += item_errors
     errors.check(data.max_bad_fraction)
     starts = {name: moment + log.shift for name, moment in starts.items()}
-    known = _catalog(database, log, data, errors, starts)
-    errors.check(data.max_bad_fraction)
+    known = _catalog(database, log, data.custom, listed, errors, starts)
     gaps = _write(database, log, known, folder, errors, paths)
   vocabulary = dataclasses.replace(known.vocabulary, gaps=gaps)
   dataclasses.replace(known, vocabulary=vocabulary).save(folder)
@@ -144,7 +146,8 @@ def _checked(
 def _catalog(
   database: duckdb.DuckDBPyConnection,
   log: decisions.Log,
-  data: config_lib.Data,
+  custom: config_lib.Custom,
+  listed: items.Frame | None,
   errors: row_errors.RowErrors,
   starts: dict[str, int],
 ) -> catalog.Catalog:
@@ -156,7 +159,7 @@ def _catalog(
   Raises:
     ValueError: if the item table cannot be read, or is not of this log.
   """
-  described = schema.names(data.custom.item_columns)
+  described = schema.names(custom.item_columns)
   # Of each column, the first value that an item has.
   first = "".join(
     f', arg_min(nullif("{events.FEATURE}{name}", \'\'), place) AS "{name}"'
@@ -166,17 +169,20 @@ def _catalog(
     f"SELECT item, count(*) AS count{first} FROM good GROUP BY item ORDER BY item"
   ).df()
   shown = shown.astype(dict.fromkeys(["item", *described], object))
-  listed = pd.DataFrame({"item": [], "item_type": []}, dtype=object)
-  if data.items:
-    listed = items.read(data, errors)
+  table = shown[["item"]].assign(item_type="item")
+  candidates = len(table)
+  if listed is not None:
     _require_listed(shown, listed, errors)
-  others = shown.loc[~shown["item"].isin(listed["item"]), ["item"]]
-  table = pd.concat(
-    [listed, others.assign(item_type="item")], ignore_index=True
-  )
+    others = table[~table["item"].isin(listed["item"])]
+    table, candidates = pd.concat([listed, others]), len(listed)
+  if both := {*described} & {*table}:
+    raise ValueError(
+      f"config.data.custom.item_columns names {min(both)!r}, and data.items has "
+      "it, too; leave it out of item_columns"
+    )
   table = table.merge(shown[["item", *described]], on="item", how="left")
-  table = items.features(table, data.custom, errors)
-  text = table["item"]
+  table = items.features(table, custom, errors)
+  text = table["item"].astype(object)
   table["item"] = ids = _numbers(text)
   surfaces = [
     name
@@ -196,7 +202,7 @@ def _catalog(
   )
   return catalog.encode(
     table,
-    ids[: len(listed)] if data.items else ids,
+    ids[:candidates],
     actions=tuple(log.actions),
     outcomes=log.outcomes,
     surfaces=("unknown", *surfaces),

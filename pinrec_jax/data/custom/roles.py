@@ -81,11 +81,9 @@ def of_files(
       twice, and the names that come closest.
   """
   problems: list[str] = []
-  wanted = [getattr(custom, field) for field in USUAL]
-  wanted += [*actions(custom)[1], *schema.names(custom.item_columns)]
   found = []
   for path in paths:
-    names = readers.columns(path, layout(custom), filter(None, wanted))
+    names = readers.columns(path, layout(custom))
     search = _Search(names, readers.name(path), custom)
     found.append(search.roles())
     problems += search.problems
