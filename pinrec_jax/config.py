@@ -90,8 +90,8 @@ class Data(Section):
   prepared_dir: str = "~/.cache/pinrec_jax"  # Folder of prepared logs.
   # Event files of a custom log: a file, a folder or a pattern.
   events: str = ""
-  # Item tables of a custom log: a file, a folder or a pattern. Empty: every item of the events is a
-  # candidate.
+  # Item tables of a custom log: a file, a folder or a pattern. Empty: items
+  # have ids and the features of data.custom.item_columns.
   items: str = ""
   # Preparation fails if a larger fraction of the rows is bad.
   max_bad_fraction: Fraction = 0.01

@@ -5,7 +5,7 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import pooch
 
@@ -47,13 +47,15 @@ def fetch(archive: Archive, folder: pathlib.Path) -> pathlib.Path:
     "download and unpack it yourself, and pass --config.data.source=FOLDER"
   )
   pooch.get_logger().setLevel("WARNING")
+  # Its type says less than it does.
+  downloader: Any = pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=True)
   try:
     path = pooch.retrieve(
       archive.url,
       archive.checksum,
       fname=name,
       path=folder,
-      downloader=pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=True),
+      downloader=downloader,
     )
   except ValueError as error:
     raise ValueError(

@@ -111,32 +111,34 @@ def _source(
       "data.beam_options empty"
     )
   variants: Any = [""]
+  builder_class: Any = None
   if name != CUSTOM:
     module, _, class_name = BUILDERS[name].partition(":")
-    builder_class: Any = getattr(importlib.import_module(module), class_name)
+    builder_class = getattr(importlib.import_module(module), class_name)
     variants = builder_class.builder_configs or variants
   if variant not in variants:
     known = [f"{name}/{known}" if known else name for known in variants]
     raise ValueError(
       f"data.name {config.name!r} is unknown; choose from {known}"
     )
+
+  def write(root: pathlib.Path) -> None:
+    if name == CUSTOM:
+      # Imported here, because only a log that is prepared needs DuckDB.
+      from pinrec_jax.data.custom import log
+
+      log.write(config, root / CUSTOM)
+    else:
+      from pinrec_jax.data import tfds_builder
+
+      tfds_builder.prepare(builder_class, config, root)
+
   if name == CUSTOM:
-    # Imported here, because a published log needs no DuckDB.
-    from pinrec_jax.data.custom import log
+    from pinrec_jax.data.custom import events
 
-    return (
-      log.contents(config),
-      CUSTOM,
-      lambda root: log.write(config, root / CUSTOM),
-    )
-  from pinrec_jax.data import tfds_builder
-
+    return events.contents(config), CUSTOM, write
   place = f"{config.name}/{builder_class.VERSION}"
-  return (
-    builder_class.contents(config),
-    place,
-    lambda root: tfds_builder.prepare(builder_class, config, root),
-  )
+  return builder_class.contents(config), place, write
 
 
 def _sweep(folder: pathlib.Path) -> None:

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
-from pyarrow import parquet
+from pyarrow import compute, parquet
 
 from pinrec_jax.data import row_errors, separated
 
+# Arrow makes its functions when it is loaded, which hides them from pyright.
+kernels: Any = compute
 ROWS = 1 << 18  # Rows of a piece.
 TEXT = (".csv", ".tsv")
 LINES = (".jsonl", ".ndjson", ".json")
@@ -42,10 +44,10 @@ class Chunk(NamedTuple):
 
   def filter(self, errors: row_errors.RowErrors) -> row_errors.RowFilter:
     """Counts the rows, and rejects those that cannot be read."""
-    errors.rows += len(self.row) + sum(broken.count for broken in self.broken)
+    errors.rows += len(self.row) + sum(broken.lines for broken in self.broken)
     for broken in self.broken:
       shown = f"{self.file}:{broken.row} {broken.text}"
-      errors.add(broken.reason, broken.count, [shown])
+      errors.add(broken.reason, broken.lines, [shown])
     return row_errors.RowFilter(errors, self.file, self.row)
 
 
@@ -59,8 +61,8 @@ def path(text: str, field: str) -> pathlib.Path:
     return pathlib.Path(text).expanduser()
   except RuntimeError as error:
     raise ValueError(
-      f"config.data.{field} is {text!r} and there is no home folder; set HOME, or "
-      f"give the whole path as --config.data.{field}=FOLDER"
+      f"config.data.{field} is {text!r} and there is no home folder; set HOME, "
+      f"or give the whole path as --config.data.{field}=FOLDER"
     ) from error
 
 
@@ -127,7 +129,7 @@ def name(path: pathlib.Path) -> str:
 
 
 def columns(
-  path: pathlib.Path, layout: separated.Layout = separated.Layout()
+  path: pathlib.Path, layout: separated.Layout = separated.DEFAULT
 ) -> list[str]:
   """Returns the names of a file's columns, repeated ones included.
 
@@ -137,7 +139,7 @@ def columns(
   Raises:
     ValueError: if the file cannot be read.
   """
-  with _naming(path):
+  with _Naming(path):
     if _format(path) == ".parquet":
       with parquet.ParquetFile(path) as file:
         found = [*_fields(file.schema_arrow)]
@@ -173,7 +175,7 @@ def _layout(path: pathlib.Path, layout: separated.Layout) -> separated.Layout:
 
 def chunks(
   path: pathlib.Path,
-  layout: separated.Layout = separated.Layout(),
+  layout: separated.Layout = separated.DEFAULT,
   wanted: Iterable[str] | None = None,
 ) -> Iterator[Chunk]:
   """Yields a file's rows in order.
@@ -189,7 +191,7 @@ def chunks(
   own = partitions(path)
   read = columns(path, layout) if wanted is None else [*dict.fromkeys(wanted)]
   inside = [key for key in read if key not in own]
-  with _naming(path):
+  with _Naming(path):
     if _format(path) == ".parquet":
       pieces = _parquet(path, inside)
     elif _format(path) in TEXT:
@@ -202,7 +204,7 @@ def chunks(
       yield Chunk(name(path), row, found, broken)
 
 
-class _naming:
+class _Naming:
   """Turns what goes wrong while a file is read into an error that names it."""
 
   def __init__(self, path: pathlib.Path):
@@ -238,7 +240,7 @@ def _nested(batch: pa.RecordBatch, key: str) -> pa.Array:
   outer, *inner = key.split(".")
   column: Any = batch[outer]
   for part in inner:
-    column = pa.compute.struct_field(column, part)
+    column = kernels.struct_field(column, part)
   return column
 
 
@@ -252,9 +254,9 @@ def _separated(
     rows = separated.rows(lines, name(path), layout)
     for numbers, values, broken in separated.pieces(rows, ROWS):
       turned = dict(zip(names, zip(*values, strict=True), strict=False))
-      if numbers and numbers[0] <= 2 and not layout.header:
-        if sum(key in column for key, column in turned.items()) > 1:
-          raise separated.no_header(name(path), names)
+      start = numbers and numbers[0] <= 2 and not layout.header
+      if start and sum(key in column for key, column in turned.items()) > 1:
+        raise separated.no_header(name(path), names)
       found = {
         key: pa.array(turned.get(key, ()), pa.string()) for key in wanted
       }
@@ -280,16 +282,16 @@ def _objects(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
 
   A line that is not an object is its text.
   """
-  lines = enumerate(lines, start=1)
-  for number, line in lines:
+  numbered = enumerate(lines, start=1)
+  for number, line in numbered:
     text = line.strip()
     if number == 1 and text.startswith("[") and not text.endswith("]"):
-      rest = "".join(line for _, line in lines)
+      rest = "".join(line for _, line in numbered)
       yield from enumerate(json.loads(text + rest), start=1)
       return
     if text:
       try:
-        value = json.loads(text)
+        value: Any = json.loads(text)
       except ValueError:
         value = text
       whole = number == 1 and isinstance(value, list) and len(value) > 1

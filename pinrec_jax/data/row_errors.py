@@ -91,8 +91,8 @@ class RowErrors:
     if self.rejected > most * self.rows:
       raise ValueError(
         f"{self.rejected} of {self.rows} rows are bad, more than "
-        f"config.data.max_bad_fraction={most} allows:\n{self}\nCorrect them, or "
-        "raise --config.data.max_bad_fraction"
+        f"config.data.max_bad_fraction={most} allows:\n{self}\nCorrect them, "
+        "or raise --config.data.max_bad_fraction"
       )
 
   def require_good(self, field: str, pattern: str) -> None:

@@ -115,8 +115,8 @@ class Vocabulary:
     found = sorted({max(self.gaps[place], 1) for place in places if self.gaps})
     if len(found) < edges:
       raise ValueError(
-        f"config.model.offset_edges is empty, so that {edges} edges are fitted to "
-        f"the gaps between engagements. This log has {len(found)} different "
+        f"config.model.offset_edges is empty, so that {edges} edges are fitted "
+        f"to the gaps between engagements. This log has {len(found)} different "
         "gaps; list config.model.offset_edges instead, as 60,3600,86400"
       )
     return tuple(found)
@@ -166,15 +166,15 @@ def _index(name: str, known: tuple[str, ...], what: str) -> int:
   return known.index(name)
 
 
-def _column(dtype: Any, missing: int = 0, **stored: Any) -> Any:
-  """A column of events: its type, and its value where it is missing.
+def _of(dtype: Any, missing: int = 0, compact: Any = None) -> dict[str, Any]:
+  """Returns the metadata of a column of events.
 
-  `compact` is the type on disk and in `Tokens`, if it is another one.
+  Args:
+    dtype: its type.
+    missing: its value where it is missing.
+    compact: its type on disk and in `Tokens`, if that is another one.
   """
-  compact = stored.get("compact", dtype)
-  return dataclasses.field(
-    metadata={"dtype": dtype, "missing": missing, "compact": compact}
-  )
+  return {"dtype": dtype, "missing": missing, "compact": compact or dtype}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,16 +199,18 @@ class Events:
       query. Context is read and never predicted.
   """
 
-  item: Int[np.ndarray, "l"] = _column(np.int32)
-  actions: UInt8[np.ndarray, "l a"] = _column(np.uint8)
-  surface: Int[np.ndarray, "l"] = _column(np.int32)
-  item_type: Int[np.ndarray, "l"] = _column(np.int32)
-  time: Int[np.ndarray, "l"] = _column(
-    np.int64, UNKNOWN_TIME, compact=np.uint32
+  item: Int[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.int32))
+  actions: UInt8[np.ndarray, "l a"] = dataclasses.field(metadata=_of(np.uint8))
+  surface: Int[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.int32))
+  item_type: Int[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.int32))
+  time: Int[np.ndarray, "l"] = dataclasses.field(
+    metadata=_of(np.int64, UNKNOWN_TIME, compact=np.uint32)
   )
-  session: Int[np.ndarray, "l"] = _column(np.int32, UNKNOWN_SESSION)
-  engaged: Bool[np.ndarray, "l"] = _column(np.bool_)
-  context: Bool[np.ndarray, "l"] = _column(np.bool_)
+  session: Int[np.ndarray, "l"] = dataclasses.field(
+    metadata=_of(np.int32, UNKNOWN_SESSION)
+  )
+  engaged: Bool[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.bool_))
+  context: Bool[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.bool_))
 
   @classmethod
   def of(cls, columns: Mapping[str, Any]) -> "Events":

@@ -28,6 +28,9 @@ class Layout(NamedTuple):
   separator: str = ""
 
 
+DEFAULT = Layout()
+
+
 class Broken(NamedTuple):
   """Lines that cannot be read.
 
@@ -35,13 +38,13 @@ class Broken(NamedTuple):
     row: number of the first line in the file.
     reason: what is wrong.
     text: more about it.
-    count: number of lines.
+    lines: number of lines.
   """
 
   row: int
   reason: str
   text: str
-  count: int = 1
+  lines: int = 1
 
 
 Row = tuple[int, list[str]] | Broken
@@ -58,8 +61,8 @@ def header(lines: Iterable[str], file: str, layout: Layout) -> list[str]:
   if layout.header:
     if len(layout.header) != len(names):
       raise ValueError(
-        f"config.data.custom.header has {len(layout.header)} names and row 1 of "
-        f"{file} has {len(names)} fields; give one name per field"
+        f"config.data.custom.header has {len(layout.header)} names and row 1 "
+        f"of {file} has {len(names)} fields; give one name per field"
       )
     return [*layout.header]
   numbers = [name for name in names if _NUMBER.fullmatch(name)]
@@ -74,8 +77,8 @@ def header(lines: Iterable[str], file: str, layout: Layout) -> list[str]:
 def no_header(file: str, names: Sequence[str]) -> ValueError:
   """Returns the error of a file whose first line looks like data."""
   return ValueError(
-    f"row 1 of {file} looks like data: {', '.join(names)[:60]!r}. If the file has "
-    "no header line, give the names of its columns, as "
+    f"row 1 of {file} looks like data: {', '.join(names)[:60]!r}. If the file "
+    "has no header line, give the names of its columns, as "
     "--config.data.custom.header=user,item,time"
   )
 

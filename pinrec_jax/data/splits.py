@@ -128,8 +128,8 @@ def _held_out(known: catalog_lib.Catalog, number: int) -> catalog_lib.Catalog:
   """
   if known.vocabulary.test_from:
     raise ValueError(
-      f"config.data.held_out_events is {number}, and this log is split by time, "
-      "not by the last engagements of each user; use 1"
+      f"config.data.held_out_events is {number}, and this log is split by "
+      "time, not by the last engagements of each user; use 1"
     )
   held = dataclasses.replace(known.vocabulary, held_out=number)
   return dataclasses.replace(known, vocabulary=held)

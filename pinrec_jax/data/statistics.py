@@ -158,7 +158,7 @@ def item_groups(
   """Returns the items by how often they were engaged with before a split.
 
   "head" has the most popular items, which together have half of all
-  engagements. "tail" has the others with an engagement, and "new" those without.
+  engagements. "tail" has the others with an engagement, "new" those without.
   """
   counts = _engagements(dataset, split)
   ranked = np.argsort(-counts, kind="stable")

@@ -12,7 +12,7 @@ import contextlib
 import pathlib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from typing import IO, Any, overload
 
 import numpy as np
 import pandas as pd
@@ -106,18 +106,18 @@ def _checksums(
 
 
 class Writer:
-  """Writes the events of users, some whole users at a time."""
+  """Writes the events of users, some whole users at a time.
+
+  A column has a file only if it has more than one value.
+  """
 
   def __init__(self, folder: pathlib.Path, stack: contextlib.ExitStack):
-    self._folder = folder
+    self._folder, self._stack = folder, stack
     self._users: list[str] = []
     self._ends, self._end = [], 0
-    self._shapes: dict[str, tuple[str, tuple[int, ...]]] = {}
+    self._shapes: dict[str, tuple[int, ...]] = {}
     self._first: dict[str, Any] = {}
-    self._files = {
-      name: stack.enter_context((folder / name).open("wb"))
-      for name in schema.COLUMNS
-    }
+    self._files: dict[str, IO[bytes]] = {}
 
   def add(
     self,
@@ -128,25 +128,36 @@ class Writer:
     """Writes users' events; `ends` is where each user's events end."""
     self._users += users
     self._ends.append(self._end + np.asarray(ends))
+    for name, column in schema.COLUMNS.items():
+      own = getattr(events, name).astype(column["compact"], copy=False)
+      self._shapes[name] = own.shape[1:]
+      if name not in self._files and len(own):
+        first = self._first.setdefault(name, own[0].tolist())
+        if (own == np.array(first)).all():
+          continue
+        self._files[name] = self._begin(name, np.array(first, own.dtype))
+      if name in self._files:
+        self._files[name].write(np.ascontiguousarray(own).data)
     self._end += len(events)
-    for name, file in self._files.items():
-      column = getattr(events, name)
-      stored = column.astype(schema.COLUMNS[name]["compact"], copy=False)
-      self._shapes[name] = (stored.dtype.str, stored.shape[1:])
-      file.write(np.ascontiguousarray(stored).data)
-      if len(stored):
-        first = self._first.setdefault(name, stored[0].tolist())
-        if first is not None and not (stored == np.array(first)).all():
-          self._first[name] = None
+
+  def _begin(self, name: str, first: Shaped[np.ndarray, "..."]) -> IO[bytes]:
+    """Opens the file of a column that had one value so far."""
+    file = self._stack.enter_context((self._folder / name).open("wb"))
+    for start in range(0, self._end, BLOCK):
+      size = min(BLOCK, self._end - start)
+      file.write(np.repeat(first[None], size, axis=0).data)
+    return file
 
   def finish(self) -> None:
-    """Writes the other files. A column of one value needs no file."""
-    shapes = {}
-    for name, (dtype, rest) in self._shapes.items():
-      value = self._first.get(name)
-      if value is not None or not np.prod((self._end, *rest)):
-        (self._folder / name).unlink()
-      shapes[name] = {"dtype": dtype, "rest": list(rest), "value": value}
+    """Writes the other files."""
+    shapes = {
+      name: {
+        "dtype": np.dtype(schema.COLUMNS[name]["compact"]).str,
+        "rest": list(rest),
+        "value": None if name in self._files else self._first.get(name, 0),
+      }
+      for name, rest in self._shapes.items()
+    }
     ends = np.concatenate([*self._ends, np.zeros(0, np.int64)])
     users = pd.DataFrame({"user": self._users, "end": ends.astype(np.int64)})
     users.to_parquet(self._folder / USERS, index=False)
@@ -226,7 +237,7 @@ def _columns(
   columns = {}
   for name, column in shapes.items():
     shape, dtype = (size, *column["rest"]), np.dtype(column["dtype"])
-    if column["value"] is None and np.prod(shape):
+    if column["value"] is None:
       if not (path / name).is_file():
         raise DamagedError(f"{path / name} is missing")
       if (path / name).stat().st_size != np.prod(shape) * dtype.itemsize:
@@ -234,6 +245,6 @@ def _columns(
       mapped = np.memmap(path / name, dtype, "r", shape=shape)
       columns[name] = mapped.view(np.ndarray)
     else:
-      value = np.array(column["value"] or 0, dtype)
+      value = np.array(column["value"], dtype)
       columns[name] = np.broadcast_to(value, shape)
   return columns

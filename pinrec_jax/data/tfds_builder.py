@@ -119,8 +119,8 @@ class Builder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
       if not self.data.source:
         raise
       raise ValueError(
-        f"a table in {self.source} lacks the column {error}; set data.source to "
-        f"a folder with {self.ORIGIN}"
+        f"a table in {self.source} lacks the column {error}; set data.source "
+        f"to a folder with {self.ORIGIN}"
       ) from error
     known = catalog.encode(items, candidates, actions=self.ACTIONS, **names)
     known.save(pathlib.Path(self.data_path))
@@ -138,7 +138,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
 
 
 def prepare(
-  builder_class: Callable[..., Builder],
+  builder_class: type[Builder],
   data: config_lib.Data,
   root: pathlib.Path,
 ) -> pathlib.Path:
@@ -154,7 +154,7 @@ def prepare(
   """
   name, _, variant = data.name.partition("/")
   source = readers.path(data.source, "source") if data.source else None
-  known: Mapping[str, archives.Archive] = builder_class.ARCHIVES
+  known = builder_class.ARCHIVES
   if source is None and variant in known:
     downloads = root / "downloads" / f"{name}-{variant}"
     source = archives.fetch(known[variant], downloads)
@@ -211,8 +211,8 @@ def read(
     found = files.digest(path)
     if expected.get(path.name, found) != found:
       raise ValueError(
-        f"data file {path} is corrupt: its SHA-256 digest is {found}, and {sums} "
-        f"has {expected[path.name]}; copy it again"
+        f"data file {path} is corrupt: its SHA-256 digest is {found}, and "
+        f"{sums} has {expected[path.name]}; copy it again"
       )
   try:
     return reader(path)

@@ -6,6 +6,9 @@ from typing import Any, TypeAlias
 import msgspec
 import numpy as np
 
+from pinrec_jax.data import schema
+
+id_text = schema.id_text  # Requests write ids as logs do.
 Id: TypeAlias = int | float | str
 SHOWN = 60  # Characters of a bad value that an error shows.
 
@@ -86,13 +89,6 @@ def decode(given: str | bytes | Mapping[str, Any]) -> RequestFields:
       f"it is not valid JSON ({error}); write "
       '{"user": "u1", "events": [{"item": 7}]}'
     ) from error
-
-
-def id_text(value: Id) -> str:
-  """Returns an id as text: 4214, 4214.0, "4214" and " 4214" are the same."""
-  if isinstance(value, float) and value.is_integer():
-    value = int(value)
-  return str(value).strip()
 
 
 def _plain(value: Any) -> Any:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import dataset as dataset_lib, statistics
-from pinrec_jax.data import evaluation_cases, schema
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import evaluation_cases, schema, statistics
 from pinrec_jax.model import item_embedder, pinrec
 from pinrec_jax.training import optimizer
 from pinrec_jax.training import state as state_lib

@@ -1,3 +1,5 @@
+from typing import Any
+
 import dataclasses
 
 import jax
@@ -9,9 +11,10 @@ from hypothesis import strategies as st
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories, schema, splits
 
+ENGAGEMENTS: Any = "engagements"
 
 def training(
-  events, world, *, inputs="engagements", length=64, aim=schema.EVERYTHING
+  events, world, *, inputs=ENGAGEMENTS, length=64, aim=schema.EVERYTHING
 ):
   return histories.training(
     splits.past(world.vocabulary, events, "test"),
@@ -249,7 +252,7 @@ def long_history(size):
   )
 
 
-def trained(events, *, inputs="engagements", length=64, gap=50):
+def trained(events, *, inputs=ENGAGEMENTS, length=64, gap=50):
   return histories.training(
     events,
     config_lib.Data(

@@ -48,7 +48,7 @@ def test_lines_inside_an_open_quote_are_counted(places, field):
     lines[place] = ",".join(fields)
   good, broken = read(lines)
   # No line is lost without a word.
-  assert len(good) + sum(one.count for one in broken) == 200
+  assert len(good) + sum(one.lines for one in broken) == 200
   for number, row in good:
     plain = lines[number - 2].replace('"', "").split(",")
     assert [value.strip() for value in row] == plain

@@ -47,9 +47,9 @@ def starts(custom: config_lib.Custom) -> dict[str, int]:
     return {}
   if not custom.time:
     raise ValueError(
-      f"config.data.custom.time is empty and test_from is {custom.test_from!r}. "
-      "A log without times cannot be split by time; leave test_from and "
-      "validation_from empty, or name the column of times"
+      "config.data.custom.time is empty and test_from is "
+      f"{custom.test_from!r}. A log without times cannot be split by time; "
+      "leave test_from and validation_from empty, or name the column of times"
     )
   found = {}
   for field in ("validation_from", "test_from"):
@@ -201,7 +201,8 @@ def _reject(
   (count,) = _one(database, f"SELECT count(*) FROM {bad}")
   if count:
     shown = database.sql(
-      f"SELECT place, {field} FROM {bad} ORDER BY place LIMIT {row_errors.SHOWN}"
+      f"SELECT place, {field} FROM {bad} ORDER BY place "
+      f"LIMIT {row_errors.SHOWN}"
     ).fetchall()
     column = getattr(custom, field)
     errors.add(

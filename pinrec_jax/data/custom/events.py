@@ -14,12 +14,29 @@ from pinrec_jax.data import readers, row_errors, schema
 from pinrec_jax.data.custom import roles as roles_lib
 from pinrec_jax.data.custom import values
 
+VERSION = 2  # Of the prepared form; another one is prepared again.
 DAY = 86400
 FILE_BITS = 40  # A place is the number of the file, then that of the row.
 EXTRA, FEATURE = "extra:", "feature:"
 # A group of rows of a sorted piece holds few users, so that a range of users
 # is found without reading the others.
 GROUP = 1 << 14
+
+
+def contents(data: config_lib.Data) -> list[Any]:
+  """Returns what the prepared form depends on.
+
+  Raises:
+    FileNotFoundError: if a file is missing.
+    ValueError: if no file is configured.
+  """
+  if not data.events:
+    raise ValueError(
+      "config.data.events is empty; give a file, a folder or a pattern"
+    )
+  paths = readers.files(data.events, "events")[0]
+  paths += readers.files(data.items, "items")[0] if data.items else []
+  return [readers.stamps(paths), VERSION, data.custom, data.max_bad_fraction]
 
 
 def check(

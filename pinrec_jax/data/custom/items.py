@@ -96,8 +96,8 @@ def _require(names: list[str], file: str, data: config_lib.Data) -> None:
   for name in {"item", "item_type"} & {*names} - {*wanted, custom.item_type}:
     if name not in typed(custom, "ignore"):
       problems.append(
-        f"{file} has a column {name!r}, which config.data.custom.{name} does not "
-        f'name; rename it, or add "{name}:ignore" to '
+        f"{file} has a column {name!r}, which config.data.custom.{name} does "
+        f'not name; rename it, or add "{name}:ignore" to '
         "config.data.custom.column_types"
       )
   if problems:
@@ -160,7 +160,8 @@ def _category(
     )
   sizes = lists.map(len)
   errors.note(
-    f"items with more than {SLOTS} values of {name}; the first {SLOTS} are kept",
+    f"items with more than {SLOTS} values of {name}; the first {SLOTS} are "
+    "kept",
     int((sizes > SLOTS).sum()),
   )
   slots = range(min(int(sizes.max()), SLOTS))
@@ -211,8 +212,8 @@ def _embedded(texts: Any, custom: config_lib.Custom) -> Any:
     embed = getattr(importlib.import_module(module), function)
   except (ImportError, AttributeError, ValueError) as error:
     raise ValueError(
-      f"config.data.custom.text_embedder is {custom.text_embedder!r} and cannot "
-      f"be imported ({error}); name a function as module:function"
+      f"config.data.custom.text_embedder is {custom.text_embedder!r} and "
+      f"cannot be imported ({error}); name a function as module:function"
     ) from error
   given = texts.notna()
   vectors = np.asarray(embed([*map(schema.id_text, texts[given])]), float)

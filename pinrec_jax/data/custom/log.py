@@ -1,8 +1,8 @@
 """The preparation of a custom log.
 
 Its files are checked and written as Parquet, in pieces that are sorted by user
-(`events.check`). DuckDB then joins, merges and sorts the rows of some users at a
-time, and spills to disk if they do not fit into memory.
+(`events.check`). DuckDB then joins and sorts the rows of some users at a time.
+It spills to disk if they do not fit into memory.
 """
 
 import dataclasses
@@ -34,25 +34,8 @@ from pinrec_jax.data import (
 from pinrec_jax.data.custom import decisions, events, items, merging, values
 from pinrec_jax.data.custom import roles as roles_lib
 
-VERSION = 2  # Of the prepared form; another one is prepared again.
 MEMORY = "1500MB"  # That DuckDB may use before it spills to disk.
 ROWS = 1 << 21  # Rows that are sorted at a time.
-
-
-def contents(data: config_lib.Data) -> list[Any]:
-  """Returns what the prepared form depends on.
-
-  Raises:
-    FileNotFoundError: if a file is missing.
-    ValueError: if no file is configured.
-  """
-  if not data.events:
-    raise ValueError(
-      "config.data.events is empty; give a file, a folder or a pattern"
-    )
-  paths = readers.files(data.events, "events")[0]
-  paths += readers.files(data.items, "items")[0] if data.items else []
-  return [readers.stamps(paths), VERSION, data.custom, data.max_bad_fraction]
 
 
 def write(data: config_lib.Data, folder: pathlib.Path) -> None:
@@ -95,8 +78,8 @@ def _write_all(
   with duckdb.connect() as database:
     database.execute(
       f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false; "
-      f"SET temp_directory = '{_quoted(folder / 'spill')}'; CREATE VIEW rows AS "
-      f"FROM read_parquet('{_quoted(glob.escape(str(rows)))}/*.parquet')"
+      f"SET temp_directory = '{_quoted(folder / 'spill')}'; CREATE VIEW rows "
+      f"AS FROM read_parquet('{_quoted(glob.escape(str(rows)))}/*.parquet')"
     )
     log = decisions.decide(database, paths, data.custom, errors)
     errors.require_good("events", data.events)
@@ -129,9 +112,14 @@ def _checked(
     for number, (path, own) in enumerate(zip(paths, roles, strict=True))
   ]
   if data.beam_options:
-    # Imported here, because nothing else needs Apache Beam.
-    from pinrec_jax.data.custom import distributed
-
+    try:  # Imported here, because nothing else needs Apache Beam.
+      from pinrec_jax.data.custom import distributed
+    except ImportError as error:
+      raise ValueError(
+        f"config.data.beam_options is {data.beam_options!r} and Apache Beam is "
+        "not installed; install pinrec-jax[beam] (EXTRAS=beam for the launch "
+        "scripts)"
+      ) from error
     distributed.check(jobs, data.beam_options)
   else:
     for job in tqdm.tqdm(jobs, desc="reading files", disable=None):
@@ -166,7 +154,7 @@ def _catalog(
     for name in (name.replace('"', '""') for name in described)
   )
   shown: items.Frame = database.sql(
-    f"SELECT item, count(*) AS count{first} FROM good GROUP BY item ORDER BY item"
+    f"SELECT item, count(*) AS count{first} FROM good GROUP BY item ORDER BY 1"
   ).df()
   shown = shown.astype(dict.fromkeys(["item", *described], object))
   table = shown[["item"]].assign(item_type="item")
@@ -177,8 +165,8 @@ def _catalog(
     table, candidates = pd.concat([listed, others]), len(listed)
   if both := {*described} & {*table}:
     raise ValueError(
-      f"config.data.custom.item_columns names {min(both)!r}, and data.items has "
-      "it, too; leave it out of item_columns"
+      f"config.data.custom.item_columns names {min(both)!r}, and data.items "
+      "has it, too; leave it out of item_columns"
     )
   table = table.merge(shown[["item", *described]], on="item", how="left")
   table = items.features(table, custom, errors)
@@ -218,8 +206,8 @@ def _require_listed(
   count, size = int(lost["count"].sum()), int(shown["count"].sum())
   if 2 * count > size:
     raise ValueError(
-      f"{count:,} of {size:,} events name items that are not in data.items, such "
-      f"as {lost['item'].iloc[0]!r}. The table has items such as "
+      f"{count:,} of {size:,} events name items that are not in data.items, "
+      f"such as {lost['item'].iloc[0]!r}. The table has items such as "
       f"{listed['item'].iloc[0]!r}; use the same ids in both, or leave "
       "config.data.items empty"
     )
@@ -245,11 +233,12 @@ def _write(
 ) -> tuple[int, ...]:
   """Writes the events, some users at a time; returns the gaps of the log."""
   extra = "".join(f', "{events.EXTRA}{name}"' for name in roles_lib.EXTRA)
+  ties = "" if log.daily else "item, surface, "
   query = f"""SELECT user, row AS item, time + {log.shift} AS time,
     code AS surface, session, mask, place{extra}
   FROM good JOIN items USING (item) JOIN surfaces USING (surface)
   WHERE user >= $low AND ($high IS NULL OR user < $high)
-  ORDER BY user, time NULLS FIRST, {"" if log.daily else "item, surface, "}place"""
+  ORDER BY user, time NULLS FIRST, {ties}place"""
   # Whole users with about the same number of rows are sorted together.
   bounds = database.sql(f"""SELECT min(user) FROM (
     SELECT user, sum(count(*)) OVER (ORDER BY user) // {ROWS} AS part
@@ -286,7 +275,7 @@ def _users(
     merged = len(table) - len(first) - len(again)
     errors.note("rows that became one event with another", merged)
   actions = (mask[:, None] >> np.arange(len(log.actions)) & 1).astype(np.uint8)
-  engaged = actions[:, : log.outcomes].any(1)
+  engaged = np.any(actions[:, : log.outcomes], axis=1)
   rows = dataclasses.replace(rows.take(first), mask=mask)
   answered = merging.answered(rows, engaged)
   errors.note(

@@ -16,8 +16,10 @@ NAMED = (*schema.DERIVED, "surface", "time", "session", "context")
 EXTRA = tuple(name for name in schema.COLUMNS if name not in NAMED)
 # Usual names of the columns, in lower case and without signs.
 USUAL = {
-  "user": ("user", "uid", "customer", "visitor", "member", "account", "session"),
-  "item": ("item", "product", "article", "movie", "video", "track", "aid", "sku"),
+  "user": ("user", "uid", "customer", "visitor", "member", "account",
+           "session"),
+  "item": ("item", "product", "article", "movie", "video", "track", "aid",
+           "sku"),
   "time": ("time", "date", "timestamp", "datetime", "ts", "createdat"),
   "action": ("action", "event", "eventtype", "eventname", "behavior", "type",
              "behaviour", "behaviortype", "interaction", "activity"),
@@ -133,9 +135,9 @@ class _Search:
     name = getattr(self._custom, field)
     if name in self._names:
       return name
-    if field == "time" and name == config_lib.Custom().time:
-      if not any(_is_usual("time", other) for other in self._names):
-        return ""
+    default = field == "time" and name == config_lib.Custom().time
+    if default and not any(_is_usual("time", n) for n in self._names):
+      return ""
     remedy = "; leave it empty if the log has no times" * (field == "time")
     self._missing(f"config.data.custom.{field}", name, field, remedy)
     return ""

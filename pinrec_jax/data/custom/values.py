@@ -148,17 +148,17 @@ def seconds(column: Column, unit: str = "auto") -> Float[np.ndarray, "_"]:
     unit: of numbers. "auto" is seconds, milli-, micro- or nanoseconds,
       according to their size.
   """
-  if isinstance(column, pa.Array) and pa.types.is_temporal(column.type):
-    if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
-      micros = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
-      return np.array(micros.to_numpy(zero_copy_only=False), float) / 1e6
+  kind = column.type if isinstance(column, pa.Array) else pa.null()
+  if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+    micros = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+    return np.array(micros.to_numpy(zero_copy_only=False), float) / 1e6
   found = numbers(column)
   if unit == "auto":
     _scale(found)
   else:
     found *= UNITS[unit]
-  if not (isinstance(column, pa.Array) and _is_number(column.type)):
-    other = pd.Series(texts(column).to_pandas())
+  if not _is_number(kind):
+    other: Any = pd.Series(texts(column).to_pandas())
     other = other[np.isnan(found) & (other != "").to_numpy()]
     if len(other):
       found[other.index] = _since_1970(other)

@@ -87,7 +87,11 @@ def test_more_values_than_slots_are_counted(load):
   [
     ({"a.b": "x", "a_b": "y"}, {}, "'a_b' would be the feature 'a_b'"),
     ({"dense": "red"}, {}, "'dense' would be the feature 'dense'"),
-    ({"item_type": "ad", "kind": "x"}, {"item_type": "kind"}, "'item_type', wh"),
+    (
+      {"item_type": "ad", "kind": "x"},
+      {"item_type": "kind"},
+      "'item_type', wh",
+    ),
   ],
 )
 def test_columns_that_would_be_mistaken_are_refused(
@@ -116,7 +120,9 @@ def test_columns_that_are_missing_are_named_at_once(custom):
 
 
 def test_a_category_may_have_any_name(load):
-  table = [{"item": n, "place": "x", "count": 2.0, "row": None} for n in range(4)]
+  table = [
+    {"item": n, "place": "x", "count": 2.0, "row": None} for n in range(4)
+  ]
   names = load(EVENTS, table)[0].vocabulary
   assert names.features == (
     schema.Feature("place", 2, 1), schema.Feature("count", 2, 1),

@@ -474,8 +474,8 @@ from pinrec_jax.data import dataset
 data = config.Data(name="custom_log", events={config.events!r},
   prepared_dir={config.prepared_dir!r})
 found = dataset.load(data)
-assert found.users == ({ascii("ü")},), found.users
-assert found.items.ids[1:].tolist() == [{ascii("物")}]
+assert found.users == ({"ü"!a},), found.users
+assert found.items.ids[1:].tolist() == [{"物"!a}]
 """
   environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
   environment |= {"PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"}

@@ -37,7 +37,8 @@ def merged(found):
       events[key] = ((user, time, place), (item, surface), [mask])
   ordered = sorted(events.values(), key=lambda event: event[0])
   return [
-    (*at, *which, int(np.bitwise_or.reduce(masks))) for at, which, masks in ordered
+    (*at, *which, int(np.bitwise_or.reduce(masks)))
+    for at, which, masks in ordered
   ], again
 
 
@@ -47,10 +48,9 @@ def test_rows_of_one_moment_are_one_event(found):
   first, mask, again = merging.merge(rows)
   events = rows.take(first)
   expected, repeated = merged(found)
-  assert [
-    *zip(events.user, events.time, events.place, events.item, events.surface, mask,
-         strict=True)
-  ] == expected  # fmt: skip
+  columns = (events.user, events.time, events.place, events.item)
+  columns += (events.surface, mask)
+  assert [*zip(*columns, strict=True)] == expected
   assert sorted(rows.place[again]) == sorted(repeated)
 
 

@@ -16,7 +16,7 @@ def rows(count=20, **columns):
   """Clicks of five users; columns may be added, changed or removed (None)."""
   found = []
   for n in range(count):
-    row = {"user": f"u{n % 5}", "item": f"i{n % 7}", "action": "click"}
+    row: dict = {"user": f"u{n % 5}", "item": f"i{n % 7}", "action": "click"}
     row["time"] = AT + 60 * n
     for name, value in columns.items():
       row[name] = value(n) if callable(value) else value
@@ -63,12 +63,12 @@ def test_two_lone_quotes_lose_nothing_silently(load, custom):
   ],
 )
 def test_a_header_that_is_missing_is_noticed(custom, ending, fields):
-  content = (
-    "1,2268318,2520377,pv,1511544070\n1,2333346,2520771,pv,1511561733\n"
-  )
+  content = "1,2268318,2520377,pv,1511544070\n1,2333346,2520771,pv,1511561733\n"
   if ending == ".tsv":
     content = content.replace(",", "\t")
-  config = custom(content, ending=".csv" if "gz" in ending else ending, **fields)
+  config = custom(
+    content, ending=".csv" if "gz" in ending else ending, **fields
+  )
   with pytest.raises(ValueError, match=r"row 1 of events.* looks like data"):
     dataset_lib.load(config)
   for name, value in (("user", "user"), ("item", "item"), ("time", "time")):
@@ -76,7 +76,10 @@ def test_a_header_that_is_missing_is_noticed(custom, ending, fields):
   config.custom.action = "action"
   config.custom.header = "user, item, category, action, time"
   dataset = dataset_lib.load(config)
-  assert dataset.items.ids[dataset.events[0].item].tolist() == [2268318, 2333346]
+  assert dataset.items.ids[dataset.events[0].item].tolist() == [
+    2268318,
+    2333346,
+  ]
   assert dataset.vocabulary.actions == ("pv",)
 
 
@@ -107,7 +110,9 @@ def test_nested_ids_are_bad_rows(custom, load, bad, field):
 
 
 def test_a_field_of_an_object_may_be_named_with_a_dot(load, shown):
-  found = rows(user=lambda n: {"id": f"u{n % 5}"}, item=lambda n: {"a": {"b": n}})
+  found = rows(
+    user=lambda n: {"id": f"u{n % 5}"}, item=lambda n: {"a": {"b": n}}
+  )
   dataset, errors = load(found, user="user.id", item="item.a.b")
   assert shown(dataset)["u1"][:2] == [(1, AT + 60), (6, AT + 360)]
   assert not errors.messages[2:]
@@ -135,7 +140,9 @@ def test_whole_floats_are_integers(custom, shown, tmp_path, types):
   assert shown(dataset_lib.load(config)) == shown(dataset)
 
 
-@pytest.mark.parametrize("value", ["nan", "NULL", "NA", "None", "", "\\N", "N/A"])
+@pytest.mark.parametrize(
+  "value", ["nan", "NULL", "NA", "None", "", "\\N", "N/A"]
+)
 @pytest.mark.parametrize("field", ["user", "item"])
 def test_missing_ids_are_bad_rows(load, value, field):
   found = rows()
@@ -147,7 +154,9 @@ def test_missing_ids_are_bad_rows(load, value, field):
 
 
 def test_a_table_of_other_items_is_refused(custom, load):
-  with pytest.raises(ValueError, match=r"20 of 20 events .*'i0'.*'7'; use the same"):
+  with pytest.raises(
+    ValueError, match=r"20 of 20 events .*'i0'.*'7'; use the same"
+  ):
     dataset_lib.load(custom(rows(), "item\n7\n8\n"))
   some = "item\n" + "".join(f"i{n}\n" for n in range(5))
   _, errors = load(rows(), some)
@@ -158,7 +167,12 @@ def test_a_table_of_other_items_is_refused(custom, load):
 
 
 @pytest.mark.parametrize(
-  "days", [(20231114, 20231115), ("20231114", "20231115"), ("2023-11-14", "2023-11-15")]
+  "days",
+  [
+    (20231114, 20231115),
+    ("20231114", "20231115"),
+    ("2023-11-14", "2023-11-15"),
+  ],
 )
 def test_dates_that_look_like_numbers_are_dates(load, days):
   dataset, errors = load(rows(time=lambda n: days[n % 2]))
@@ -169,7 +183,9 @@ def test_dates_that_look_like_numbers_are_dates(load, days):
   ]
 
 
-@pytest.mark.parametrize("times", [(2022, 2023), (0, 100), (1e6, 2e6), (202211, 202312)])
+@pytest.mark.parametrize(
+  "times", [(2022, 2023), (0, 100), (1e6, 2e6), (202211, 202312)]
+)
 def test_a_log_that_starts_before_1990_is_questioned(load, times):
   low, high = times
   dataset, errors = load(rows(time=lambda n: low + (high - low) * n / 20))
@@ -186,7 +202,7 @@ def test_some_early_times_in_a_log_are_bad_rows(load):
   found = rows()
   for place, value in ((2, 0), (5, 1), (9, 100_000_000)):
     found[place]["time"] = value
-  dataset, errors = load(found, max_bad=0.5)
+  _, errors = load(found, max_bad=0.5)
   assert errors.counts == {"time before 1990": 3}
   assert errors.examples["time before 1990"] == [
     "events.jsonl:3 time=0", "events.jsonl:6 time=1",
@@ -242,7 +258,9 @@ def test_features_of_events_and_of_a_table_are_joined(load, custom):
   found = rows(category=lambda n: f"c{n % 7}")
   dataset, _ = load(found, table, item_columns="category")
   assert [f.name for f in dataset.vocabulary.features] == ["tag", "category"]
-  with pytest.raises(ValueError, match="item_columns names 'tag', and data.items"):
+  with pytest.raises(
+    ValueError, match=r"item_columns names 'tag', and data\.items"
+  ):
     dataset_lib.load(custom(rows(tag="x"), table, item_columns="tag"))
 
 
@@ -258,7 +276,9 @@ def test_separators_are_found(load, shown, separator):
 
 
 def test_any_separator_may_be_named(load, shown):
-  assert shown(load(text(rows(), ":"), separator=":")[0]) == shown(load(rows())[0])
+  assert shown(load(text(rows(), ":"), separator=":")[0]) == shown(
+    load(rows())[0]
+  )
 
 
 # 9. Columns that are missing are named at once, with the nearest names.
@@ -283,7 +303,9 @@ def test_missing_columns_are_named_at_once(custom):
     strict=True,
   ):
     del line
-    own = [one for one in said if one.startswith(f"config.data.custom.{field} ")]
+    own = [
+      one for one in said if one.startswith(f"config.data.custom.{field} ")
+    ]
     assert len(own) == 1
     assert f"names {name!r}" in own[0]
     assert near in own[0]
@@ -306,7 +328,9 @@ def test_the_nearest_column_is_named(custom, header, field, near):
   found = text(rows(), header=header)
   with pytest.raises(ValueError, match="no such column") as error:
     dataset_lib.load(custom(found))
-  (line,) = [x for x in str(error.value).splitlines() if f"custom.{field} " in x]
+  (line,) = [
+    x for x in str(error.value).splitlines() if f"custom.{field} " in x
+  ]
   assert f"the nearest is {near!r}" in line
 
 
@@ -350,7 +374,9 @@ def test_a_row_may_have_several_actions(load, actions):
   for fields in ({"actions": "click,save"}, {}):
     dataset, errors = load(found, **fields)
     assert dataset.vocabulary.actions == ("click", "save")
-    assert sum(e.actions.sum(0) for e in dataset.events).tolist() == [20, 10]
+    assert sum(
+      [e.actions.sum(0) for e in dataset.events], np.zeros(2)
+    ).tolist() == [20, 10]
     assert not errors.rejected
 
 
@@ -360,7 +386,9 @@ def test_lists_of_parquet_are_actions(custom, tmp_path):
   config = custom("", actions="save,click")
   config.events = str(tmp_path / "events.parquet")
   dataset = dataset_lib.load(config)
-  assert sum(e.actions.sum(0) for e in dataset.events).tolist() == [10, 20]
+  assert sum(
+    [e.actions.sum(0) for e in dataset.events], np.zeros(2)
+  ).tolist() == [10, 20]
 
 
 # 12. Folders as other programs write them.
@@ -382,7 +410,9 @@ def test_a_folder_of_spark_is_a_log(custom, tmp_path):
   assert sum(map(len, dataset.events)) == 40
   assert {*dataset.events[0].time.tolist()} == {1699920000, 1700006400}
   said = row_errors.load(dataset.folder).messages
-  assert "files of data.events that are not read: README.md, _SUCCESS" not in said
+  assert (
+    "files of data.events that are not read: README.md, _SUCCESS" not in said
+  )
   assert any("README.md" in message for message in said)
 
 
@@ -430,16 +460,24 @@ def test_actions_are_found_in_the_log(load):
     ({"action": "a,b"}, {}, "'a,b' cannot be budgeted"),
     ({}, {"actions": "click,click"}, "name each action once"),
     ({}, {"actions": "click", "signals": "click"}, "name each action once"),
-    ({"action": None}, {"actions": "a,b"}, "leave it empty if every row is the"),
+    (
+      {"action": None},
+      {"actions": "a,b"},
+      "leave it empty if every row is the",
+    ),
     ({"action": None}, {"action": "kind"}, "action names 'kind'"),
   ],
 )
-def test_actions_that_cannot_be_used_are_named(custom, columns, fields, message):
+def test_actions_that_cannot_be_used_are_named(
+  custom, columns, fields, message
+):
   with pytest.raises(ValueError, match=message):
     dataset_lib.load(custom(rows(**columns), **fields))
 
 
-@pytest.mark.parametrize("name", ["video:play", "$buy_{$", "<b>", "é", "a b", "1"])
+@pytest.mark.parametrize(
+  "name", ["video:play", "$buy_{$", "<b>", "é", "a b", "1"]
+)
 def test_an_action_may_have_any_other_name(load, name):
   dataset, _ = load(rows(action=name))
   assert dataset.vocabulary.actions == (name,)
@@ -448,7 +486,9 @@ def test_an_action_may_have_any_other_name(load, name):
 # 14. Features that cannot be read are missing; the item stays.
 
 
-@pytest.mark.parametrize("price", ["—", "NULL", "n/a", "", "12 EUR", "inf", None])
+@pytest.mark.parametrize(
+  "price", ["—", "NULL", "n/a", "", "12 EUR", "inf", None]
+)
 def test_a_bad_price_drops_no_item(load, price):
   table = [{"item": f"i{n}", "price": n} for n in range(7)]
   table[3]["price"] = price
@@ -466,12 +506,16 @@ def test_a_bad_price_drops_no_item(load, price):
 def test_a_column_that_is_there_twice_is_named(custom, twice):
   names = ["user", "item", "action", "time", twice]
   found = text(rows(more="x"), header=names)
-  with pytest.raises(ValueError, match=rf"events.csv has the column '{twice}' twice"):
+  with pytest.raises(
+    ValueError, match=rf"events.csv has the column '{twice}' twice"
+  ):
     dataset_lib.load(custom(found))
 
 
 def test_a_column_that_is_not_read_may_be_there_twice(load):
-  found = text(rows(a="x", b="y"), header=["user", "item", "action", "time", "n", "n"])
+  found = text(
+    rows(a="x", b="y"), header=["user", "item", "action", "time", "n", "n"]
+  )
   assert len(load(found)[0].users) == 5
 
 
@@ -487,7 +531,10 @@ def test_a_column_of_items_that_is_there_twice_is_named(custom):
 @pytest.mark.parametrize(
   ("fields", "message"),
   [
-    ({"user": "uid"}, r"custom\.user names 'uid', and events.jsonl has no such"),
+    (
+      {"user": "uid"},
+      r"custom\.user names 'uid', and events.jsonl has no such",
+    ),
     ({"item": ""}, r"custom\.item names '', and events.jsonl has"),
     ({"surface": "place"}, r"custom\.surface names 'place', and events.jsonl"),
     ({"test_from": "2023-11-14"}, "validation_from is ''; give a time such as"),

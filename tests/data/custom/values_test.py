@@ -46,7 +46,8 @@ def test_missing_values_are_not_ids(value):
   [
     ("007", "007"), ("3.5", "3.5"), (3.5, "3.5"), ("1.0.2", "1.0.2"),
     (-7.0, "-7"), (-0.0, "0"), (2**63, str(2**63)), ("é", "é"),
-    (b"\xc3\xa9", "é"), (KEY, str(KEY)), (KEY.bytes, KEY.hex), (math.inf, "inf"),
+    (b"\xc3\xa9", "é"),
+    (KEY, str(KEY)), (KEY.bytes, KEY.hex), (math.inf, "inf"),
     ("banana", "banana"), ("Nana", "Nana"),
   ],
 )  # fmt: skip
@@ -99,9 +100,11 @@ def test_lists_objects_and_truths_are_not_ids():
     "2019-10-01 12:00:00 GMT", "2019-10-01 12:00:00UTC", "2019-10-01 12:00",
     "2019-10-01 12:00:00.000 UTC", "2019-10-01T12:00:00.123456789Z",
     "2019-10-01 14:00:00+02:00", "2019-10-01 14:00:00 +0200",
-    "2019-10-01 12:00:00 +0000 UTC", "2019-10-01 13:00:00+01", "20191001T120000Z",
+    "2019-10-01 12:00:00 +0000 UTC", "2019-10-01 13:00:00+01",
+    "20191001T120000Z",
     "2019/10/01 12:00:00", "Tue, 01 Oct 2019 12:00:00 GMT",
-    "Tue Oct 01 12:00:00 +0000 2019", "1 Oct 2019 12:00", "Oct 1, 2019 12:00 PM",
+    "Tue Oct 01 12:00:00 +0000 2019", "1 Oct 2019 12:00",
+    "Oct 1, 2019 12:00 PM",
     "1569931200", "1569931200.5", "1.5699312e9", "1569931200000",
     "1569931200000000", "1569931200000000000", "20191001120000",
   ],
@@ -116,7 +119,8 @@ def test_times_are_read(text):
   "column",
   [
     pa.array([NOON]), pa.array([NOON], pa.uint32()), pa.array([float(NOON)]),
-    pa.array([NOON * 10**3]), pa.array([NOON * 10**6]), pa.array([NOON * 10**9]),
+    pa.array([NOON * 10**3]), pa.array([NOON * 10**6]),
+    pa.array([NOON * 10**9]),
     pa.array([decimal.Decimal(NOON)]), pa.array([20191001120000]),
     pa.array([201910011200]), pa.array([datetime.datetime(2019, 10, 1, 12)]),
     pa.array([NOON], pa.timestamp("s", "Asia/Tokyo")),
@@ -177,7 +181,8 @@ def test_numbers_may_have_a_unit(unit):
     ("click", ["click"]), ("click|save", ["click", "save"]), ("", []),
     ('["click", "save"]', ["click", "save"]), ("['a']", ["a"]), ("[]", []),
     ("[a, b", ["[a, b"]), ("[a b]", ["[a b]"]), (" a | b |", ["a", "b"]),
-    (f"a|b{values.LIST}c", ["a|b", "c"]), ("[1, 2.0, null]", ["[1, 2.0, null]"]),
+    (f"a|b{values.LIST}c", ["a|b", "c"]),
+    ("[1, 2.0, null]", ["[1, 2.0, null]"]),
     ("[1, 2.0]", ["1", "2"]),
   ],
 )  # fmt: skip
@@ -186,7 +191,10 @@ def test_lists_are_split(text, found):
 
 
 def test_lists_of_any_type_are_text():
-  for column in (pa.array([["a", "b"], [], None, ["c"]]), [["a", "b"], [], None, "c"]):
+  for column in (
+    pa.array([["a", "b"], [], None, ["c"]]),
+    [["a", "b"], [], None, "c"],
+  ):
     found = [values.split(text) for text in values.texts(column).to_pylist()]
     assert found == [["a", "b"], [], [], ["c"]]
 
