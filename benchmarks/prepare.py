@@ -3,9 +3,10 @@
   python benchmarks/prepare.py --events 2 20 100 --workdir=/tmp/prepare \
     --output=results/prepare.json
 
-For each size, in millions of events, it writes a log of the synthetic world as
-Parquet files, each with all users and in the order of time. It then prepares
-the log in a process of its own, twice. The second run finds the prepared form.
+Sizes are millions of events. For each size, it writes a log of the synthetic
+world as Parquet files. Each file has all users and is in the order of time. The
+log is then prepared in a process of its own, twice. The second run finds the
+prepared form.
 
 `import_seconds` is the time to import the command line alone. `cpu_seconds` are
 those of all cores, which a busy machine changes little. `peak_rss_mib` is

@@ -52,7 +52,7 @@ class Custom(Section):
   item_columns: str = ""
   item_type: str = "item_type"  # Column of the item table; it may be absent.
   # Types of item columns, such as "price:number,photo:vector,title:text,
-  # note:ignore". All other columns are categories.
+  # note:ignore". All other columns are categories; "*:ignore" ignores them.
   column_types: str = ""
   # "module:function" that turns a list of texts into an array of vectors.
   text_embedder: str = ""

@@ -174,7 +174,7 @@ def _of_data(config: Any) -> _Rules:
     "data.events" if data.events else "data.items",
     'leave data.events and data.items empty, or set data.name="custom_log"',
   )
-  types = ("number", "vector", "text", "ignore")
+  types = ("number", "vector", "text", "category", "ignore")
   yield (
     all(
       part.rpartition(":")[2].strip() in types
@@ -187,8 +187,8 @@ def _of_data(config: Any) -> _Rules:
   yield (
     bool(data.items or custom.item_columns) or not custom.column_types,
     "data.custom.column_types",
-    "it describes item columns; name the files of an item table with data.items, "
-    "or columns of the events with data.custom.item_columns",
+    "it describes item columns; name the files of an item table with "
+    "data.items, or columns of the events with data.custom.item_columns",
   )
   yield (
     len(custom.separator) <= 1 or custom.separator in ("tab", "\\t"),

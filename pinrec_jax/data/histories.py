@@ -90,9 +90,9 @@ def training(
 def sessions(events: schema.Events, gap: int) -> Int[np.ndarray, "l"]:
   """Returns the number of each event's session, counted from 0.
 
-  Events with the same session number in the log are in one session. An event
-  without a session number starts a new session if more than `gap` seconds have
-  passed since the event before it, or if one of the two times is unknown.
+  Events with the same session number in the log are in one session. Other events
+  start a new session more than `gap` seconds after the event before them. They
+  also start one if one of the two times is unknown.
   """
   apart = gaps(events.time[1:], events.time[:-1])
   breaks = (apart < 0) | (apart > gap)

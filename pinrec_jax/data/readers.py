@@ -67,7 +67,7 @@ def path(text: str, field: str) -> pathlib.Path:
 
 
 def files(pattern: str, field: str) -> tuple[list[pathlib.Path], list[str]]:
-  """Returns the files of a path, a folder or a pattern, and what is skipped.
+  """Returns the files of a path, a folder or a pattern, and the skipped names.
 
   Folders are searched at every depth. Files of other formats, empty files, and
   names that begin with "_" or "." are skipped, as `_SUCCESS` of Spark.
@@ -105,7 +105,7 @@ def files(pattern: str, field: str) -> tuple[list[pathlib.Path], list[str]]:
 
 
 def stamps(paths: Iterable[pathlib.Path]) -> list[Any]:
-  """Returns the names, sizes and times of files, which say what they hold."""
+  """Returns the names, sizes and times of files."""
   found = [(p, p.stat()) for p in paths]
   return sorted((name(p), s.st_size, s.st_mtime_ns) for p, s in found)
 

@@ -145,7 +145,7 @@ class RowFilter:
 
     Args:
       bad: mask of the rows.
-      reason: what is wrong with them.
+      reason: why they are bad.
       column: name of the column at fault.
       values: its values, for examples.
     """

@@ -268,7 +268,7 @@ class Tokens(NamedTuple):
   without any event.
 
   Attributes:
-    item: row of the item table; 0 is no item.
+    item: row of the item table; 0 means none.
     actions: multi-hot vector of actions.
     surface: index of the surface; 0 is unknown.
     time: unix seconds, or UNKNOWN_TIME.

@@ -36,7 +36,7 @@ class Broken(NamedTuple):
 
   Attributes:
     row: number of the first line in the file.
-    reason: what is wrong.
+    reason: why.
     text: more about it.
     lines: number of lines.
   """
@@ -84,7 +84,7 @@ def no_header(file: str, names: Sequence[str]) -> ValueError:
 
 
 def rows(lines: Iterable[str], file: str, layout: Layout) -> Iterator[Row]:
-  """Yields the number and the fields of each row, or what is broken.
+  """Yields the number and the fields of each row, or a broken line.
 
   Fields may be quoted, and a quoted field may have several lines. A quote that
   is not closed would swallow the rows up to the next quote. Such lines are
@@ -128,7 +128,7 @@ def rows(lines: Iterable[str], file: str, layout: Layout) -> Iterator[Row]:
 def pieces(
   found: Iterator[Row], size: int
 ) -> Iterator[tuple[list[int], list[list[str]], Sequence[Broken]]]:
-  """Yields the numbers and the fields of some rows, and what is broken."""
+  """Yields the numbers and the fields of some rows, and the broken lines."""
   while part := list(itertools.islice(found, size)):
     broken = [row for row in part if isinstance(row, Broken)]
     good = [row for row in part if not isinstance(row, Broken)]

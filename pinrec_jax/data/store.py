@@ -27,7 +27,7 @@ AT_ONCE = 1 << 24  # Bytes of columns that are checked when a log is opened.
 
 
 class DamagedError(ValueError):
-  """A prepared log is not as it was written; running again prepares it anew."""
+  """A prepared log is not as it was written; the next run prepares it again."""
 
 
 class Packed(Sequence[schema.Events]):

@@ -53,7 +53,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
     ACTIONS: names of the actions, those that can be predicted first.
     ORIGIN: the files of the folder, for errors.
     ABOUT: homepage, licence and citation.
-    ARCHIVES: what is downloaded for a variant if no folder is given.
+    ARCHIVES: the downloads of each variant, for when no folder is given.
     EMBEDDED: folder that is read if no folder is given and there is no archive.
   """
 

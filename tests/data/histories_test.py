@@ -13,6 +13,7 @@ from pinrec_jax.data import histories, schema, splits
 
 ENGAGEMENTS: Any = "engagements"
 
+
 def training(
   events, world, *, inputs=ENGAGEMENTS, length=64, aim=schema.EVERYTHING
 ):
@@ -179,7 +180,7 @@ def test_a_query_is_read_and_never_predicted(world):
   )[-1]
   read = np.flatnonzero((events.engaged | about)[:last])
   assert tokens.item.tolist() == [0, *events.item[read]]
-  # What is to be predicted is as without the queries, seen from more places.
+  # The targets are those without the queries, seen from more places.
   assert set(targets.item.tolist()) == set(wanted.item.tolist())
   assert targets.item[targets.new].tolist() == wanted.item.tolist()
   engaged = np.append(True, events.engaged[read])

@@ -40,7 +40,7 @@ def written(path, ending):
 
 
 def read_all(path, **options):
-  """Returns rows, their numbers and what is broken."""
+  """Returns rows, their numbers and the broken lines."""
   rows, numbers, broken = [], [], []
   for chunk in readers.chunks(path, **options):
     columns = [

@@ -19,7 +19,7 @@ def log(size=200):
 
 
 def read(lines, separator=",", first=HEADER, **layout):
-  """Returns the good rows and what is broken."""
+  """Returns the good rows and the broken lines."""
   text = "\n".join([first, *lines] if first else lines) + "\n"
   text = text.replace(",", separator)
   found = list(

@@ -34,7 +34,7 @@ def test_a_split_moved_back_leaves_out_what_comes_after(config):
   was, now = whole.vocabulary, moved.vocabulary
   assert now.test_from == was.test_from - 2 * 86400
   assert now.validation_from == was.validation_from - 2 * 86400
-  assert moved.folder == whole.folder  # it is not prepared anew
+  assert moved.folder == whole.folder  # it is not prepared again
   left_out = 0
   for before, after in zip(whole.events, moved.events, strict=True):
     earlier = before.time < was.test_from

@@ -47,7 +47,7 @@ def check(
   folder: pathlib.Path,
   now: float,
 ) -> row_errors.RowErrors:
-  """Writes a file's good rows as Parquet, and returns what was wrong.
+  """Writes a file's good rows as Parquet, and returns the row errors.
 
   Each piece of the file is sorted by user. All columns are text but `time`,
   seconds, and `place`, which orders the rows of a log.

@@ -39,6 +39,7 @@ def read(data: config_lib.Data, errors: row_errors.RowErrors) -> Frame:
   for path in paths:
     names = readers.columns(path, layout)
     _require(names, readers.name(path), data)
+    names = _read(names, data.custom)
     for chunk in readers.chunks(path, layout, names):
       good = chunk.filter(found)
       ids, bad = values.ids(chunk.columns[data.custom.item])
@@ -69,6 +70,22 @@ def read(data: config_lib.Data, errors: row_errors.RowErrors) -> Frame:
   return table[~again].drop(columns="\0place").reset_index(drop=True)
 
 
+def _read(names: list[str], custom: config_lib.Custom) -> list[str]:
+  """Returns the columns that are read; the fields of an object are columns."""
+  kinds = ("number", "vector", "text", "category")
+  chosen = {custom.item, custom.item_type}
+  chosen |= {name for kind in kinds for name in typed(custom, kind)}
+  outer = {name.rpartition(".")[0] for name in names}
+  ignored = typed(custom, "ignore")
+  return [
+    name
+    for name in names
+    if name in chosen
+    or not ("*" in ignored or name in outer)
+    and not any(f"{name}.".startswith(f"{other}.") for other in ignored)
+  ]
+
+
 def _values(column: values.Column) -> list[Any]:
   return column.to_pylist() if isinstance(column, pa.Array) else column
 
@@ -79,8 +96,9 @@ def _require(names: list[str], file: str, data: config_lib.Data) -> None:
   wanted = {custom.item: "item"}
   if custom.item_type != config_lib.Custom().item_type:
     wanted[custom.item_type] = "item_type"
-  for kind in ("number", "vector", "text", "ignore"):
+  for kind in ("number", "vector", "text", "category", "ignore"):
     wanted |= dict.fromkeys(typed(custom, kind), "column_types")
+  wanted.pop("*", None)
   from_events = schema.names(custom.item_columns)
   for name, field in wanted.items():
     if name not in names and name not in from_events:
@@ -94,7 +112,7 @@ def _require(names: list[str], file: str, data: config_lib.Data) -> None:
     if names.count(name) > 1:
       problems.append(f"{file} has the column {name!r} twice; rename one")
   for name in {"item", "item_type"} & {*names} - {*wanted, custom.item_type}:
-    if name not in typed(custom, "ignore"):
+    if not {name, "*"} & {*typed(custom, "ignore")}:
       problems.append(
         f"{file} has a column {name!r}, which config.data.custom.{name} does "
         f'not name; rename it, or add "{name}:ignore" to '
@@ -138,7 +156,7 @@ def features(
   for name in typed(custom, "text") if custom.text_embedder else ():
     found |= _vectors(_embedded(table[name], custom), name)
   known = {"item", "item_type"}.union(
-    *(typed(custom, kind) for kind in ("number", "vector", "text", "ignore"))
+    *(typed(custom, kind) for kind in ("number", "vector", "text"))
   )
   for name in (name for name in table if name not in known):
     found |= _category(table[name], str(name), {*found}, errors)

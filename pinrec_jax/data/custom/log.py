@@ -105,7 +105,7 @@ def _checked(
   data: config_lib.Data,
   folder: pathlib.Path,
 ) -> row_errors.RowErrors:
-  """Checks every file, here or by a pipeline, and returns what was wrong."""
+  """Checks every file, here or by a pipeline, and returns the row errors."""
   now = time.time()
   jobs = [
     (path, number, own, data.custom, folder, now)
