@@ -76,8 +76,8 @@ class Section:
       )
     if "_frozen" in vars(self):
       raise dataclasses.FrozenInstanceError(
-        f"the configuration is validated and frozen; set {name} before that, or "
-        "make a copy with config.replace"
+        f"the configuration is validated and frozen; set {name} before that, "
+        "or make a copy with config.replace"
       )
     object.__setattr__(self, name, value)
 

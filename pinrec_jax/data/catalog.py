@@ -14,7 +14,10 @@ import pandas as pd
 from jaxtyping import Int, Shaped
 
 from pinrec_jax import files
-from pinrec_jax.data import schema
+from pinrec_jax.data import (
+  identifiers,
+  schema,
+)
 
 ITEMS, NAMES = "items.parquet", "names.json"
 CATEGORY, NUMBER = "cat.", "dense."
@@ -38,7 +41,7 @@ class Catalog:
   def row_of(self) -> dict[str, int]:
     """Maps an item's id, as text, to its row."""
     ids = self.items.ids.tolist()
-    return {schema.id_text(key): row for row, key in enumerate(ids) if row}
+    return {identifiers.id_text(key): row for row, key in enumerate(ids) if row}
 
   @functools.cached_property
   def _codes(self) -> dict[str, dict[str, int]]:
@@ -80,7 +83,9 @@ class Catalog:
           f"{feature.slots}"
         )
       known_codes = self._codes[name]
-      found = [known_codes.get(schema.id_text(value), 0) for value in given]
+      found = [
+        known_codes.get(identifiers.id_text(value), 0) for value in given
+      ]
       found = [code for code in found if code]
       codes += found + [0] * (feature.slots - len(found))
     return np.array(codes, np.int32)
@@ -114,7 +119,7 @@ class Catalog:
         f"{name} has ids of shape {ids.shape} and vectors of shape "
         f"{vectors.shape}; give one row of numbers per id"
       )
-    texts = [schema.id_text(key) for key in ids.tolist()]
+    texts = [identifiers.id_text(key) for key in ids.tolist()]
     if len({*texts}) < len(texts):
       raise ValueError(f"{name} has an id twice; keep one row per id")
     if not np.isfinite(vectors).all():
@@ -205,7 +210,7 @@ def encode(
   for name, columns in groups.items():
     known = pd.Index(pd.unique(items[columns].to_numpy().ravel())).dropna()
     codes += [known.get_indexer(pd.Index(items[c])) + 1 for c in columns]
-    values[name] = [schema.id_text(value) for value in known]
+    values[name] = [identifiers.id_text(value) for value in known]
     features.append(schema.Feature(name, len(known) + 1, len(columns)))
   kinds, types = pd.factorize(items["item_type"], sort=True)
   numbers = [c for c in items if c.startswith(NUMBER)]

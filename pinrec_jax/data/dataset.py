@@ -15,8 +15,15 @@ from typing import Any
 import filelock
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import catalog as catalog_lib
-from pinrec_jax.data import readers, schema, splits, store
+from pinrec_jax.data import (
+  catalog as catalog_lib,
+)
+from pinrec_jax.data import (
+  schema,
+  sources,
+  splits,
+  store,
+)
 
 CUSTOM = "custom_log"
 BUILDERS = {
@@ -71,7 +78,7 @@ def prepare(config: config_lib.Data) -> pathlib.Path:
     ValueError: if the name is unknown or a raw file is corrupt.
   """
   contents, place, write = _source(config)
-  root = readers.path(config.prepared_dir, "prepared_dir")
+  root = sources.path(config.prepared_dir, "prepared_dir")
   if contents:
     root /= hashlib.sha256(repr(contents).encode()).hexdigest()[:12]
   root.mkdir(parents=True, exist_ok=True)
@@ -180,6 +187,6 @@ def load(config: config_lib.Data) -> Dataset:
   aim = known.vocabulary.aim(config.target_surface, config.target_outcomes)
   known, events = splits.changed(known, events, config)
   if config.item_vectors:
-    path = readers.path(config.item_vectors, "item_vectors")
+    path = sources.path(config.item_vectors, "item_vectors")
     known = known.with_vectors(path)
   return Dataset(config.name, known, users, events, folder, aim)

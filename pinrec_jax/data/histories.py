@@ -1,5 +1,6 @@
 """A user's events as the arrays that the model reads."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,33 @@ def gaps(
   known = (later != schema.UNKNOWN_TIME) & (earlier != schema.UNKNOWN_TIME)
   gap = np.minimum(later - earlier, np.iinfo(np.int32).max)
   return np.where(known, gap, -1).astype(np.int32)
+
+
+def of_columns(columns: Mapping[str, Any]) -> schema.Events:
+  """Returns events of some columns; the others have missing values.
+
+  Args:
+    columns: `item`, `actions` and any others, of any type.
+  """
+  size = len(columns["item"])
+  return schema.Events(
+    **{
+      name: np.asarray(columns[name], column["dtype"])
+      if name in columns
+      else np.full(size, column["missing"], column["dtype"])
+      for name, column in schema.COLUMNS.items()
+    }
+  )
+
+
+def joined(events: Sequence[schema.Events]) -> schema.Events:
+  """Returns the events of several users, one user after the other."""
+  return schema.Events(
+    **{
+      name: np.concatenate([getattr(own, name) for own in events])
+      for name in schema.COLUMNS
+    }
+  )
 
 
 def tokens(events: schema.Events) -> schema.Tokens:
@@ -90,9 +118,9 @@ def training(
 def sessions(events: schema.Events, gap: int) -> Int[np.ndarray, "l"]:
   """Returns the number of each event's session, counted from 0.
 
-  Events with the same session number in the log are in one session. Other events
-  start a new session more than `gap` seconds after the event before them. They
-  also start one if one of the two times is unknown.
+  Events with the same session number in the log are in one session. Other
+  events start a new session more than `gap` seconds after the event before
+  them. They also start one if one of the two times is unknown.
   """
   apart = gaps(events.time[1:], events.time[:-1])
   breaks = (apart < 0) | (apart > gap)

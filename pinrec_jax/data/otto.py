@@ -8,10 +8,11 @@ import pandas as pd
 import tensorflow_datasets as tfds
 
 from pinrec_jax.data import (
+  identifiers,
   readers,
   records,
   row_errors,
-  schema,
+  sources,
   tfds_builder,
 )
 
@@ -37,14 +38,14 @@ class Otto(tfds_builder.Builder):
   def raw(self) -> tfds_builder.Raw:
     """Reads a folder's files."""
     errors, parts = row_errors.RowErrors(), []
-    for path in readers.files(f"{self.source}/*.jsonl*", "source")[0]:
+    for path in sources.files(f"{self.source}/*.jsonl*", "source")[0]:
       for chunk in readers.chunks(path, wanted=("session", "events")):
         good = chunk.filter(errors)
         sessions, events = chunk.columns["session"], chunk.columns["events"]
         lacks = [
           not session or not own
           for session, own in zip(
-            map(schema.id_text, sessions), events, strict=True
+            map(identifiers.id_text, sessions), events, strict=True
           )
         ]
         good.reject(lacks, "no session or no events", "session", sessions)

@@ -1,12 +1,10 @@
 """Tables of any common format, in pieces, each row with its number."""
 
 import codecs
-import glob
 import io
 import itertools
 import json
 import pathlib
-import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,14 +13,11 @@ import pyarrow as pa
 from jaxtyping import Int
 from pyarrow import compute, parquet
 
-from pinrec_jax.data import row_errors, separated
+from pinrec_jax.data import row_errors, separated, sources
 
 # Arrow makes its functions when it is loaded, which hides them from pyright.
 kernels: Any = compute
 ROWS = 1 << 18  # Rows of a piece.
-TEXT = (".csv", ".tsv")
-LINES = (".jsonl", ".ndjson", ".json")
-PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 OBJECT = "not a JSON object"
 
 
@@ -51,83 +46,6 @@ class Chunk(NamedTuple):
     return row_errors.RowFilter(errors, self.file, self.row)
 
 
-def path(text: str, field: str) -> pathlib.Path:
-  """Returns the path of a field of `config.data`; "~" is the home folder.
-
-  Raises:
-    ValueError: if there is no home folder.
-  """
-  try:
-    return pathlib.Path(text).expanduser()
-  except RuntimeError as error:
-    raise ValueError(
-      f"config.data.{field} is {text!r} and there is no home folder; set HOME, "
-      f"or give the whole path as --config.data.{field}=FOLDER"
-    ) from error
-
-
-def files(pattern: str, field: str) -> tuple[list[pathlib.Path], list[str]]:
-  """Returns the files of a path, a folder or a pattern, and the skipped names.
-
-  Folders are searched at every depth. Files of other formats, empty files, and
-  names that begin with "_" or "." are skipped, as `_SUCCESS` of Spark.
-
-  Raises:
-    FileNotFoundError: if there is none; names the field of the configuration.
-    ValueError: if the only file has an unknown format.
-  """
-  outermost = path(pattern, field)
-  found = [outermost]
-  if not outermost.exists():
-    literal = str(outermost).replace("[", "[[]")
-    matches = glob.glob(str(outermost), recursive=True) or glob.glob(literal)
-    found = [pathlib.Path(match) for match in matches]
-  every = [
-    inner
-    for outer in found
-    for inner in (outer.rglob("*") if outer.is_dir() else [outer])
-    if inner.is_file()
-    and not any(n[0] in "_." for n in inner.relative_to(outer).parts)
-  ]
-  known = sorted(p for p in every if _format(p) and p.stat().st_size)
-  if every and not known:
-    raise ValueError(
-      f"config.data.{field} is {pattern!r}, and {every[0]} is empty or has an "
-      f"unknown format. Use {', '.join(TEXT + LINES)} or .parquet. Text may be "
-      f"compressed ({', '.join(PACKED)})"
-    )
-  if not known:
-    raise FileNotFoundError(
-      f"config.data.{field} is {pattern!r} and there is no such file; give a "
-      "file, a folder or a pattern such as logs/*.parquet"
-    )
-  return known, sorted({p.name for p in every} - {p.name for p in known})
-
-
-def stamps(paths: Iterable[pathlib.Path]) -> list[Any]:
-  """Returns the names, sizes and times of files."""
-  found = [(p, p.stat()) for p in paths]
-  return sorted((name(p), s.st_size, s.st_mtime_ns) for p, s in found)
-
-
-def _format(path: pathlib.Path) -> str:
-  """Returns the ending that says a file's format; "" if it is unknown."""
-  endings = [e.lower() for e in path.suffixes if e.lower() not in PACKED]
-  ending = endings[-1] if endings else ""
-  return ending if ending in (*TEXT, *LINES, ".parquet") else ""
-
-
-def partitions(path: pathlib.Path) -> dict[str, str]:
-  """Returns the columns that folders such as "date=2023-11-14" stand for."""
-  pairs = [part.partition("=") for part in path.parts[:-1] if "=" in part]
-  return {key: urllib.parse.unquote(value) for key, _, value in pairs}
-
-
-def name(path: pathlib.Path) -> str:
-  """Returns the name of a file, for messages, with its partition folders."""
-  return "/".join([p for p in path.parts[:-1] if "=" in p] + [path.name])
-
-
 def columns(
   path: pathlib.Path, layout: separated.Layout = separated.DEFAULT
 ) -> list[str]:
@@ -140,12 +58,14 @@ def columns(
     ValueError: if the file cannot be read.
   """
   with _Naming(path):
-    if _format(path) == ".parquet":
+    if sources.format_of(path) == ".parquet":
       with parquet.ParquetFile(path) as file:
         found = [*_fields(file.schema_arrow)]
-    elif _format(path) in TEXT:
+    elif sources.format_of(path) in sources.TEXT:
       with _text(path) as lines:
-        found = separated.header(lines, name(path), _layout(path, layout))
+        found = separated.header(
+          lines, sources.name(path), _layout(path, layout)
+        )
     else:
       found, shapes = [], set()
       with _text(path) as lines:
@@ -155,7 +75,7 @@ def columns(
           if inner or shape not in shapes:
             shapes.add(shape)
             found += [key for key in _keys(value) if key not in found]
-  return found + [key for key in partitions(path) if key not in found]
+  return found + [key for key in sources.partitions(path) if key not in found]
 
 
 def _fields(schema: Any, outer: str = "") -> Iterator[str]:
@@ -168,7 +88,7 @@ def _fields(schema: Any, outer: str = "") -> Iterator[str]:
 
 def _layout(path: pathlib.Path, layout: separated.Layout) -> separated.Layout:
   """Returns the layout of a file; tabs separate .tsv unless it says else."""
-  if _format(path) == ".tsv" and not layout.separator:
+  if sources.format_of(path) == ".tsv" and not layout.separator:
     return layout._replace(separator="\t")
   return layout
 
@@ -188,20 +108,20 @@ def chunks(
   Raises:
     ValueError: if the file as a whole cannot be read.
   """
-  own = partitions(path)
+  own = sources.partitions(path)
   read = columns(path, layout) if wanted is None else [*dict.fromkeys(wanted)]
   inside = [key for key in read if key not in own]
   with _Naming(path):
-    if _format(path) == ".parquet":
+    if sources.format_of(path) == ".parquet":
       pieces = _parquet(path, inside)
-    elif _format(path) in TEXT:
+    elif sources.format_of(path) in sources.TEXT:
       pieces = _separated(path, layout, inside)
     else:
       pieces = _lines(path, inside)
     for row, found, broken in pieces:
       for key in [key for key in read if key in own]:
         found[key] = pa.array([own[key]] * len(row), pa.string())
-      yield Chunk(name(path), row, found, broken)
+      yield Chunk(sources.name(path), row, found, broken)
 
 
 class _Naming:
@@ -249,14 +169,14 @@ def _separated(
 ) -> _Pieces:
   layout = _layout(path, layout)
   with _text(path) as lines:
-    names = separated.header(lines, name(path), layout)
+    names = separated.header(lines, sources.name(path), layout)
   with _text(path) as lines:
-    rows = separated.rows(lines, name(path), layout)
+    rows = separated.rows(lines, sources.name(path), layout)
     for numbers, values, broken in separated.pieces(rows, ROWS):
       turned = dict(zip(names, zip(*values, strict=True), strict=False))
       start = numbers and numbers[0] <= 2 and not layout.header
       if start and sum(key in column for key, column in turned.items()) > 1:
-        raise separated.no_header(name(path), names)
+        raise separated.no_header(sources.name(path), names)
       found = {
         key: pa.array(turned.get(key, ()), pa.string()) for key in wanted
       }
@@ -319,7 +239,7 @@ def _at(value: Any, key: str) -> Any:
 
 def _text(path: pathlib.Path) -> io.TextIOWrapper:
   """Opens text: UTF-8 or UTF-16, with or without a byte order mark."""
-  codec = PACKED.get(path.suffix.lower())
+  codec = sources.PACKED.get(path.suffix.lower())
 
   def opened() -> Any:
     file = pa.OSFile(str(path))

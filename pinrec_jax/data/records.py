@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import catalog, schema, splits
+from pinrec_jax.data import catalog, histories, schema, splits
 
 PARTS = ("engagements", "impressions", "contexts")
 # Which part an event is in says the rest.
@@ -100,7 +100,7 @@ def examples(
     "actions": actions.astype(np.uint8),
     "engaged": log["engaged"].to_numpy(),
   }
-  everything = schema.Events.of(columns)
+  everything = histories.of_columns(columns)
   if both := int((everything.engaged & everything.context).sum()):
     raise ValueError(
       f"{both} events are both engaged with and context; write each of them as "

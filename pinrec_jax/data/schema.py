@@ -1,9 +1,7 @@
 """Vocabulary, items and events of a log, and the batches made of them."""
 
 import dataclasses
-import decimal
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,39 +9,14 @@ from jaxtyping import Bool, Float32, Int, Shaped, UInt8, UInt32
 
 from pinrec_jax.types import AnyArray
 
-UNKNOWN_TIME = 0  # Seconds, of an event of which only the order is known.
+UNKNOWN_TIME = 0  # Seconds, of an event whose order alone is known.
 UNKNOWN_SESSION = -1  # The gaps between events decide instead.
 NO_ITEM = 0  # Row of the item table that stands for no item.
-# Texts that mean a missing value, in lower case.
-MISSING = frozenset(("", "nan", "null", "na", "n/a", "none", "<na>", "\\n"))
-_WHOLE = re.compile(r"-?\d+\.0*")
 
 
 def names(text: str) -> list[str]:
   """Returns the names of a list such as "click, save"."""
   return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def id_text(value: object) -> str:
-  """Returns an id as text; "" if it is missing.
-
-  Logs, item tables and requests write the same id in different ways. The values
-  4214, 4214.0, Decimal("4214.00"), b"4214", "4214.0" and " 4214" are one id.
-  The values None, NaN, "", "NULL" and the other texts of MISSING are missing.
-  """
-  if isinstance(value, np.generic):
-    value = value.item()
-  if isinstance(value, bytes):
-    try:
-      value = value.decode()
-    except UnicodeDecodeError:  # Such as the 16 bytes of a UUID.
-      value = value.hex()
-  if isinstance(value, float | decimal.Decimal) and value % 1 == 0:
-    value = int(value)
-  text = str(value).strip()
-  if _WHOLE.fullmatch(text):
-    text = text.partition(".")[0]
-  return "" if text.lower() in MISSING else text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +40,12 @@ class Vocabulary:
     item_types: names of the item types.
     features: the categorical features of an item.
     dense: number of an item's dense features.
-    validation_from: unix second at which the validation period starts. If it is
-      0, the last engagements of each user are the test, and the same number of
-      engagements before them the validation.
+    validation_from: unix second at which the validation starts. If it is 0, the
+      test has each user's last engagements, and the validation those before.
     test_from: unix second at which the test period starts, or 0.
     held_out: number of engagements of each user in the test, without a time.
-    gaps: percentiles 1 to 99 of the seconds between a user's engagements before
-      the validation; empty if the log has no times.
+    gaps: percentiles 1 to 99 of the seconds between engagements in training;
+      empty if the log has no times.
   """
 
   actions: tuple[str, ...]
@@ -89,21 +61,13 @@ class Vocabulary:
 
   @classmethod
   def of(cls, fields: Mapping[str, Any]) -> "Vocabulary":
-    """Rebuilds a vocabulary from the JSON that `as_json` wrote."""
-    return cls(
-      **{
-        **fields,
-        "actions": tuple(fields["actions"]),
-        "surfaces": tuple(fields["surfaces"]),
-        "item_types": tuple(fields["item_types"]),
-        "features": tuple(Feature(**f) for f in fields["features"]),
-        "gaps": tuple(fields["gaps"]),
-      }
-    )
-
-  def as_json(self) -> dict[str, Any]:
-    """Returns plain values for a JSON file."""
-    return dataclasses.asdict(self)
+    """Rebuilds a vocabulary from the values of a JSON file."""
+    found = {
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in fields.items()
+    }
+    features = tuple(Feature(**feature) for feature in fields["features"])
+    return cls(**{**found, "features": features})
 
   def gap_edges(self, edges: int) -> tuple[int, ...]:
     """Returns times, in seconds, that split the gaps into equal parts.
@@ -122,11 +86,7 @@ class Vocabulary:
     return tuple(found)
 
   def aim(self, surface: str, outcomes: str) -> "Aim":
-    """Returns which engagements are predicted.
-
-    Args:
-      surface: a name; empty means any.
-      outcomes: names such as "click,save"; empty means any, or none.
+    """Returns which engagements are predicted; an empty name means any.
 
     Raises:
       ValueError: if the log has no such surface or outcome.
@@ -167,13 +127,7 @@ def _index(name: str, known: tuple[str, ...], what: str) -> int:
 
 
 def _of(dtype: Any, missing: int = 0, compact: Any = None) -> dict[str, Any]:
-  """Returns the metadata of a column of events.
-
-  Args:
-    dtype: its type.
-    missing: its value where it is missing.
-    compact: its type on disk and in `Tokens`, if that is another one.
-  """
+  """Metadata of a column: type, missing value, type on disk and in `Tokens`."""
   return {"dtype": dtype, "missing": missing, "compact": compact or dtype}
 
 
@@ -181,10 +135,9 @@ def _of(dtype: Any, missing: int = 0, compact: Any = None) -> dict[str, Any]:
 class Events:
   """One user's events, oldest first; every array has one entry per event.
 
-  A column that is added here is read from the log, stored and batched. A
-  builder puts it into its table of events; a custom log has it if its files
-  have a column of numbers with this name. If `Tokens` has a field of the same
-  name, the model gets it, too.
+  A column that is added here is stored and batched. A builder puts it into its
+  table of events. A custom log reads it from a column of numbers with its name.
+  If `Tokens` has a field of the same name, the model gets it, too.
 
   Attributes:
     item: row of the item table.
@@ -195,8 +148,7 @@ class Events:
     session: session number of the log, or UNKNOWN_SESSION.
     engaged: whether the event is an engagement and can be a target. Otherwise
       it was shown only, or it is context.
-    context: whether the event is the context of a request, such as a search
-      query. Context is read and never predicted.
+    context: whether it is the context of a request, which is never predicted.
   """
 
   item: Int[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.int32))
@@ -211,23 +163,6 @@ class Events:
   )
   engaged: Bool[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.bool_))
   context: Bool[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.bool_))
-
-  @classmethod
-  def of(cls, columns: Mapping[str, Any]) -> "Events":
-    """Returns events of some columns; the others have missing values.
-
-    Args:
-      columns: `item`, `actions` and any others, of any type.
-    """
-    size = len(columns["item"])
-    return cls(
-      **{
-        name: np.asarray(columns[name], column["dtype"])
-        if name in columns
-        else np.full(size, column["missing"], column["dtype"])
-        for name, column in COLUMNS.items()
-      }
-    )
 
   def where(self, keep: Shaped[np.ndarray, "_"] | slice) -> "Events":
     """Returns the events that a mask, places or a slice select."""
@@ -251,21 +186,10 @@ COLUMNS = {field.name: field.metadata for field in dataclasses.fields(Events)}
 DERIVED = ("item", "actions", "item_type", "engaged")
 
 
-def joined(events: Sequence[Events]) -> Events:
-  """Returns the events of several users, one user after the other."""
-  return Events(
-    **{
-      name: np.concatenate([getattr(own, name) for own in events])
-      for name in COLUMNS
-    }
-  )
-
-
 class Tokens(NamedTuple):
   """What the model reads at each position of one history or several.
 
-  The first token of a user has no item. It makes the prediction for a user
-  without any event.
+  A user's first token has no item; it predicts for a user without events.
 
   Attributes:
     item: row of the item table; 0 means none.
@@ -308,8 +232,7 @@ class Targets(NamedTuple):
     time: unix seconds, or UNKNOWN_TIME.
     age: seconds from the target to the end of training; -1 is unknown.
     session: session number within the user's history.
-    shown: an item that was shown without engagement before the target; 0 is
-      none.
+    shown: an impression-only item before the target; 0 is none.
     new: whether the position before has another target.
   """
 
@@ -337,8 +260,7 @@ class Aim:
 
   Attributes:
     surface: index of the surface that they are on; None is any.
-    outcomes: indices of outcomes of which they have at least one. If it is
-      empty, engagements without any outcome are predicted, too.
+    outcomes: indices of outcomes; they have at least one. Empty: all of them.
   """
 
   surface: int | None = None

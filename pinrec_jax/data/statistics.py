@@ -45,7 +45,7 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
   times: list[int] = []
   for first in range(0, len(dataset.users), USERS):
     some = dataset.events[first : first + USERS]
-    events = schema.joined(some)
+    events = histories.joined(some)
     user = np.repeat(np.arange(len(some)), [len(own) for own in some])
     actions += events.actions.sum(0, dtype=int)
     surfaces += np.bincount(events.surface, minlength=len(surfaces))

@@ -19,9 +19,9 @@ from pinrec_jax import files
 from pinrec_jax.data import (
   archives,
   catalog,
-  readers,
   records,
   row_errors,
+  sources,
   store,
 )
 
@@ -78,13 +78,13 @@ class Builder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
     """
     if not data.source:
       return []
-    source = readers.path(data.source, "source")
+    source = sources.path(data.source, "source")
     if not source.is_dir():
       raise FileNotFoundError(
         f"data.source {data.source!r} is not a folder; set it to the folder of "
         f"the raw files of {data.name}"
       )
-    return readers.stamps(p for p in source.iterdir() if p.is_file())
+    return sources.stamps(p for p in source.iterdir() if p.is_file())
 
   @property
   def source(self) -> pathlib.Path:
@@ -153,7 +153,7 @@ def prepare(
     the folder of the data set.
   """
   name, _, variant = data.name.partition("/")
-  source = readers.path(data.source, "source") if data.source else None
+  source = sources.path(data.source, "source") if data.source else None
   known = builder_class.ARCHIVES
   if source is None and variant in known:
     downloads = root / "downloads" / f"{name}-{variant}"

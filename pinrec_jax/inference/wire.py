@@ -6,9 +6,11 @@ from typing import Any, TypeAlias
 import msgspec
 import numpy as np
 
-from pinrec_jax.data import schema
+from pinrec_jax.data import (
+  identifiers,
+)
 
-id_text = schema.id_text  # Requests write ids as logs do.
+id_text = identifiers.id_text  # Requests write ids as logs do.
 Id: TypeAlias = int | float | str
 SHOWN = 60  # Characters of a bad value that an error shows.
 

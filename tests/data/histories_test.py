@@ -1,6 +1,5 @@
-from typing import Any
-
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np

@@ -7,7 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pinrec_jax.data import readers, row_errors, separated
+from pinrec_jax.data import (
+  readers,
+  row_errors,
+  separated,
+  sources,
+)
 
 ROWS = [("u1", "7", "x"), ("ü", "-1", 'a "b", c'), ("007", "", "two\nlines")]
 TEXT = 'user,item,note\nu1,7,x\nü,-1,"a ""b"", c"\n007,,"two\nlines"\n'
@@ -120,16 +125,16 @@ def test_large_files_come_in_pieces_and_integers_stay_whole(
 def test_files_are_found_by_path_folder_or_pattern(tmp_path):
   one, other = written(tmp_path, ".csv"), written(tmp_path, ".jsonl")
   (tmp_path / ".hidden.csv").write_text("a")
-  assert readers.files(str(one), "events") == ([one], [])
-  assert readers.files(str(tmp_path), "events") == ([one, other], [])
-  assert readers.files(f"{tmp_path}/*.jsonl", "events") == ([other], [])
+  assert sources.files(str(one), "events") == ([one], [])
+  assert sources.files(str(tmp_path), "events") == ([one, other], [])
+  assert sources.files(f"{tmp_path}/*.jsonl", "events") == ([other], [])
   with pytest.raises(FileNotFoundError, match=r"data\.items is .*absent"):
-    readers.files(f"{tmp_path}/absent*", "items")
+    sources.files(f"{tmp_path}/absent*", "items")
   lone = tmp_path / "notes.xlsx"
   lone.write_text("x")
   with pytest.raises(ValueError, match=r"notes\.xlsx is .*unknown format"):
-    readers.files(str(lone), "events")
-  assert readers.files(str(tmp_path), "events") == ([one, other], [lone.name])
+    sources.files(str(lone), "events")
+  assert sources.files(str(tmp_path), "events") == ([one, other], [lone.name])
 
 
 def test_a_folder_of_spark_is_read(tmp_path):
@@ -146,7 +151,7 @@ def test_a_folder_of_spark_is_read(tmp_path):
   (folder / "README.md").write_text("# read me")
   (folder / "_temporary").mkdir()
   (folder / "_temporary" / "part-9.csv").write_text("user,item\n")
-  found, skipped = readers.files(str(folder), "events")
+  found, skipped = sources.files(str(folder), "events")
   assert [path.parent.name for path in found] == [
     "date=2023-11-01", "date=2023-11-02",
   ]  # fmt: skip
@@ -164,9 +169,9 @@ def test_signs_of_patterns_may_be_in_a_name(tmp_path, name):
   folder.mkdir()
   path = folder / name
   path.write_text("a\n1\n")
-  assert readers.files(str(path), "events")[0] == [path]
-  assert readers.files(str(folder), "events")[0] == [path]
-  assert readers.files(f"{folder}/*.csv", "events")[0] == [path]
+  assert sources.files(str(path), "events")[0] == [path]
+  assert sources.files(str(folder), "events")[0] == [path]
+  assert sources.files(f"{folder}/*.csv", "events")[0] == [path]
 
 
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".jsonl", ".parquet"])
@@ -216,4 +221,4 @@ def test_a_home_folder_that_is_missing_is_named(monkeypatch, text):
   with pytest.raises(
     ValueError, match=r"data\.events is '~.*set HOME, or give"
   ):
-    readers.files(text, "events")
+    sources.files(text, "events")

@@ -6,7 +6,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from pinrec_jax.data import schema, store
+from pinrec_jax.data import histories, schema, store
 
 
 def same(one, other):
@@ -65,7 +65,7 @@ def test_few_events_are_kept(world, tmp_path, size):
 def test_whole_blocks_of_users_are_written_at_once(world, tmp_path):
   ends = np.cumsum([len(events) for events in world.events[:7]])
   with store.writing(tmp_path) as writer:
-    writer.add(world.users[:7], ends, schema.joined(world.events[:7]))
+    writer.add(world.users[:7], ends, histories.joined(world.events[:7]))
     for user, own in zip(world.users[7:], world.events[7:], strict=True):
       writer.add([user], np.array([len(own)]), own)
   users, events = store.load(tmp_path)

@@ -9,7 +9,11 @@ import duckdb
 import pandas as pd
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import readers, row_errors, schema
+from pinrec_jax.data import (
+  row_errors,
+  schema,
+  sources,
+)
 from pinrec_jax.data.custom import events, values
 from pinrec_jax.data.custom import roles as roles_lib
 
@@ -215,4 +219,4 @@ def _reject(
 def place(number: int, paths: Sequence[pathlib.Path]) -> str:
   """Returns the file and the row of a place."""
   file, row = divmod(number, 1 << events.FILE_BITS)
-  return f"{readers.name(paths[file])}:{row}"
+  return f"{sources.name(paths[file])}:{row}"

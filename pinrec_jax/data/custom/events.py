@@ -10,7 +10,12 @@ from pyarrow import parquet
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import files
-from pinrec_jax.data import readers, row_errors, schema
+from pinrec_jax.data import (
+  readers,
+  row_errors,
+  schema,
+  sources,
+)
 from pinrec_jax.data.custom import roles as roles_lib
 from pinrec_jax.data.custom import values
 
@@ -34,9 +39,9 @@ def contents(data: config_lib.Data) -> list[Any]:
     raise ValueError(
       "config.data.events is empty; give a file, a folder or a pattern"
     )
-  paths = readers.files(data.events, "events")[0]
-  paths += readers.files(data.items, "items")[0] if data.items else []
-  return [readers.stamps(paths), VERSION, data.custom, data.max_bad_fraction]
+  paths = sources.files(data.events, "events")[0]
+  paths += sources.files(data.items, "items")[0] if data.items else []
+  return [sources.stamps(paths), VERSION, data.custom, data.max_bad_fraction]
 
 
 def check(

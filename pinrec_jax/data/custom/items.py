@@ -10,7 +10,14 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import catalog, readers, row_errors, schema
+from pinrec_jax.data import (
+  catalog,
+  identifiers,
+  readers,
+  row_errors,
+  schema,
+  sources,
+)
 from pinrec_jax.data.custom import roles as roles_lib
 from pinrec_jax.data.custom import values
 
@@ -30,7 +37,7 @@ def read(data: config_lib.Data, errors: row_errors.RowErrors) -> Frame:
   Raises:
     ValueError: if a column is missing or no row is good.
   """
-  paths, skipped = readers.files(data.items, "items")
+  paths, skipped = sources.files(data.items, "items")
   if skipped:
     errors.say(f"files of data.items that are not read: {', '.join(skipped)}")
   layout = roles_lib.layout(data.custom)._replace(header=())
@@ -38,7 +45,7 @@ def read(data: config_lib.Data, errors: row_errors.RowErrors) -> Frame:
   parts = []
   for path in paths:
     names = readers.columns(path, layout)
-    _require(names, readers.name(path), data)
+    _require(names, sources.name(path), data)
     names = _read(names, data.custom)
     for chunk in readers.chunks(path, layout, names):
       good = chunk.filter(found)
@@ -55,7 +62,7 @@ def read(data: config_lib.Data, errors: row_errors.RowErrors) -> Frame:
           "item": ids.to_pandas(),
           "item_type": "item"
           if kind is None
-          else [schema.id_text(value) or "item" for value in kind],
+          else [identifiers.id_text(value) or "item" for value in kind],
           "\0place": good.places(range(len(chunk.row))),
           **columns,
         },
@@ -81,8 +88,10 @@ def _read(names: list[str], custom: config_lib.Custom) -> list[str]:
     name
     for name in names
     if name in chosen
-    or not ("*" in ignored or name in outer)
-    and not any(f"{name}.".startswith(f"{other}.") for other in ignored)
+    or (
+      not ("*" in ignored or name in outer)
+      and not any(f"{name}.".startswith(f"{other}.") for other in ignored)
+    )
   ]
 
 
@@ -138,7 +147,7 @@ def features(
   found: dict[str, Any] = {n: table[n] for n in ("item", "item_type")}
   for name in typed(custom, "number"):
     number = pd.Series(values.numbers([*table[name]]), index=table.index)
-    given = np.array([bool(schema.id_text(v)) for v in table[name]], bool)
+    given = np.array([bool(identifiers.id_text(v)) for v in table[name]], bool)
     errors.note(
       f"items whose {name} is not a number; it is missing",
       int((number.isna() & given).sum()),
@@ -147,7 +156,7 @@ def features(
     found[f"{catalog.NUMBER}{name}"] = standard.fillna(0.0)
   for name in typed(custom, "vector"):
     vectors = table[name].map(_vector).astype(object)
-    given = np.array([bool(schema.id_text(v)) for v in table[name]], bool)
+    given = np.array([bool(identifiers.id_text(v)) for v in table[name]], bool)
     errors.note(
       f"items whose {name} is not a vector of finite numbers; it is missing",
       int((vectors.isna() & given).sum()),
@@ -192,7 +201,7 @@ def _categories(value: Any) -> list[str]:
     return values.split(value)
   if not isinstance(value, list | tuple | np.ndarray):
     value = [value]
-  return [text for text in map(schema.id_text, value) if text]
+  return [text for text in map(identifiers.id_text, value) if text]
 
 
 def _vector(value: Any) -> list[float] | None:
@@ -234,7 +243,7 @@ def _embedded(texts: Any, custom: config_lib.Custom) -> Any:
       f"cannot be imported ({error}); name a function as module:function"
     ) from error
   given = texts.notna()
-  vectors = np.asarray(embed([*map(schema.id_text, texts[given])]), float)
+  vectors = np.asarray(embed([*map(identifiers.id_text, texts[given])]), float)
   if vectors.ndim != 2 or len(vectors) != given.sum():
     raise ValueError(
       f"config.data.custom.text_embedder {custom.text_embedder!r} returned the "

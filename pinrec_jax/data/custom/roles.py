@@ -7,7 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import readers, schema, separated
+from pinrec_jax.data import (
+  readers,
+  schema,
+  separated,
+  sources,
+)
 
 INTERACTION = "interaction"  # The action of a log without actions.
 # Columns of `schema.Events` that a custom log has under a configured name, or
@@ -86,7 +91,7 @@ def of_files(
   found = []
   for path in paths:
     names = readers.columns(path, layout(custom))
-    search = _Search(names, readers.name(path), custom)
+    search = _Search(names, sources.name(path), custom)
     found.append(search.roles())
     problems += search.problems
   if problems:

@@ -12,7 +12,9 @@ import pyarrow as pa
 from jaxtyping import Bool, Float
 from pyarrow import compute
 
-from pinrec_jax.data import schema
+from pinrec_jax.data import (
+  identifiers,
+)
 
 # Arrow makes its functions when it is loaded, which hides them from pyright.
 call: Any = compute.call_function
@@ -72,7 +74,7 @@ def _id(value: Any) -> str | None:
     return None
   if isinstance(value, float) and abs(value) >= EXACT:
     return None
-  return schema.id_text(value)
+  return identifiers.id_text(value)
 
 
 def texts(column: Column) -> pa.StringArray:
@@ -83,7 +85,7 @@ def texts(column: Column) -> pa.StringArray:
 def _text(value: Any) -> str:
   if isinstance(value, list):
     return LIST.join(filter(None, map(_text, value)))
-  return schema.id_text(value)
+  return identifiers.id_text(value)
 
 
 def missing(column: Column) -> Bool[np.ndarray, "_"]:
@@ -105,11 +107,11 @@ def split(text: str) -> list[str]:
   """
   if text.startswith("[") and text.endswith("]"):
     try:
-      return [*filter(None, map(schema.id_text, ast.literal_eval(text)))]
+      return [*filter(None, map(identifiers.id_text, ast.literal_eval(text)))]
     except (ValueError, SyntaxError, TypeError):
       pass
   parts = text.split(LIST if LIST in text else SEPARATOR)
-  return [part for part in map(schema.id_text, parts) if part]
+  return [part for part in map(identifiers.id_text, parts) if part]
 
 
 def flags(

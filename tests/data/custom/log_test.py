@@ -11,8 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import histories, readers, row_errors, schema, store
+from pinrec_jax.data import (
+  dataset as dataset_lib,
+)
+from pinrec_jax.data import (
+  histories,
+  identifiers,
+  readers,
+  row_errors,
+  schema,
+  store,
+)
 from pinrec_jax.data.custom import events as events_lib
 from pinrec_jax.data.custom import log as log_lib
 
@@ -305,7 +314,9 @@ def test_ids_are_kept_as_written(load, ids, read):
   ]
   dataset, _ = load(rows)
   assert dataset.items.ids[1:].tolist() == read
-  assert set(dataset.catalog.row_of) == {schema.id_text(key) for key in ids}
+  assert set(dataset.catalog.row_of) == {
+    identifiers.id_text(key) for key in ids
+  }
 
 
 def test_timestamps_of_parquet_are_read(custom, tmp_path):

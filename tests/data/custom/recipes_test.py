@@ -107,7 +107,7 @@ def test_h_and_m(prepared, tmp_path):
     [
       {
         "t_dat": f"2018-09-2{n % 5}",
-        "customer_id": f"000058a12d5b43e67d225668fa1f8d618c13dc232df0cad8ffe{n % 2}",
+        "customer_id": f"000058a12d5b43e67d225668fa1f8d61{n % 2}",
         "article_id": f"0{663713001 + n % 3}",
         "price": 0.0508,
         "sales_channel_id": 1 + n % 2,

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
-from pinrec_jax.data import schema
+from pinrec_jax.data import (
+  identifiers,
+)
 from pinrec_jax.data.custom import values
 
 NOON = 1_569_931_200  # 2019-10-01 12:00:00 UTC
@@ -27,7 +29,7 @@ KEY = uuid.UUID("3f2504e0-4f89-11d3-9a0c-0305e82c3301")
   ],
 )  # fmt: skip
 def test_whole_numbers_are_one_id(value):
-  assert schema.id_text(value) == "3"
+  assert identifiers.id_text(value) == "3"
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ def test_whole_numbers_are_one_id(value):
   ],
 )  # fmt: skip
 def test_missing_values_are_not_ids(value):
-  assert schema.id_text(value) in ("", "NaT")
+  assert identifiers.id_text(value) in ("", "NaT")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_missing_values_are_not_ids(value):
   ],
 )  # fmt: skip
 def test_other_ids_stay_as_they_are(value, text):
-  assert schema.id_text(value) == text
+  assert identifiers.id_text(value) == text
 
 
 KINDS = {
@@ -75,7 +77,7 @@ def test_a_column_of_ids_is_that_of_its_values(data):
   given = data.draw(st.lists(st.none() | KINDS[kind], max_size=8))
   for column in (pa.array(given, kind), given):
     found, bad = values.ids(column)
-    assert found.to_pylist() == [schema.id_text(value) for value in given]
+    assert found.to_pylist() == [identifiers.id_text(value) for value in given]
     assert not bad.any()
 
 
