@@ -260,7 +260,7 @@ class Aim:
 
   Attributes:
     surface: index of the surface that they are on; None is any.
-    outcomes: indices of outcomes; they have at least one. Empty: all of them.
+    outcomes: indices of outcomes that they may have; empty is all.
   """
 
   surface: int | None = None

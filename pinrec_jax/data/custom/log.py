@@ -12,6 +12,7 @@ import pathlib
 import shutil
 import time
 from collections.abc import Sequence
+from concurrent import futures
 from typing import Any
 
 import duckdb
@@ -43,6 +44,7 @@ from pinrec_jax.data.custom import roles as roles_lib
 
 MEMORY = "1500MB"  # That DuckDB may use before it spills to disk.
 ROWS = 1 << 21  # Rows that are sorted at a time.
+THREADS = 2  # Files that are checked at a time; Arrow needs no lock for it.
 
 
 def write(data: config_lib.Data, folder: pathlib.Path) -> None:
@@ -129,8 +131,13 @@ def _checked(
       ) from error
     distributed.check(jobs, data.beam_options)
   else:
-    for job in tqdm.tqdm(jobs, desc="reading files", disable=None):
-      events.check(*job)
+    with futures.ThreadPoolExecutor(THREADS) as pool:
+      done = pool.map(lambda job: events.check(*job), jobs)
+      try:
+        for _ in tqdm.tqdm(done, "reading", len(jobs), disable=None):
+          pass
+      finally:
+        pool.shutdown(cancel_futures=True)
   found = [
     row_errors.RowErrors(**files.read_json(folder / f"{number:06}.json"))
     for number in range(len(paths))

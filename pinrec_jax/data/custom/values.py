@@ -118,6 +118,9 @@ def flags(
   column: Column,
 ) -> tuple[Bool[np.ndarray, "_"], Bool[np.ndarray, "_"]]:
   """Returns which values mean true, and which are neither true nor false."""
+  if isinstance(column, pa.Array) and pa.types.is_boolean(column.type):
+    true = column.fill_null(False).to_numpy(zero_copy_only=False)
+    return true, np.zeros(len(true), bool)
   found = pd.Series(texts(column).to_pandas()).str.lower()
   true = found.isin(TRUE).to_numpy()
   return true, ~true & ~found.isin(FALSE).to_numpy()
