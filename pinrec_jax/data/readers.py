@@ -137,7 +137,8 @@ class _Naming:
     wrong = (pa.ArrowException, OSError, EOFError, UnicodeError)
     if isinstance(error, (*wrong, json.JSONDecodeError, RecursionError)):
       raise ValueError(
-        f"{self._path} cannot be read: {error}; write the file again"
+        f"{self._path} cannot be read: {error}; write the file again, text as "
+        "UTF-8"
       ) from error
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -232,18 +233,28 @@ def _vectors(column: Any, name: str) -> dict[str, Float[np.ndarray, "_"]]:
   }
 
 
-def _embedded(texts: Any, custom: config_lib.Custom) -> Any:
-  """Returns the vectors of the items' texts, made by the user's function."""
+def embedder(custom: config_lib.Custom) -> Callable[[list[str]], Any]:
+  """Returns the user's function from texts to vectors.
+
+  Raises:
+    ValueError: if it cannot be imported.
+  """
   module, _, function = custom.text_embedder.partition(":")
   try:
-    embed = getattr(importlib.import_module(module), function)
+    return getattr(importlib.import_module(module), function)
   except (ImportError, AttributeError, ValueError) as error:
     raise ValueError(
       f"config.data.custom.text_embedder is {custom.text_embedder!r} and "
       f"cannot be imported ({error}); name a function as module:function"
     ) from error
+
+
+def _embedded(texts: Any, custom: config_lib.Custom) -> Any:
+  """Returns the vectors of the items' texts, None without a text."""
   given = texts.notna()
-  vectors = np.asarray(embed([*map(identifiers.id_text, texts[given])]), float)
+  vectors = np.asarray(
+    embedder(custom)([*map(identifiers.id_text, texts[given])]), float
+  )
   if vectors.ndim != 2 or len(vectors) != given.sum():
     raise ValueError(
       f"config.data.custom.text_embedder {custom.text_embedder!r} returned the "

@@ -44,7 +44,7 @@ from pinrec_jax.data.custom import roles as roles_lib
 
 MEMORY = "1500MB"  # That DuckDB may use before it spills to disk.
 ROWS = 1 << 21  # Rows that are sorted at a time.
-THREADS = 2  # Files that are checked at a time; Arrow needs no lock for it.
+THREADS = 4  # More of them would need more memory.
 
 
 def write(data: config_lib.Data, folder: pathlib.Path) -> None:
@@ -75,6 +75,8 @@ def _write_all(
   starts = decisions.starts(data.custom)
   rows = folder / "rows"
   rows.mkdir()
+  if data.custom.text_embedder:
+    items.embedder(data.custom)  # Raises before the work.
   item_errors = row_errors.RowErrors()
   listed = items.read(data, item_errors) if data.items else None
   errors = _checked(paths, roles, data, rows)
@@ -86,7 +88,8 @@ def _write_all(
   errors.require_good("events", data.events)
   with duckdb.connect() as database:
     database.execute(
-      f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false; "
+      f"SET memory_limit = '{MEMORY}'; SET threads = {THREADS}; "
+      "SET preserve_insertion_order = false; "
       f"SET temp_directory = '{_quoted(folder / 'spill')}'; CREATE VIEW rows "
       f"AS FROM read_parquet('{_quoted(glob.escape(str(rows)))}/*.parquet')"
     )

@@ -35,7 +35,10 @@ DATES = {
 }
 _ZONE = re.compile(r"(?<=\d)\s*(UTC|GMT|Z)$")
 _OFFSET = re.compile(r"\s*([+-]\d\d:?\d\d)( UTC| GMT)?$")
-_MONTH = re.compile(r"[A-Za-z]{3}.*\b\d{4}\b|\b\d{4}\b.*[A-Za-z]{3}")
+# With the name of a month, or year-month-day and a time of twelve hours.
+_NAMED = re.compile(
+  r"[A-Za-z]{3}.*\b\d{4}\b|\b\d{4}\b.*[A-Za-z]{3}|^\d{4}-\d\d?-.*[AaPp][Mm]$"
+)
 _SLASHES = re.compile(r"^(\d{4})/(\d\d?)/(\d\d?)")
 
 
@@ -197,7 +200,7 @@ def _since_1970(column: Any) -> Float[np.ndarray, "_"]:
   text = text.str.replace(_ZONE, "Z", regex=True)
   text = text.str.replace(_SLASHES, r"\1-\2-\3", regex=True)
   read = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
-  left = text[read.isna() & text.str.contains(_MONTH)]
+  left = text[read.isna() & text.str.contains(_NAMED)]
   with warnings.catch_warnings():
     warnings.simplefilter("error")  # Such as an unknown time zone.
     for place, value in left.items():

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pinrec_jax import config as config_lib
+from pinrec_jax import validation
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import row_errors, schema
 
@@ -549,6 +551,45 @@ def test_a_column_of_items_that_is_there_twice_is_named(custom):
 def test_a_configuration_that_does_not_fit_is_named(custom, fields, message):
   with pytest.raises(ValueError, match=message):
     dataset_lib.load(custom(rows(), **fields))
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    ({"data.custom.column_types": "price"}, "column_types is 'price'; write"),
+    ({"data.custom.column_types": "price:float"}, "'price:float'; write"),
+    ({"data.custom.column_types": "price:number"}, "it describes item columns"),
+    ({"data.custom.separator": "::"}, 'use one character, or "tab"'),
+    ({"data.custom.test_from": "2022-05-01"}, "give both data.custom.valid"),
+    ({"data.custom.text_embedder": "a:b"}, "name the text column in data.cust"),
+    ({"data.name": "synthetic"}, "leave data.events and data.items empty"),
+  ],
+)
+def test_fields_that_do_not_fit_are_named_before_the_work(fields, message):
+  config = config_lib.replace(
+    config_lib.Config(),
+    **{"data.name": "custom_log", "data.events": "log.csv", **fields},
+  )
+  with pytest.raises(ValueError, match=re.escape(message)):
+    validation.validate(config)
+
+
+@pytest.mark.parametrize(
+  "fields",
+  [
+    {"data.custom.column_types": "a:number,*:ignore", "data.items": "i.csv"},
+    {"data.custom.column_types": "a:number", "data.custom.item_columns": "a"},
+    {"data.custom.separator": "tab"},
+    {"data.custom.separator": ";"},
+    {"data.custom.test_from": "2", "data.custom.validation_from": "1"},
+  ],
+)
+def test_fields_that_fit_are_accepted(fields):
+  config = config_lib.replace(
+    config_lib.Config(),
+    **{"data.name": "custom_log", "data.events": "log.csv", **fields},
+  )
+  validation.validate(config)
 
 
 def test_files_without_good_rows_are_named(custom):
