@@ -26,7 +26,12 @@ class Counts:
   @classmethod
   def of(cls, values: Int[np.ndarray, "_"]) -> "Counts":
     """Counts some integers."""
-    return cls(*np.unique(values.astype(np.int64), return_counts=True))
+    values = values.astype(np.int64)
+    if len(values) and values.min() >= 0 and values.max() < 4 * len(values):
+      counts = np.bincount(values)  # Faster than sorting.
+      found = np.flatnonzero(counts)
+      return cls(found, counts[found])
+    return cls(*np.unique(values, return_counts=True))
 
   def __add__(self, other: "Counts") -> "Counts":
     values, place = np.unique(

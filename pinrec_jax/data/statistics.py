@@ -1,7 +1,6 @@
 """What a prepared log holds, in figures."""
 
 import collections
-import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -42,7 +41,7 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
   actions = np.zeros(len(names.actions), int)
   surfaces = np.zeros(len(names.surfaces), int)
   spreads = {n: counts_lib.Counts() for n in ("length", "gap", "session")}
-  times: list[int] = []
+  times: list[np.integer] = []
   for first in range(0, len(dataset.users), USERS):
     some = dataset.events[first : first + USERS]
     events = histories.joined(some)
@@ -50,7 +49,8 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
     actions += events.actions.sum(0, dtype=int)
     surfaces += np.bincount(events.surface, minlength=len(surfaces))
     dated = events.time != schema.UNKNOWN_TIME
-    times += [int(f(events.time[dated])) for f in (min, max) if dated.any()]
+    if dated.any():
+      times += [events.time[dated].min(), events.time.max()]
     lengths = np.bincount(user[events.engaged])
     found.update(
       {
@@ -62,13 +62,13 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
         "single": int((lengths == 1).sum()),
       }
     )
-    acted = events.where(events.engaged & dated)
-    who = user[events.engaged & dated]
+    acted = np.flatnonzero(events.engaged & dated)
+    who, time = user[acted], events.time[acted]
     same = who[1:] == who[:-1]
     spreads["length"] += counts_lib.Counts.of(lengths[lengths > 0])
-    spreads["gap"] += counts_lib.Counts.of(np.diff(acted.time)[same])
+    spreads["gap"] += counts_lib.Counts.of(np.diff(time)[same])
     spreads["session"] += counts_lib.Counts.of(
-      _session_lengths(acted, who, session_gap)
+      _session_lengths(events, acted, who, session_gap)
     )
   report: dict[str, Number] = {
     "users": len(dataset.users),
@@ -86,7 +86,7 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
     "events/of_items_that_are_not_candidates": found["unlisted"],
   }
   if times:
-    report |= {"time/first": min(times), "time/last": max(times)}
+    report |= {"time/first": int(min(times)), "time/last": int(max(times))}
   for kind, known, count in (
     ("actions", names.actions, actions),
     ("surfaces", names.surfaces, surfaces),
@@ -104,19 +104,26 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
 
 
 def _session_lengths(
-  acted: schema.Events, user: Int[np.ndarray, "l"], gap: int
+  events: schema.Events,
+  acted: Int[np.ndarray, "n"],
+  user: Int[np.ndarray, "n"],
+  gap: int,
 ) -> Int[np.ndarray, "_"]:
-  """Returns the engagements of each session of several users."""
-  if not len(acted):
-    return np.zeros(0, int)
-  if (acted.session != schema.UNKNOWN_SESSION).any():
-    ends = np.flatnonzero(np.append(user[1:] != user[:-1], True)) + 1
-    pairs = itertools.pairwise([0, *ends.tolist()])
-    own = [acted.where(slice(start, end)) for start, end in pairs]
-    number = [histories.sessions(events, gap) for events in own]
-    return np.concatenate([np.unique(n, return_counts=True)[1] for n in number])
-  apart = (user[1:] != user[:-1]) | (np.diff(acted.time) > gap)
-  starts = np.flatnonzero(np.append(True, apart))
+  """Returns the engagements of each session.
+
+  Args:
+    events: of several users.
+    acted: places of the dated engagements.
+    user: the user of each.
+    gap: as for `of_dataset`.
+  """
+  other = user[1:] != user[:-1]
+  if (events.session[acted] != schema.UNKNOWN_SESSION).any():
+    parts = np.split(acted, np.flatnonzero(other) + 1)
+    found = [histories.sessions(events.where(own), gap) for own in parts]
+    return np.concatenate([np.unique(n, return_counts=True)[1] for n in found])
+  apart = other | (np.diff(events.time[acted]) > gap)
+  starts = np.flatnonzero(np.append(True, apart)[: len(acted)])
   return np.diff(starts, append=len(acted))
 
 
