@@ -53,14 +53,12 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
       times += [events.time[dated].min(), events.time.max()]
     lengths = np.bincount(user[events.engaged])
     found.update(
-      {
-        "events": len(events),
-        "engagements": int(events.engaged.sum()),
-        "context": int(events.context.sum()),
-        "undated": int((~dated).sum()),
-        "unlisted": int((~dataset.items.candidate[events.item]).sum()),
-        "single": int((lengths == 1).sum()),
-      }
+      events=len(events),
+      engagements=int(events.engaged.sum()),
+      context=int(events.context.sum()),
+      undated=int((~dated).sum()),
+      unlisted=int((~dataset.items.candidate[events.item]).sum()),
+      single=int((lengths == 1).sum()),
     )
     acted = np.flatnonzero(events.engaged & dated)
     who, time = user[acted], events.time[acted]
@@ -87,12 +85,18 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
   }
   if times:
     report |= {"time/first": int(min(times)), "time/last": int(max(times))}
-  for kind, known, count in (
-    ("actions", names.actions, actions),
-    ("surfaces", names.surfaces, surfaces),
-  ):
-    for name, own in zip(known, count.tolist(), strict=True):
-      report[f"{kind}/{name}"] = own
+  for name, count in zip(names.actions, actions.tolist(), strict=True):
+    report[f"actions/{name}"] = count
+  for name, count in zip(names.surfaces, surfaces.tolist(), strict=True):
+    report[f"surfaces/{name}"] = count
+  return LogStatistics(report | _spread_figures(spreads), spreads)
+
+
+def _spread_figures(
+  spreads: Mapping[str, counts_lib.Counts],
+) -> dict[str, Number]:
+  """Returns the count, the mean and percentiles of distributions."""
+  report: dict[str, Number] = {}
   for name, spread in spreads.items():
     report[f"{name}/count"] = spread.total
     if spread.total:
@@ -100,7 +104,7 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
       places = spread.percentiles(PERCENTILES).tolist()
       for percent, value in zip(PERCENTILES, places, strict=True):
         report[f"{name}/p{percent}"] = value
-  return LogStatistics(report, spreads)
+  return report
 
 
 def _session_lengths(

@@ -52,30 +52,32 @@ def catalog_of(
   table = items.features(table, custom, errors)
   text = table["item"].astype(object)
   table["item"] = ids = _numbers(text)
-  surfaces = [
-    name
-    for (name,) in database.sql(
-      "SELECT DISTINCT surface FROM good ORDER BY 1"
-    ).fetchall()
-    if name not in ("", "unknown")
-  ]
   rows = pd.DataFrame(
     {"item": text.astype(str), "row": np.arange(1, len(ids) + 1)}
   )
   database.register("items", rows)
-  codes = dict.fromkeys(("", "unknown"), 0)
-  codes |= {name: code for code, name in enumerate(surfaces, start=1)}
-  database.register(
-    "surfaces", pd.DataFrame({"surface": [*codes], "code": [*codes.values()]})
-  )
   return catalog.encode(
     table,
     ids[:candidates],
     actions=tuple(log.actions),
     outcomes=log.outcomes,
-    surfaces=("unknown", *surfaces),
+    surfaces=_surfaces(database),
     **starts,
   )
+
+
+def _surfaces(database: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+  """Numbers the surfaces and returns their names; the first is unknown."""
+  found = database.sql(
+    "SELECT DISTINCT surface FROM good ORDER BY 1"
+  ).fetchall()
+  names = [name for (name,) in found if name not in ("", "unknown")]
+  codes = dict.fromkeys(("", "unknown"), 0)
+  codes |= {name: code for code, name in enumerate(names, start=1)}
+  database.register(
+    "surfaces", pd.DataFrame({"surface": [*codes], "code": [*codes.values()]})
+  )
+  return ("unknown", *names)
 
 
 def _require_listed(

@@ -97,33 +97,42 @@ def decide(
   database.execute("CREATE VIEW known AS FROM rows JOIN actions USING (action)")
   unknown = "rows ANTI JOIN actions USING (action)"
   _reject(database, unknown, "action", "unknown action", custom, paths, errors)
-  size, dated, early, first, last = _one(
+  size, dated, early = _one(
     database,
-    f"""SELECT count(*), count(time), count(*) FILTER (time < {EARLY}),
-    min(time), max(time) FROM known""",
+    f"""SELECT count(*), count(time), count(*) FILTER (time < {EARLY})
+    FROM known""",
   )
-  if not dated:
-    if size:
-      errors.say(
-        "the log has no times: its rows are in order, and sessions and time "
-        "offsets are unknown"
-      )
-    database.execute("CREATE VIEW good AS FROM known")
-    return Log(names, outcomes, 0, False)
   relative = 2 * early > dated
-  condition = "true" if relative else f"time >= {EARLY}"
-  database.execute(f"CREATE VIEW good AS FROM known WHERE {condition}")
-  bad = f"known WHERE NOT ({condition})"
+  early_rows = "false" if relative else f"coalesce(time < {EARLY}, false)"
+  database.execute(f"CREATE VIEW good AS FROM known WHERE NOT {early_rows}")
+  bad = f"known WHERE {early_rows}"
   _reject(database, bad, "time", "time before 1990", custom, paths, errors)
+  daily = False
+  if dated:
+    errors.note("rows of files without times", size - dated)
+    daily = _times(database, relative, custom, errors)
+  elif size:
+    errors.say(
+      "the log has no times: its rows are in order, and sessions and time "
+      "offsets are unknown"
+    )
+  return Log(names, outcomes, SHIFT if dated and relative else 0, daily)
+
+
+def _times(
+  database: duckdb.DuckDBPyConnection,
+  relative: bool,
+  custom: config_lib.Custom,
+  errors: row_errors.RowErrors,
+) -> bool:
+  """Says when the log starts and ends; returns whether its times are days."""
   first, last, low, high = _one(
     database,
     """SELECT min(time), max(time), min(time % 86400), max(time % 86400)
     FROM good""",
   )
-  daily = low == high and low % QUARTER == 0 and (relative or first < last)
   if not relative:
-    span = [_written(moment) for moment in (first, last)]
-    errors.say(f"the log runs from {span[0]} to {span[1]}")
+    errors.say(f"the log runs from {_written(first)} to {_written(last)}")
   elif custom.time_unit != "auto":
     errors.say(f"the log runs from second {first:,} to second {last:,}")
   else:
@@ -132,12 +141,13 @@ def decide(
       f"{_written(EARLY)}. Do its times count from the start of the log? Then "
       "set config.data.custom.time_unit to seconds, minutes, hours or days"
     )
+  daily = low == high and low % QUARTER == 0 and (relative or first < last)
   if daily:
     errors.say(
       "the times are days: rows with equal users, items and times are kept as "
       "separate events"
     )
-  return Log(names, outcomes, SHIFT if relative else 0, daily)
+  return daily
 
 
 def _actions(

@@ -227,6 +227,22 @@ def test_times_may_count_from_the_start(load, unit):
   assert "1990" not in str(errors)
 
 
+def test_files_without_times_are_read_beside_others(custom, tmp_path):
+  folder = tmp_path / "log"
+  folder.mkdir()
+  for name, time in (("1.csv", AT), ("2.csv", None)):
+    pd.DataFrame(rows(time=time)).to_csv(folder / name, index=False)
+  config = custom("")
+  config.events = str(folder)
+  dataset = dataset_lib.load(config)
+  errors = row_errors.load(dataset.folder)
+  assert sum(map(len, dataset.events)) == 40
+  assert errors.notes["rows of files without times"] == 20
+  assert not errors.rejected
+  undated = sum(int((events.time == 0).sum()) for events in dataset.events)
+  assert undated == 20
+
+
 # 6. Columns that are not read; features of items in the events.
 
 
