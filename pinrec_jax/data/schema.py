@@ -79,9 +79,8 @@ class Vocabulary:
     found = sorted({max(self.gaps[place], 1) for place in places if self.gaps})
     if len(found) < edges:
       raise ValueError(
-        f"config.model.offset_edges is empty, so that {edges} edges are fitted "
-        f"to the gaps between engagements. This log has {len(found)} different "
-        "gaps; list config.model.offset_edges instead, as 60,3600,86400"
+        f"config.model.offset_edges is empty, and the log has {len(found)} "
+        f"different gaps for {edges} edges; list edges, as 60,3600,86400"
       )
     return tuple(found)
 

@@ -32,9 +32,7 @@ class LogStatistics(NamedTuple):
 def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
   """Returns the numbers of users, items, events, actions and surfaces.
 
-  Args:
-    dataset: the log.
-    session_gap: seconds without an engagement that end a session.
+  A session ends after `session_gap` seconds without an engagement.
   """
   names = dataset.vocabulary
   found = collections.Counter[str]()
