@@ -15,8 +15,8 @@ from ml_collections import config_flags
 from pinrec_jax import terminal
 
 MODES = (
-  "demo", "prepare", "train", "index", "evaluate", "retrieve", "serve", "export",
-  "doctor",
+  "demo", "prepare", "train", "index", "evaluate", "retrieve", "serve",
+  "export", "doctor",
 )  # fmt: skip
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Configuration to run; see configs/.", lock_config=True
@@ -87,8 +87,8 @@ def _serve(config: Any, workdir: pathlib.Path) -> None:
     from pinrec_jax.serve import server
   except ModuleNotFoundError as error:
     raise ValueError(
-      f"--mode=serve needs the package {error.name}; install the extra, as: pip "
-      "install 'pinrec-jax[serve]'"
+      f"--mode=serve needs the package {error.name}; install the extra, as: "
+      "pip install 'pinrec-jax[serve]'"
     ) from error
   server.serve(config, workdir)
 

@@ -52,7 +52,8 @@ def read(
   for name, values in (fields.attributes or {}).items():
     if name not in known:
       raise ValueError(
-        f"filters.attributes has {name!r}; choose from {', '.join(sorted(known))}"
+        f"filters.attributes has {name!r}; choose from "
+        f"{', '.join(sorted(known))}"
       )
     listed = values if isinstance(values, list) else [values]
     texts = tuple(wire.id_text(v, f"filters.attributes.{name}") for v in listed)

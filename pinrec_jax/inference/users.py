@@ -3,6 +3,7 @@
 import bisect
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -72,5 +73,5 @@ class _Latest(Sequence[schema.Events]):
   def __len__(self) -> int:
     return len(self._events)
 
-  def __getitem__(self, place):  # pyright: ignore
+  def __getitem__(self, place: Any) -> Any:
     return self._events[place].where(slice(-LATEST, None))

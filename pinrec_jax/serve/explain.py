@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
@@ -214,7 +214,7 @@ def items(
     limit: items of the page.
     after: number of matches to leave out.
   """
-  rows: Int[np.ndarray, "_"] = snapshot.matching(query)
+  rows = snapshot.matching(query)
   page = rows[after : after + limit]
   types = found.vocabulary.item_types
   listed = [

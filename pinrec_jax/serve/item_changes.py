@@ -1,6 +1,5 @@
-"""Changes of items: as a call sends them, as the store keeps them, as vectors."""
+"""Changes of items: from calls to stored states and to vectors."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 

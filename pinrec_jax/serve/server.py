@@ -108,8 +108,8 @@ def _listen(own: config_lib.Serve, token: str) -> socket.socket:
   except OSError as error:
     listening.close()
     raise OSError(
-      f"{own.host}:{own.port} cannot be used ({error.strerror}); stop the other "
-      "program, or use another --config.serve.port (0 picks a free one)"
+      f"{own.host}:{own.port} cannot be used ({error.strerror}); stop the "
+      "other program, or use another --config.serve.port (0 picks a free one)"
     ) from error
   listening.listen(BACKLOG)
   return listening

@@ -23,7 +23,6 @@ from pinrec_jax.serve import (
   explain,
   item_changes,
   item_writer,
-  live_items,
   messages,
   metrics,
   stores,
@@ -259,8 +258,8 @@ class Service:
         event.time = now
       if event.time > now + DAY:
         raise ValueError(
-          f"events[{place}]: time is {event.time:.15g}, in the future; give unix "
-          "seconds"
+          f"events[{place}]: time is {event.time:.15g}, in the future; give "
+          "unix seconds"
         )
     names, items = own.bundle.vocabulary, own.live.snapshot
     read = request_events.read(events, False, items, names)
@@ -394,8 +393,8 @@ class Service:
       if given.version is not None and given.version not in known:
         raise RefusedError(
           404,
-          f"there is no bundle {given.version!r} beside {before!r}; choose from "
-          f"{', '.join(known)}",
+          f"there is no bundle {given.version!r} beside {before!r}; choose "
+          f"from {', '.join(known)}",
         )
       folder = self._folder / (given.version or "")
       new = await _in_thread(lambda: serving_lib.load(folder, self.config))
@@ -418,7 +417,7 @@ def _known(
 
 
 async def _in_thread(function: Callable[[], _Result]) -> _Result:
-  """Runs a function in a thread that does not hold up the end of the process."""
+  """Runs a function in a thread that does not delay the process's end."""
   loop = asyncio.get_running_loop()
   future: asyncio.Future[_Result] = loop.create_future()
 

@@ -194,8 +194,8 @@ class SqliteStore:
       self.writable = False
       batch[0][1].set_exception(
         stores.ReadOnlyError(
-          f"{self._path} cannot be written ({error}); free some space or repair "
-          "the disk"
+          f"{self._path} cannot be written ({error}); free some space, or "
+          "repair the disk"
         )
       )
       return

@@ -43,11 +43,8 @@ def merged(
   if before is not None:
     own = merging.concatenate([before, own])
     given = [None] * len(before) + given
-  order = np.argsort(own.time, kind="stable")
-  found = merging.merge(own.where(order))
-  return requests.History(
-    found.events, [given[n] for n in order[found.row].tolist()]
-  )
+  found = merging.of_user(own)
+  return requests.History(found.events, [given[n] for n in found.row.tolist()])
 
 
 def _known(

@@ -1,8 +1,10 @@
 """The calls of a running server, one after another."""
 
+import contextlib
 import json
 import socket
 import time
+from urllib import parse
 
 import msgspec
 import pytest
@@ -38,14 +40,17 @@ def test_an_answer_says_where_it_comes_from(client):
   assert sum(answer["achieved"].values()) == pytest.approx(1)
   assert answer["bundle"] == client.get("/v1/bundle").json()["version"]
   assert answer["exact"] is True
-  assert "index" in answer and "model_step" in answer
+  assert "index" in answer
+  assert "model_step" in answer
 
 
 def test_a_user_of_the_log_needs_an_id_alone(client):
   answer = client.post("/v1/retrieve", json={"user": "u05"}).json()
-  assert answer["history"] == "stored" and answer["events_read"] > 5
+  assert answer["history"] == "stored"
+  assert answer["events_read"] > 5
   nobody = client.post("/v1/retrieve", json={"user": "someone new"}).json()
-  assert nobody["history"] == "none" and len(nobody["candidates"]) == 5
+  assert nobody["history"] == "none"
+  assert len(nobody["candidates"]) == 5
   empty = client.post("/v1/retrieve", json={"user": "u05", "events": []}).json()
   assert _items(empty) == _items(nobody)
 
@@ -58,7 +63,8 @@ def test_stored_events_are_used_by_the_next_request(client):
   )
   assert stored.json() == {"user": "ann", "stored": 2, "total": 2}
   after = client.post("/v1/retrieve", json=given).json()
-  assert before["history"] == "none" and after["history"] == "stored"
+  assert before["history"] == "none"
+  assert after["history"] == "stored"
   assert after["events_read"] == 2
   assert not {*_items(after)} & {104, 105}
   history = client.get("/v1/users/ann").json()
@@ -88,8 +94,8 @@ def test_a_deleted_user_is_forgotten_for_good(client):
 
 
 def test_ids_may_hold_anything(client):
-  for user in ("a/b", "a b", "ü", "..", "a%2Fb", "x/events"):
-    path = "/v1/users/" + __import__("urllib.parse").parse.quote(user, safe="")
+  for user in ("a/b", "a b", "ü", "a%2Fb", "x/events"):
+    path = "/v1/users/" + parse.quote(user, safe="")
     stored = client.post(f"{path}/events", json={"events": _events(104)})
     assert stored.json()["user"] == user
     answer = client.post("/v1/retrieve", json={"user": user}).json()
@@ -99,14 +105,17 @@ def test_ids_may_hold_anything(client):
 def test_an_item_is_found_once_it_is_added_and_gone_once_it_is_deleted(client):
   only = {"user": "x", "filters": {"include": ["new", 103]}}
   before = client.post("/v1/retrieve", json=only).json()
-  assert _items(before) == [103] and before["unknown_items"] == ["new"]
+  assert _items(before) == [103]
+  assert before["unknown_items"] == ["new"]
   features = {"author": "a1", "tag": ["t0", "t1"]}
   added = client.put("/v1/items/new", json={"features": features}).json()
   assert added["items"] == 28
   after = client.post("/v1/retrieve", json=only).json()
-  assert {*_items(after)} == {103, "new"} and after["index"] == added["index"]
+  assert {*_items(after)} == {103, "new"}
+  assert after["index"] == added["index"]
   listed = client.get("/v1/items", params={"query": "new"}).json()
-  assert listed["total"] == 1 and listed["items"][0]["added"]
+  assert listed["total"] == 1
+  assert listed["items"][0]["added"]
   assert listed["items"][0]["features"]["tag"] == ["t0", "t1"]
   gone = client.delete("/v1/items/new").json()
   assert gone["items"] == 27
@@ -131,11 +140,12 @@ def test_an_item_of_the_bundle_can_be_changed_and_deleted(client):
 
 
 def test_items_come_in_pages(client):
-  seen, after = [], 0
-  while after is not None:
-    page = client.get("/v1/items", params={"limit": 10, "after": after}).json()
+  page: dict = {"next": 0}
+  seen = []
+  while page["next"] is not None:
+    options = {"limit": 10, "after": page["next"]}
+    page = client.get("/v1/items", params=options).json()
     seen += [str(one["item"]) for one in page["items"]]
-    after = page["next"]
   assert len(seen) == len({*seen}) == page["total"]
 
 
@@ -147,13 +157,14 @@ def test_several_requests_are_answered_each_on_its_own(client):
     {"user": "c", "steps": 3},
     {"user": "d", "candidates": 21},
     {"user": "e", "offsets": [-1, 60, 120]},
-    {"user": "f", "filters": {"exclude": list(range(100, 131))}},
+    {"user": "f", "filters": {"exclude": [*range(100, 130), 100]}},
     {"user": "g", "events": _events(*[100] * 41)},
     {"user": "h", "candidates": 20, "steps": 2, "offsets": [-1, 60]},
   ]
   answers = client.post("/v1/retrieve", json={"requests": given}).json()
   found = answers["answers"]
-  assert len(found[0]["candidates"]) == 2 and len(found[8]["candidates"]) == 20
+  assert len(found[0]["candidates"]) == 2
+  assert len(found[8]["candidates"]) == 20
   for place, words in {
     1: ("budget", "requests[1]", "'b'"),
     2: ("usr", "requests[2]"),
@@ -191,7 +202,7 @@ def test_no_request_chooses_a_shape(client):
   ("method", "path", "content", "status", "words"),
   [
     ("POST", "/v1/retrieve", b"", 422, "not valid JSON"),
-    ("POST", "/v1/retrieve", b"[1]", 422, "Expected"),
+    ("POST", "/v1/retrieve", b"[1]", 422, "expected"),
     ("POST", "/v1/retrieve", b"\xff\xfe", 422, "not valid JSON"),
     ("POST", "/v1/retrieve", b"[" * 50_000, 422, "nested too deeply"),
     ("POST", "/v1/retrieve", b'{"user": "a", "surface": "x"}', 422, "feed"),
@@ -212,7 +223,8 @@ def test_no_request_chooses_a_shape(client):
      422, "unix seconds"),
     ("POST", "/v1/users/ /events", b'{"events": [{"item": 1}]}', 422, "empty"),
     ("PUT", "/v1/items/i", b'{"vector": [1, 2]}', 422, "give 16"),
-    ("PUT", "/v1/items/i", b'{"vector": [NaN]}', 422, "NaN"),
+    ("PUT", "/v1/items/i", b'{"vector": [NaN' + b", 0" * 15 + b"]}", 422,
+     "norm nan"),
     ("PUT", "/v1/items/i", b'{"features": {"x": 1}}', 422, "author"),
     ("PUT", "/v1/items/i", b'{"features": {"author": ["a", "b"]}}', 422,
      "at most 1"),
@@ -237,14 +249,16 @@ def test_vectors_must_be_unit_vectors(client):
     ([1e200] * 16, "norm"),
   ):
     response = client.put("/v1/items/v", json={"vector": vector})
-    assert response.status_code == 422 and words in response.json()["error"]
+    assert response.status_code == 422
+    assert words in response.json()["error"]
   unit = [1.0] + [0.0] * 15
   assert client.put("/v1/items/v", json={"vector": unit}).status_code == 200
   assert client.delete("/v1/items/v").status_code == 200
 
 
 @pytest.mark.parametrize(
-  ("timeout", "status"), [("0.00001", 504), ("nan", 422), ("x", 422), ("5", 200)]
+  ("timeout", "status"),
+  [("0.00001", 504), ("nan", 422), ("x", 422), ("5", 200)],
 )
 def test_a_deadline_is_kept(client, timeout, status):
   response = client.post(
@@ -260,12 +274,10 @@ def test_a_slow_client_is_cut_off(server):
       connection.sendall(start)
       began = time.monotonic()
       connection.settimeout(10)
-      with pytest.raises((ConnectionError, TimeoutError)):
-        while True:
+      with contextlib.suppress(ConnectionError):
+        while time.monotonic() - began < 9:
           connection.sendall(b"x")
           time.sleep(0.2)
-          if time.monotonic() - began > 9:
-            raise AssertionError("the server waits for ever")
       assert time.monotonic() - began < 6
 
 
@@ -311,14 +323,16 @@ def test_a_swap_and_the_way_back_keep_what_was_changed(client):
   only = {"user": "swap", "events": [], "filters": {"include": ["kept"]}}
   first = client.post("/v1/retrieve", json=only).json()
   after = client.post("/v1/bundle", json={"version": other}).json()
-  assert after["version"] == other and after["previous"] == before["version"]
+  assert after["version"] == other
+  assert after["previous"] == before["version"]
   second = client.post("/v1/retrieve", json=only).json()
   assert _items(first) == _items(second) == ["kept"]
   assert second["bundle"] == other
   assert first["candidates"][0]["score"] != second["candidates"][0]["score"]
   back = {"version": after["previous"]}
-  assert client.post("/v1/bundle", json=back).json()["version"] == (
-    before["version"]
+  assert (
+    client.post("/v1/bundle", json=back).json()["version"]
+    == (before["version"])
   )
   third = client.post("/v1/retrieve", json=only).json()
   assert third["candidates"] == first["candidates"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import signal
 import subprocess
 import sys
 import textwrap
@@ -72,10 +73,15 @@ class Server:
     self._errors.seek(0)
     return self._errors.read()
 
-  def stop(self):
-    """Ends the server by SIGTERM and returns its exit status."""
-    self.process.terminate()
-    return self.process.wait(60)
+  def stop(self, signal_number=signal.SIGTERM):
+    """Ends the server by a signal and returns its exit status."""
+    if self.process.poll() is None:
+      self.process.send_signal(signal_number)
+    status = self.process.wait(60)
+    for file in (self.process.stdout, self._errors):
+      if file is not None:
+        file.close()
+    return status
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +99,7 @@ def make_workdir(tmp_path_factory, world, untrained_once):
         full = dataclasses.replace(
           untrained_once(conditioned, version),
           popular=statistics.most_popular(world),
-          users=users.of_dataset(world),
+          users=users.of_log(world.users, world.events),
         )
         bundle.save(full, folder / "bundles")
     return workdir
@@ -154,8 +160,7 @@ def start():
 
   yield of_workdir
   for server in started:
-    if server.process.poll() is None:
-      server.process.kill()
+    server.stop(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

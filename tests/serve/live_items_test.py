@@ -36,7 +36,7 @@ def _items(vectors, kind="exact"):
     surfaces=("unknown",),
   )  # fmt: skip
   config = config_lib.Inference()
-  config.index.kind = kind
+  config.index.kind = kind  # pyright: ignore[reportAttributeAccessIssue]
   return live_items.LiveItems(
     bundle.Bundle(
       config, {}, catalog,

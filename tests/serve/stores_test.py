@@ -180,7 +180,7 @@ def test_a_damaged_file_is_refused_with_a_remedy(tmp_path, content):
   if content is None:
     data[len(data) // 2 : len(data) // 2 + 6000] = b"\xff" * 6000
   path.write_bytes(content or bytes(data))
-  with pytest.raises(stores.StoreError, match="damaged .* move it away"):
+  with pytest.raises(stores.StoreError, match=r"damaged .* move it away"):
     sqlite_store.SqliteStore(path, max_events=5)
 
 
@@ -189,9 +189,9 @@ def test_a_full_disk_is_reported_and_reading_goes_on(tmp_path):
     store = sqlite_store.SqliteStore(tmp_path / "s.sqlite", max_events=9)
     await store.append("u", [b"a"])
     store._writer.execute("pragma max_page_count = 8")
+    many = [store.append(f"u{n}", [bytes(4000)]) for n in range(50)]
     with pytest.raises(stores.ReadOnlyError, match="cannot be written"):
-      for n in range(50):
-        await store.append(f"u{n}", [bytes(4000)])
+      await asyncio.gather(*many)
     assert not store.writable
     found = await store.read("u")
     store._writer.execute("pragma max_page_count = 100000")
@@ -222,7 +222,8 @@ WRITER = textwrap.dedent(
   from pinrec_jax.serve import sqlite_store
 
   async def main():
-    store = sqlite_store.SqliteStore(pathlib.Path(sys.argv[1]), max_events=10**6)
+    path = pathlib.Path(sys.argv[1])
+    store = sqlite_store.SqliteStore(path, max_events=10**6)
 
     async def write(n):
       await store.append(f"u{n % 5}", [str(n).encode()])

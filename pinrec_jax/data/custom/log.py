@@ -26,6 +26,7 @@ from pinrec_jax.data import (
   catalog,
   counts,
   histories,
+  merging,
   row_errors,
   schema,
   sources,
@@ -37,7 +38,6 @@ from pinrec_jax.data.custom import (
   decisions,
   events,
   items,
-  merging,
   values,
 )
 from pinrec_jax.data.custom import roles as roles_lib
