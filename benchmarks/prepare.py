@@ -1,19 +1,25 @@
-"""Measures how fast a log is prepared, and in how much memory.
+"""Measures how fast a custom log is prepared, and in how much memory and disk.
 
-  python benchmarks/prepare.py --events 1 10 100 --workdir=/tmp/prepare \
+  python benchmarks/prepare.py --events 2 20 100 --workdir=/tmp/prepare \
     --output=results/prepare.json
 
-For each size, in millions of events, it makes a log of a synthetic world as
-Parquet files, each of all users and in the order of time, and prepares it in a
-process of its own. Two peaks of memory are told: all that was resident, and
-what the process held itself. The rest are pages of the prepared log, mapped
-from disk, which the system takes back when it needs them. Everything after the
-options goes to pinrec_jax.main.
+Sizes are millions of events. For each size, it writes a log of the synthetic
+world as Parquet files. Each file has all users and is in the order of time. The
+log is then prepared in a process of its own, twice. The second run finds the
+prepared form.
+
+`import_seconds` is the time to import the command line alone. `cpu_seconds` are
+those of all cores, which a busy machine changes little. `peak_rss_mib` is
+all resident memory. `peak_own_mib` leaves out pages of files mapped from disk,
+which the system takes back when it needs them. `peak_disk` is everything that
+was written, as a multiple of the input. All other options are those of
+pinrec_jax.main.
 """
 
 import argparse
 import json
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -27,8 +33,8 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import synthetic
 
 CONFIG = "configs/custom_log.py"
-FILES = 8  # into which a log's time is divided
-PER_USER = 200  # events
+FILES = 8  # Parts into which the time of a log is divided.
+PER_USER = 200  # Events of a user.
 
 
 def write(folder: pathlib.Path, millions: int) -> None:
@@ -53,53 +59,92 @@ def write(folder: pathlib.Path, millions: int) -> None:
       rows.to_parquet(folder / f"{part}-{number:04d}.parquet", index=False)
 
 
-def watched(command: list[str]) -> dict[str, float]:
-  """Runs a command and returns its peaks of memory, as Linux tells them."""
-  peaks = {"VmRSS": 0.0, "RssAnon": 0.0}
+def size(folder: pathlib.Path) -> int:
+  """Returns the bytes of all files in a folder."""
+  total = 0
+  for path in folder.rglob("*"):
+    try:
+      total += path.stat().st_size * path.is_file()
+    except FileNotFoundError:  # Deleted meanwhile.
+      continue
+  return total
+
+
+def watched(
+  command: list[str], folder: pathlib.Path
+) -> tuple[float, dict[str, float], int]:
+  """Runs a command; returns its seconds, other figures, and peak of disk."""
+  peaks, disk = {"VmRSS": 0.0, "RssAnon": 0.0}, 0
+  before = resource.getrusage(resource.RUSAGE_CHILDREN)
+  start = time.perf_counter()
   with subprocess.Popen(command) as process:
     status = pathlib.Path(f"/proc/{process.pid}/status")
     while process.poll() is None:
-      for line in status.read_text().splitlines():
+      for line in status.read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition(":")
         if name in peaks:
           peaks[name] = max(peaks[name], int(value.split()[0]) / 1024)
+      disk = max(disk, size(folder))
       time.sleep(0.1)
+  seconds = time.perf_counter() - start
   if process.returncode:
     raise subprocess.CalledProcessError(process.returncode, command)
-  return {"peak_rss_mib": peaks["VmRSS"], "peak_own_mib": peaks["RssAnon"]}
+  after = resource.getrusage(resource.RUSAGE_CHILDREN)
+  found = {
+    "cpu_seconds": after.ru_utime
+    + after.ru_stime
+    - before.ru_utime
+    - before.ru_stime,
+    "peak_rss_mib": peaks["VmRSS"],
+    "peak_own_mib": peaks["RssAnon"],
+  }
+  return seconds, found, disk
 
 
 def main() -> None:
   """Prepares a log of each size and prints the figures."""
   parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("--events", type=int, nargs="+", default=[1, 10])
+  parser.add_argument("--events", type=int, nargs="+", default=[2, 20])
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options, rest = parser.parse_known_args()
   found = {}
   for millions in options.events:
     folder = options.workdir / f"{millions}m"
-    shutil.rmtree(folder, ignore_errors=True)
-    write(folder / "log", millions)
+    if not (folder / "log").is_dir():
+      write(folder / "log", millions)
+    prepared = folder / "prepared"
+    shutil.rmtree(prepared, ignore_errors=True)
+    prepared.mkdir()
     command = [sys.executable, "-m", "pinrec_jax.main", f"--config={CONFIG}"]
     command += ["--mode=prepare", f"--workdir={folder / 'run'}"]
     command += [f"--config.data.events={folder / 'log'}"]
     command += ["--config.data.custom.actions=click,save"]
-    command += ["--config.data.custom.action="]
-    command += [f"--config.data.prepared_dir={folder / 'prepared'}", *rest]
-    start = time.perf_counter()
-    peaks = watched(command)
-    seconds = time.perf_counter() - start
-    report = json.loads((folder / "run" / "report.json").read_text())
+    command += [f"--config.data.prepared_dir={prepared}", *rest]
+    imports, alone, _ = watched(
+      [sys.executable, "-c", "import pinrec_jax.cli"], prepared
+    )
+    seconds, peaks, disk = watched(command, prepared)
+    again, second, _ = watched(command, prepared)
+    report = json.loads(
+      (folder / "run" / "report.json").read_text(encoding="utf-8")
+    )["prepare"]
+    events, given = report["data/events"], size(folder / "log")
     found[f"{millions}m"] = {
-      "events": report["data/events"],
+      "events": events,
       "seconds": seconds,
-      "events_per_s": report["data/events"] / seconds,
-      "us_per_event": 1e6 * seconds / report["data/events"],
+      "us_per_event": 1e6 * seconds / events,
+      "again_seconds": again,
+      "again_cpu_seconds": second["cpu_seconds"],
+      "import_seconds": imports,
+      "import_cpu_seconds": alone["cpu_seconds"],
       **peaks,
+      "input_mib": given / 2**20,
+      "prepared_disk": size(prepared) / given,
+      "peak_disk": disk / given,
     }
     print(json.dumps(found[f"{millions}m"]))
-    shutil.rmtree(folder)
+    shutil.rmtree(prepared)
   record.write(options.output, rest, prepare=found)
 
 

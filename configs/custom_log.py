@@ -1,17 +1,21 @@
-"""PinRec-OC and its unconditioned twin on a log of your own.
+"""PinRec-OC and its unconditioned twin on your own log.
 
   bash launch/local.sh --config=configs/custom_log.py --workdir=runs/own \
-    --mode=prepare --config.data.events=PATH --config.data.items=PATH \
-    --config.data.custom.actions=click,save
+    --mode=prepare --config.data.events=PATH
   bash launch/local.sh --config=configs/custom_log.py --workdir=runs/own \
-    --config.data.events=PATH --config.data.items=PATH \
-    --config.data.custom.actions=click,save
+    --config.data.events=PATH
 
-PATH is a file, a folder or a pattern of CSV, JSON lines or Parquet. What stands
-in them is in docs/data.md; config.data.custom says what columns are called. The
-first command prepares the log, says what it holds and which rows were bad; the
-second trains, indexes and evaluates. Copy this file and fill in what is yours.
-How long it takes and what to expect depends on the log.
+PATH is a file, a folder or a pattern of CSV, JSON lines or Parquet. The events
+have the columns `user` and `item`, and usually `time` and `action`.
+docs/custom_log.md has a recipe for every other layout.
+
+The first command prepares the log. It prints the first and the last time, the
+actions that are predicted, the columns that are not read, and the bad rows. The
+second command trains, indexes and evaluates. Name an item table with
+--config.data.items=PATH, and the actions to predict with
+--config.data.custom.actions=click,save.
+
+Time and results depend on the log.
 """
 
 from pinrec_jax import config as config_lib
@@ -21,7 +25,6 @@ def get_config() -> config_lib.Config:
   """Returns a configuration to start from."""
   config = config_lib.Config()
   config.data.name = "custom_log"
-  # Named beside the paths; the sweep would turn the budget from one of them to
-  # the next.
+  # Name the outcomes between which the budget moves, such as ("click", "save").
   config.evals.sweep = ()
   return config

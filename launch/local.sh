@@ -12,8 +12,8 @@
 # shellcheck source=launch/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-# shellcheck disable=SC2119  # Its arguments are extras; here there are none.
-prepare
+# The server's packages are small, so every mode works after one installation.
+prepare serve
 # A training step allocates and frees a gigabyte. With large pages, it is up to
 # a third faster.
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}

@@ -11,6 +11,6 @@
 # shellcheck source=launch/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-prepare test
+prepare serve test
 run exec "$VENV/bin/python" -m pytest \
   --numprocesses "${WORKERS:-2}" --dist loadfile "$@"

@@ -26,9 +26,10 @@ from pinrec_jax.validation import (
 
 @section
 class Custom(Section):
-  """Columns of a custom log; see docs/custom_log.md."""
+  """How the files of a custom log are read; see docs/custom_log.md."""
 
-  # Actions that can be predicted and budgeted, such as "click,save".
+  # Actions that can be predicted and budgeted, such as "click,save". Empty: all
+  # actions of the log, the most frequent first.
   actions: str = ""
   # Actions that are read as input and never predicted, such as "hide".
   signals: str = ""
@@ -38,21 +39,34 @@ class Custom(Section):
   item: str = "item"  # Column of item ids, in the events and in the item table.
   # Column of times. Empty: the rows are in order and have no times.
   time: str = "time"
-  # Column of action names. Empty: every action has a true/false column.
+  # Unit of numeric times. "auto" is seconds, milli-, micro- or nanoseconds
+  # since 1970, by their size, or dates such as 20231114. Use another unit if
+  # the times count from the start of the log.
+  time_unit: Literal["auto", "seconds", "minutes", "hours", "days"] = "auto"
+  # Column of action names. Empty: every action has a true/false column, or all
+  # rows are the same action.
   action: str = "action"
   surface: str = "surface"  # Column of surfaces; it may be absent.
   # Column of session ids; it may be absent. Then data.session_gap decides.
   session: str = "session"
+  # Columns of the events that describe the item, such as "category,price".
+  item_columns: str = ""
   item_type: str = "item_type"  # Column of the item table; it may be absent.
   # Types of item columns, such as "price:number,photo:vector,title:text,
-  # note:ignore". All other columns are categories.
+  # note:ignore". All other columns are categories; "*:ignore" ignores them.
   column_types: str = ""
   # "module:function" that turns a list of texts into an array of vectors.
   text_embedder: str = ""
-  # Start of the validation period: a date such as 2022-05-01, or unix seconds.
-  # Empty: the last engagements of each user are held out instead.
+  # Names of the columns of .csv and .tsv event files without a header line,
+  # such as "user,item,time".
+  header: str = ""
+  # Separator of .csv and .tsv files, such as ";" or "tab". Empty: the most
+  # frequent one of the first line.
+  separator: str = ""
+  # Start of the validation period: a date such as 2022-05-01, or a number as in
+  # the log. Empty: the last engagements of each user are held out instead.
   validation_from: str = ""
-  # Start of the test period, as a date or unix seconds. Empty: as above.
+  # Start of the test period, as a date or a number. Empty: as above.
   test_from: str = ""
 
 
@@ -77,7 +91,8 @@ class Data(Section):
   prepared_dir: str = "~/.cache/pinrec_jax"  # Folder of prepared logs.
   # Event files of a custom log: a file, a folder or a pattern.
   events: str = ""
-  # Item tables of a custom log. Empty: items have ids and no features.
+  # Item tables of a custom log: a file, a folder or a pattern. Empty: items
+  # have ids and the features of data.custom.item_columns.
   items: str = ""
   # Preparation fails if a larger fraction of the rows is bad.
   max_bad_fraction: Fraction = 0.01

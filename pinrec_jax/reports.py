@@ -207,7 +207,7 @@ class DemoReport:
     return {**found, "seconds": self.seconds}
 
 
-def _present(report: TrainReport | IndexReport) -> Figures:
+def _present(report: TrainReport | IndexReport | ExportReport) -> Figures:
   """Returns the attributes of a report that are not None."""
   found = dataclasses.asdict(report)
   return {key: value for key, value in found.items() if value is not None}

@@ -185,10 +185,31 @@ def _of_data(config: Any) -> _Rules:
     "data.events" if data.events else "data.items",
     'leave data.events and data.items empty, or set data.name="custom_log"',
   )
+  types = ("number", "vector", "text", "category", "ignore")
   yield (
-    bool(data.items) or not custom.column_types,
+    all(
+      part.rpartition(":")[2].strip() in types
+      for part in custom.column_types.split(",")
+      if part.strip()
+    ),
     "data.custom.column_types",
-    "it describes columns of the item table; name its files with data.items",
+    f'write "column:type,column:type" with the types {", ".join(types)}',
+  )
+  yield (
+    bool(data.items or custom.item_columns) or not custom.column_types,
+    "data.custom.column_types",
+    "it describes item columns; name the files of an item table with "
+    "data.items, or columns of the events with data.custom.item_columns",
+  )
+  yield (
+    len(custom.separator) <= 1 or custom.separator in ("tab", "\\t"),
+    "data.custom.separator",
+    'use one character, or "tab"',
+  )
+  yield (
+    bool(custom.validation_from) == bool(custom.test_from),
+    "data.custom.test_from",
+    "give both data.custom.validation_from and data.custom.test_from, or none",
   )
   yield (
     ":text" in custom.column_types or not custom.text_embedder,

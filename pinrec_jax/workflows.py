@@ -5,7 +5,6 @@ import pathlib
 import time
 
 import jax
-import numpy as np
 from absl import logging
 
 from pinrec_jax import (
@@ -19,7 +18,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import twin as twin_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, row_errors, statistics
-from pinrec_jax.evals import baselines, budget_sweep, examples, requirements
+from pinrec_jax.evals import comparison, requirements
 from pinrec_jax.evals import evaluate as evaluate_lib
 from pinrec_jax.index import scann_index
 from pinrec_jax.inference import bundle, engine, export, users
@@ -29,7 +28,6 @@ from pinrec_jax.training import loop, runs
 
 BUNDLES = "bundles"  # Folder of the bundles in a work folder.
 EXPORT = "export"  # Folder of exported files in a work folder.
-SWEEP_USERS = 5000  # Users of a budget sweep.
 
 
 def check(
@@ -216,7 +214,7 @@ def _save(
   full = dataclasses.replace(
     found,
     popular=statistics.most_popular(dataset),
-    users=users.of_dataset(dataset),
+    users=users.of_log(dataset.users, dataset.events),
   )
   return bundle.save(full, workdir / BUNDLES).name
 
@@ -251,50 +249,11 @@ def evaluate(
       *short_list, max(config.evals.cutoffs),
     )  # fmt: skip
   found = found or retriever(config, workdir, dataset)
-  groups = statistics.item_groups(dataset, "test")
-  name = "PinRec-OC" if config.model.conditioned else "PinRec-UC"
-  figures = evaluate_lib.evaluate(found, cases, config.evals, groups=groups)
-  models = {name: figures}
+  other = None
   if has_twin:
-    models["PinRec-UC"] = _twin_figures(
-      config, workdir, dataset, cases, groups, int(figures["vectors"])
-    )
-  if config.evals.oracle_time:
-    models["oracle time"] = evaluate_lib.oracle_time(
-      found, cases, config.evals, groups=groups
-    )
-  models["popularity"] = baselines.figures(config, dataset, cases, groups)
-  sweep: list[evaluate_lib.Figures] = []
-  if config.model.conditioned and len(config.evals.sweep) > 1:
-    some = evaluation_cases.cases(dataset, "test", limit=SWEEP_USERS)
-    sweep = budget_sweep.sweep(found, some, config.evals)
-  targets = np.concatenate([case.targets.item for case in cases])
-  return reports.EvaluateReport(
-    models=models,
-    sweep=sweep,
-    users=len(cases),
-    targets=len(targets),
-    group_targets={n: int(some[targets].sum()) for n, some in groups.items()},
-    short_list=short_list,
-    examples=examples.of_users(found, cases, config.evals.sweep),
-  )
-
-
-def _twin_figures(
-  config: config_lib.Config,
-  workdir: pathlib.Path,
-  dataset: dataset_lib.Dataset,
-  cases: list[evaluation_cases.Case],
-  groups: evaluate_lib.Groups,
-  vectors: int,
-) -> evaluate_lib.Figures:
-  """Returns the twin's figures; unordered recall at an equal vector count."""
-  twin, settings = twin_lib.of_config(config), config.evals
-  found = retriever(twin, workdir / twin_lib.FOLDER, dataset)
-  figures = evaluate_lib.evaluate(found, cases, settings, groups=groups)
-  return figures | evaluate_lib.unordered(
-    found, cases, vectors=vectors, batch_size=settings.batch_size
-  )
+    folder = workdir / twin_lib.FOLDER
+    other = retriever(twin_lib.of_config(config), folder, dataset)
+  return comparison.compare(config, dataset, cases, found, other, short_list)
 
 
 def demo(

@@ -90,7 +90,7 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(path, monkeypatch):
 
 
 def test_the_modes_of_the_command_line_are_those_of_main():
-  assert {*cli.MODES, "retrieve"} == {*main.MODES}
+  assert {*cli.MODES, "retrieve", "serve"} == {*main.MODES}
   assert {*cli.OBSOLETE} <= {*cli.MODES}
   assert {m for own in cli.OBSOLETE.values() for m in own} <= {*cli.MODES}
 

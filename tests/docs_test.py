@@ -23,7 +23,7 @@ from pinrec_jax.training import state as state_lib
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
-TOOLS = ("echo", "export", "git", "source", "tr")
+TOOLS = ("cd", "curl", "echo", "export", "git", "source", "tr")
 FOLDERS = (
   "benchmarks", "configs", "docs", "launch", "pinrec_jax", "results", "tests",
 )  # fmt: skip
@@ -77,6 +77,7 @@ def _check(words):
   while re.match(r"[A-Z_]+=", words[0]):  # EXTRAS=cuda12 bash ...
     words = words[1:]
   tool, *words = words
+  tool = tool.removeprefix(".venv/bin/")
   if ">" in words:
     words = words[: words.index(">")]
   if tool not in ("bash", "python", ".ci/run", *TOOLS):
@@ -86,7 +87,7 @@ def _check(words):
   script, *words = words
   if script == "-m":
     script, *words = words
-    assert script in ("pinrec_jax.main", "pytest", "ruff")
+    assert script in ("pinrec_jax.main", "pip", "pytest", "ruff")
   else:
     assert (ROOT / script).is_file()
   if script == "benchmarks/claims/reproduce.py":

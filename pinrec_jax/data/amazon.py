@@ -1,8 +1,9 @@
-"""Amazon review sequences of 2014 as TFDS data sets, from files of your own.
+"""Amazon review sequences of 2014 as TFDS data sets, from your own files.
 
 McAuley et al., SIGIR 2015, doi:10.1145/2766462.2767755: the 5-core sequences
-that SASRec, S3-Rec and TIGER are compared on, in order and without times. The
-data may be used for research and not be passed on, so none of it is embedded.
+on which SASRec, S3-Rec and TIGER are compared, in order and without times. The
+data may be used for research and not be redistributed, so the package has none
+of it.
 """
 
 import pathlib
@@ -20,7 +21,8 @@ CATEGORY_SLOTS = 5
 
 def _sequences(file: pathlib.Path) -> pd.DataFrame:
   """Returns a row an event from lines "user item item ..."."""
-  lines = [line.split() for line in file.read_text().splitlines() if line]
+  text = file.read_text(encoding="utf-8")
+  lines = [line.split() for line in text.splitlines() if line]
   sizes = [len(line) - 1 for line in lines]
   return pd.DataFrame(
     {
@@ -31,7 +33,10 @@ def _sequences(file: pathlib.Path) -> pd.DataFrame:
 
 
 def _features(items: pd.DataFrame) -> pd.DataFrame:
-  """Returns the columns an item is described by; its brand comes first."""
+  """Returns the feature columns of the items.
+
+  An item's attributes are "brand|category|category|...".
+  """
   attributes = items["attributes"].fillna("").str.strip("|")
   parts = attributes.str.split("|", expand=True)
   parts = parts.mask(parts == "")
@@ -47,7 +52,7 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
 
 
 class Amazon(tfds_builder.Builder):
-  """Amazon reviews: each user's last is the test."""
+  """Amazon reviews: each user's last review is the test."""
 
   VERSION = tfds.core.Version("1.1.0")
   BUILDER_CONFIGS = [

@@ -1,107 +1,79 @@
-"""Published archives: fetched, checked, and unpacked once."""
+"""Published archives: downloaded, checked, and unpacked once."""
 
-import hashlib
 import pathlib
 import shutil
 import tarfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
-import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import download_manager
+import pooch
 
-TIMEOUT = 30  # seconds for a server to answer
+from pinrec_jax import files
+
+TIMEOUT = 30  # Seconds that a server may take to answer.
 
 
 class Archive(NamedTuple):
-  """Where an archive lies, and what is read of it."""
+  """A published archive.
+
+  Attributes:
+    url: its address.
+    members: names of the files to unpack, without folders.
+    checksum: the published one, such as "sha256:96f2...".
+  """
 
   url: str
-  files: tuple[str, ...]  # names without folders; the rest stays packed
-  md5: str = ""  # empty: checksums.tsv has the size and sha256 TFDS checks
+  members: tuple[str, ...]
+  checksum: str
 
 
-def fetch(
-  archive: Archive, downloads: tfds.download.DownloadManager
-) -> pathlib.Path:
-  """Returns a folder with an archive's files, downloading it if need be.
+def fetch(archive: Archive, folder: pathlib.Path) -> pathlib.Path:
+  """Returns a folder with an archive's files; downloads them if need be.
 
   Args:
-    archive: what to fetch. It is deleted once its files are unpacked.
-    downloads: keeps the files under its `download_dir`.
+    archive: the archive. It is deleted after its files are unpacked.
+    folder: of all downloads.
 
   Raises:
     ConnectionError: if it cannot be downloaded.
-    ValueError: if it is not the one that was published.
+    ValueError: if its checksum is not the published one.
   """
-  root = pathlib.Path(downloads.download_dir)
-  folder = root / pathlib.PurePosixPath(archive.url).name.split(".")[0]
-  if folder.is_dir():
-    return folder
-  try:
-    _reach(archive.url)
-    path = pathlib.Path(downloads.download(archive.url))
-  except download_manager.NonMatchingChecksumError as error:
-    raise _refusal(archive.url, str(error)) from error
-  except (OSError, tfds.download.DownloadError) as error:
-    raise ConnectionError(
-      f"{archive.url} cannot be downloaded ({error}); download and unpack it "
-      "yourself, and pass --config.data.source=FOLDER"
-    ) from error
-  finally:
-    for left in root.glob("**/*.tmp.*"):
-      shutil.rmtree(left, ignore_errors=True)
-  if archive.md5:
-    with path.open("rb") as file:
-      found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != archive.md5:
-      _delete(path)
-      raise _refusal(archive.url, f"md5 {found}, and not {archive.md5}")
-  _unpack(path, archive, folder)
-  _delete(path)
-  return folder
-
-
-def _reach(url: str) -> None:
-  """Raises OSError if a server does not answer; TFDS tries for minutes."""
-  head = urllib.request.Request(url, method="HEAD")
-  try:
-    urllib.request.urlopen(head, timeout=TIMEOUT).close()
-  except urllib.error.HTTPError as refused:
-    refused.close()  # an answer; the download tells what is wrong
-
-
-def _delete(path: pathlib.Path) -> None:
-  """Deletes a download, and what TFDS notes of it."""
-  path.unlink()
-  path.with_name(f"{path.name}.INFO").unlink(missing_ok=True)
-
-
-def _refusal(url: str, why: str) -> ValueError:
-  return ValueError(
-    f"what {url} holds is not what was published, and is left alone: {why}; "
-    "run again, or download and unpack it yourself and pass "
-    "--config.data.source=FOLDER"
+  name = pathlib.PurePosixPath(archive.url).name
+  unpacked = folder / name.split(".")[0]
+  if unpacked.is_dir():
+    return unpacked
+  remedy = (
+    "download and unpack it yourself, and pass --config.data.source=FOLDER"
   )
-
-
-def _unpack(path: pathlib.Path, archive: Archive, folder: pathlib.Path) -> None:
-  """Writes the files that are read; the folder is there once all are.
-
-  TFDS would write every file, holds each in memory, and needs TensorFlow.
-  """
-  part = folder.with_name(f"{folder.name}.part")
-  shutil.rmtree(part, ignore_errors=True)
-  part.mkdir()
-  members = _zipped if archive.url.endswith(".zip") else _tarred
-  for name, member in members(path):
-    if name in archive.files:
-      with member, (part / name).open("wb") as file:
-        shutil.copyfileobj(member, file)
-  part.rename(folder)
+  pooch.get_logger().setLevel("WARNING")
+  # Its type says less than it does.
+  downloader: Any = pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=True)
+  try:
+    path = pooch.retrieve(
+      archive.url,
+      archive.checksum,
+      fname=name,
+      path=folder,
+      downloader=downloader,
+    )
+  except ValueError as error:
+    raise ValueError(
+      f"the file at {archive.url} does not have the published checksum "
+      f"{archive.checksum}. The download was deleted. Run again, or {remedy}"
+    ) from error
+  except OSError as error:  # Those of requests among them.
+    raise ConnectionError(
+      f"{archive.url} cannot be downloaded ({error}); {remedy}"
+    ) from error
+  members = _zipped if name.endswith(".zip") else _tarred
+  with files.new_folder(unpacked) as part:
+    for member, content in members(pathlib.Path(path)):
+      if member in archive.members:
+        with content, (part / member).open("wb") as file:
+          shutil.copyfileobj(content, file)
+  pathlib.Path(path).unlink()
+  return unpacked
 
 
 def _zipped(path: pathlib.Path) -> Iterator[tuple[str, IO[bytes]]]:
@@ -113,5 +85,6 @@ def _zipped(path: pathlib.Path) -> Iterator[tuple[str, IO[bytes]]]:
 def _tarred(path: pathlib.Path) -> Iterator[tuple[str, IO[bytes]]]:
   with tarfile.open(path) as archive:
     for member in archive:
-      if (file := archive.extractfile(member)) is not None:  # no folder
-        yield pathlib.PurePosixPath(member.name).name, file
+      content = archive.extractfile(member)
+      if content is not None:  # Not a folder.
+        yield pathlib.PurePosixPath(member.name).name, content

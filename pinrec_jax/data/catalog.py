@@ -13,7 +13,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int, Shaped
 
-from pinrec_jax.data import schema
+from pinrec_jax import files
+from pinrec_jax.data import (
+  identifiers,
+  schema,
+)
 
 ITEMS, NAMES = "items.parquet", "names.json"
 CATEGORY, NUMBER = "cat.", "dense."
@@ -21,20 +25,35 @@ CATEGORY, NUMBER = "cat.", "dense."
 
 @dataclasses.dataclass(frozen=True)
 class Catalog:
-  """The item table and what its small integers mean."""
+  """The item table and the names behind its small integers.
+
+  Attributes:
+    vocabulary: names of actions, surfaces and so on.
+    items: the item table.
+    values: of each categorical feature; the first one has the code 1.
+  """
 
   vocabulary: schema.Vocabulary
   items: schema.Items
-  values: Mapping[str, Sequence[str]]  # of each feature; the first is code 1
+  values: Mapping[str, Sequence[str]]
 
   @functools.cached_property
   def row_of(self) -> dict[str, int]:
     """Maps an item's id, as text, to its row."""
-    return {str(key): row for row, key in enumerate(self.items.ids) if row}
+    ids = self.items.ids.tolist()
+    return {identifiers.id_text(key): row for row, key in enumerate(ids) if row}
+
+  @functools.cached_property
+  def _codes(self) -> dict[str, dict[str, int]]:
+    """Maps the values of each categorical feature to their codes."""
+    return {
+      name: {value: code for code, value in enumerate(own, start=1)}
+      for name, own in self.values.items()
+    }
 
   @functools.cached_property
   def values_digest(self) -> str:
-    """A digest of what the codes of categorical features mean."""
+    """A digest of the values of all categorical features."""
     text = json.dumps({name: list(v) for name, v in self.values.items()})
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -42,8 +61,8 @@ class Catalog:
     """Returns the codes of an item's categorical features.
 
     Args:
-      features: for each feature a value or a list of values; what is left out
-        or never seen before is missing.
+      features: for each feature a value or a list of values. A feature that
+        is left out and a new value are missing.
 
     Raises:
       ValueError: on a feature the log does not have, or too many values.
@@ -63,53 +82,55 @@ class Catalog:
           f"item feature {name!r} has {len(given)} values; give at most "
           f"{feature.slots}"
         )
-      values = list(self.values[name])
-      found = [values.index(t) + 1 for t in map(_text, given) if t in values]
+      known_codes = self._codes[name]
+      found = [
+        known_codes.get(identifiers.id_text(value), 0) for value in given
+      ]
+      found = [code for code in found if code]
       codes += found + [0] * (feature.slots - len(found))
     return np.array(codes, np.int32)
 
   def with_vectors(self, path: pathlib.Path) -> "Catalog":
-    """Returns the catalog with a content vector beside each item's numbers.
+    """Returns the catalog with a content vector added to each item's numbers.
 
-    A last number says whether an item has one; those without have zeros.
+    One more number says whether an item has a vector; items without one have
+    zeros.
 
     Args:
-      path: an .npz of `ids` [n], as the log writes them, and `vectors` [n f].
+      path: an .npz of `ids` [n], as the log has them, and `vectors` [n f].
 
     Raises:
       FileNotFoundError: if there is no such file.
-      ValueError: if it holds something else, an id twice or no known id.
+      ValueError: if the arrays are missing or wrong.
     """
+    name = f"config.data.item_vectors {str(path)!r}"
     if not path.is_file():
-      raise FileNotFoundError(
-        f"data.item_vectors {str(path)!r} is missing; point it at an .npz file"
-      )
+      raise FileNotFoundError(f"{name} is missing; set it to an .npz file")
     try:
       with np.load(path, allow_pickle=False) as file:
         ids, vectors = file["ids"], file["vectors"].astype(np.float32)
     except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
       raise ValueError(
-        f"data.item_vectors {str(path)!r} has no arrays ids and vectors ({error}); "
-        "write it with numpy.savez(path, ids=..., vectors=...)"
+        f"{name} has no arrays ids and vectors ({error}); write it with "
+        "numpy.savez(path, ids=..., vectors=...)"
       ) from error
     if vectors.ndim != 2 or len(ids) != len(vectors):
       raise ValueError(
-        f"data.item_vectors {str(path)!r} has ids of shape {ids.shape} and vectors "
-        f"of shape {vectors.shape}; give one row of numbers an id"
+        f"{name} has ids of shape {ids.shape} and vectors of shape "
+        f"{vectors.shape}; give one row of numbers per id"
       )
-    if len(np.unique(ids)) < len(ids):
-      raise ValueError(
-        f"data.item_vectors {str(path)!r} has an id twice; give one"
-      )
+    texts = [identifiers.id_text(key) for key in ids.tolist()]
+    if len({*texts}) < len(texts):
+      raise ValueError(f"{name} has an id twice; keep one row per id")
     if not np.isfinite(vectors).all():
       raise ValueError(
-        f"data.item_vectors {str(path)!r} holds a number not finite"
+        f"{name} has a number that is not finite; replace NaN and infinity"
       )
-    rows = np.array([self.row_of.get(str(key), 0) for key in ids.tolist()])
+    rows = np.array([self.row_of.get(text, 0) for text in texts])
     if not rows.any():
       raise ValueError(
-        f"data.item_vectors {str(path)!r} has none of the log's items, {ids[0]!r} "
-        f"for one; the log writes {self.items.ids[1]!r}"
+        f"{name} has none of the log's items: it has {ids[0]!r}, and the log "
+        f"has {self.items.ids[1]!r}; use the same ids"
       )
     items = self.items
     table = np.zeros((len(items.ids), vectors.shape[1] + 1), np.float32)
@@ -138,12 +159,12 @@ class Catalog:
       "vocabulary": dataclasses.asdict(self.vocabulary),
       "values": self.values,
     }
-    (folder / NAMES).write_text(json.dumps(names, ensure_ascii=False))
+    files.write_json(folder / NAMES, names)
 
 
 def load(folder: pathlib.Path) -> Catalog:
   """Reads a catalog that `save` wrote."""
-  names = json.loads((folder / NAMES).read_text())
+  names = files.read_json(folder / NAMES)
   frame = pd.read_parquet(folder / ITEMS)
 
   def columns(prefix: str, dtype: type) -> Shaped[np.ndarray, "v f"]:
@@ -173,7 +194,7 @@ def encode(
       slots of one feature are named feature.0, feature.1, ...) and numbers
       named dense.*.
     candidates: the ids that may be recommended.
-    **names: what else the vocabulary needs.
+    **names: the other fields of the vocabulary.
 
   Raises:
     ValueError: if an item is listed twice.
@@ -189,7 +210,7 @@ def encode(
   for name, columns in groups.items():
     known = pd.Index(pd.unique(items[columns].to_numpy().ravel())).dropna()
     codes += [known.get_indexer(pd.Index(items[c])) + 1 for c in columns]
-    values[name] = [_text(value) for value in known]
+    values[name] = [identifiers.id_text(value) for value in known]
     features.append(schema.Feature(name, len(known) + 1, len(columns)))
   kinds, types = pd.factorize(items["item_type"], sort=True)
   numbers = [c for c in items if c.startswith(NUMBER)]
@@ -216,12 +237,5 @@ def encode(
 def _after_none(
   column: Shaped[np.ndarray, "_ ..."],
 ) -> Shaped[np.ndarray, "v ..."]:
-  """Returns a column with an empty row for no item put first."""
+  """Returns a column with a first row added that stands for no item."""
   return np.concatenate([np.zeros_like(column[:1]), column])
-
-
-def _text(value: object) -> str:
-  """Returns a value as text, 9.0 as 9."""
-  if isinstance(value, float) and value.is_integer():
-    value = int(value)
-  return str(value)

@@ -1,4 +1,4 @@
-"""Users who are evaluated at a cut, with their histories and targets."""
+"""Users who are evaluated in a split, with their histories and targets."""
 
 import dataclasses
 
@@ -7,17 +7,17 @@ import numpy as np
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import schema, splits
 
-EXPOSURES = 5  # earlier events a user needs, where the split is by time
+EXPOSURES = 5  # Earlier events that a user needs in a split by time.
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """One user at a cut.
+  """One user who is evaluated.
 
   Attributes:
     user: the user's id.
-    past: all events before the cut.
-    targets: engagements in the period after it.
+    past: all events before the split.
+    targets: engagements in the period of the split.
   """
 
   user: str
@@ -41,10 +41,10 @@ def cases(
     dataset: the log.
     split: the period.
     limit: take this many, chosen evenly; 0 takes all.
-    required: whether there must be one.
+    required: whether there must be a user.
 
   Raises:
-    ValueError: if there is none and one is required.
+    ValueError: if there is no user and one is required.
   """
   found, least = [], EXPOSURES if dataset.vocabulary.test_from else 1
   for user, events in zip(dataset.users, dataset.events, strict=True):
@@ -57,9 +57,10 @@ def cases(
       found.append(Case(user, earlier, events.where(target)))
   if not found and required:
     raise ValueError(
-      f"nobody in {dataset.name} has a target in the {split} period and as "
-      f"many as {least} events before it; move the split, aim at more "
-      "(data.target_surface, data.target_outcomes), or give users with three engagements"
+      f"no user of {dataset.name} has a target in the {split} period and at "
+      f"least {least} events before it; move the split, predict more "
+      "(data.target_surface, data.target_outcomes), or add users with three or "
+      "more engagements"
     )
   if limit and limit < len(found):
     places = np.linspace(0, len(found), limit, endpoint=False).astype(int)

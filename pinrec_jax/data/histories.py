@@ -1,7 +1,10 @@
-"""A user's events as the arrays the model reads."""
+"""A user's events as the arrays that the model reads."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int, Integer
+from jaxtyping import Bool, Int, Shaped
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
@@ -14,6 +17,33 @@ def gaps(
   known = (later != schema.UNKNOWN_TIME) & (earlier != schema.UNKNOWN_TIME)
   gap = np.minimum(later - earlier, np.iinfo(np.int32).max)
   return np.where(known, gap, -1).astype(np.int32)
+
+
+def of_columns(columns: Mapping[str, Any]) -> schema.Events:
+  """Returns events of some columns; the others have missing values.
+
+  Args:
+    columns: `item`, `actions` and any others, of any type.
+  """
+  size = len(columns["item"])
+  return schema.Events(
+    **{
+      name: np.asarray(columns[name], column["dtype"])
+      if name in columns
+      else np.full(size, column["missing"], column["dtype"])
+      for name, column in schema.COLUMNS.items()
+    }
+  )
+
+
+def joined(events: Sequence[schema.Events]) -> schema.Events:
+  """Returns the events of several users, one user after the other."""
+  return schema.Events(
+    **{
+      name: np.concatenate([getattr(own, name) for own in events])
+      for name in schema.COLUMNS
+    }
+  )
 
 
 def tokens(events: schema.Events) -> schema.Tokens:
@@ -34,29 +64,30 @@ def training(
   """Returns a user's history, each position with its target.
 
   The target is the next engagement. A history longer than a row becomes
-  several, each with a start of its own. A user without a target gives none.
+  several rows, each with its own start token. A user without a target has no
+  row.
 
   Args:
     everything: the user's events up to the end of training.
-    config: says what is read, how long a row is and when a session ends.
+    config: says which events are read, how long a row is and when a session
+      ends.
     end: the unix second when training ends; 0 if there is none.
-    outcomes: how many of the actions can be aimed at.
-    aim: which engagements are predicted; what the others follow is read and
-      learns nothing.
+    outcomes: number of actions that can be predicted.
+    aim: which engagements are predicted. The positions before all others have
+      no target.
   """
   place = np.flatnonzero(readable(everything, config.history_events))
   events, length = everything.where(place), config.sequence_length
   engaged = np.flatnonzero(events.engaged)
   session = sessions(events, config.session_gap)
-  # The first event shown in vain after each one, on the surface aimed at, by
-  # its place in everything.
-  vainly = ~(everything.engaged | everything.context)
+  # The first impression-only event after each event, on the surface that is
+  # predicted. It is a place in `everything`.
+  shown_only = ~(everything.engaged | everything.context)
   if aim.surface is not None:
-    vainly &= everything.surface == aim.surface
-  in_vain = np.flatnonzero(vainly)
-  in_vain = np.append(in_vain, len(everything))
+    shown_only &= everything.surface == aim.surface
+  impressions = np.append(np.flatnonzero(shown_only), len(everything))
   shown_item = np.append(everything.item, schema.NO_ITEM)
-  after_token = np.append(-1, place) + 1  # its place in everything
+  after_token = np.append(-1, place) + 1
   pieces = []
   for first in range(0, int(engaged[-1]) + 1 if engaged.size else 0, length):
     last = min(first + length - 1, int(engaged[-1]))
@@ -67,8 +98,8 @@ def training(
     if not wanted.any():
       continue
     after = after_token[first + read.position]
-    vain = in_vain[np.searchsorted(in_vain, after)]
-    vain = np.where(vain < place[following], vain, len(everything))
+    shown = impressions[np.searchsorted(impressions, after)]
+    shown = np.where(shown < place[following], shown, len(everything))
     targets = schema.Targets(
       item=np.where(wanted, target.item, schema.NO_ITEM).astype(np.int32),
       outcomes=target.actions[:, :outcomes] * aim.aimed(outcomes),
@@ -77,7 +108,7 @@ def training(
       time=target.time.astype(np.uint32),
       age=gaps(np.full_like(target.time, end), target.time),
       session=session[following],
-      shown=shown_item[vain].astype(np.int32),
+      shown=shown_item[shown].astype(np.int32),
       new=np.diff(following, prepend=-1) != 0,
     )
     pieces.append(schema.Batch(read, targets))
@@ -85,18 +116,18 @@ def training(
 
 
 def sessions(events: schema.Events, gap: int) -> Int[np.ndarray, "l"]:
-  """Returns which session each event is in, counted from 0.
+  """Returns the number of each event's session, counted from 0.
 
-  Events the log tells to be of one session are in one, whatever lies between
-  them. Where it does not tell, events more than `gap` seconds apart, and events
-  one of whose times is unknown, are in different ones.
+  Events with the same session number in the log are in one session. Other
+  events start a new session more than `gap` seconds after the event before
+  them. They also start one if one of the two times is unknown.
   """
   apart = gaps(events.time[1:], events.time[:-1])
   breaks = (apart < 0) | (apart > gap)
-  told = (events.session >= 0)[1:] & (events.session >= 0)[:-1]
-  breaks = np.where(told, np.diff(events.session) != 0, breaks)
-  number = np.append(0, np.cumsum(breaks))[: len(events)].astype(np.int32)
   named = events.session >= 0
+  both = named[1:] & named[:-1]
+  breaks = np.where(both, np.diff(events.session) != 0, breaks)
+  number = np.append(0, np.cumsum(breaks))[: len(events)].astype(np.int32)
   _, first, which = np.unique(
     events.session[named], return_index=True, return_inverse=True
   )
@@ -104,21 +135,26 @@ def sessions(events: schema.Events, gap: int) -> Int[np.ndarray, "l"]:
   return number
 
 
-def readable(events: schema.Events, inputs: str) -> Bool[np.ndarray, "l"]:
+def readable(
+  events: schema.Events, history_events: str
+) -> Bool[np.ndarray, "l"]:
   """Returns which events the model may read."""
-  if inputs == "engagements":
+  if history_events == "engagements":
     return events.engaged | events.context
   return np.ones(len(events), bool)
 
 
-def visible(events: schema.Events, inputs: str) -> schema.Events:
+def visible(events: schema.Events, history_events: str) -> schema.Events:
   """Returns the events that the model may read."""
-  mask = readable(events, inputs)
+  mask = readable(events, history_events)
   return events if mask.all() else events.where(mask)
 
 
 def serving(histories: list[schema.Events], length: int) -> schema.Tokens:
   """Returns histories as rows [b length], padded on the left.
+
+  A column that `Events` and `Tokens` share is copied. The others say where an
+  event is in its history.
 
   Raises:
     ValueError: if a history does not fit.
@@ -127,17 +163,14 @@ def serving(histories: list[schema.Events], length: int) -> schema.Tokens:
     if len(events) >= length:
       raise ValueError(
         f"history {number} has {len(events)} events, more than the "
-        f"{length - 1} that fit; pass the latest {length - 1}, or set "
-        "decode.truncate"
+        f"{length - 1} that fit; pass the latest {length - 1}"
       )
   sizes = np.array([1 + len(events) for events in histories], np.int32)
-  # Padding is before 0.
+  # Padding is before 0, the place of the start token.
   place = np.arange(length, dtype=np.int32) - (length - sizes)[:, None]
   there = place >= 0
 
-  def of_events(
-    name: str, dtype: type[np.integer]
-  ) -> Integer[np.ndarray, "b l ..."]:
+  def of_events(name: str, dtype: Any) -> Shaped[np.ndarray, "b l ..."]:
     own = np.concatenate([getattr(events, name) for events in histories])
     column = np.zeros((*place.shape, *own.shape[1:]), dtype)
     column[place > 0] = own
@@ -145,16 +178,16 @@ def serving(histories: list[schema.Events], length: int) -> schema.Tokens:
 
   time = of_events("time", np.int64)
   before = np.pad(time, [(0, 0), (1, 0)])[:, :-1]
-  return schema.Tokens(
-    item=of_events("item", np.int32),
-    actions=of_events("actions", np.uint8),
-    surface=of_events("surface", np.int32),
-    time=time.astype(np.uint32),
-    gap=np.where(there, gaps(time, before), 0),
-    position=np.where(there, place, 0),
-    after=np.where(there, np.arange(length, dtype=np.int32)[::-1], 0),
-    segment=there.astype(np.int32),
-  )
+  columns = {
+    "gap": np.where(there, gaps(time, before), 0),
+    "position": np.where(there, place, 0),
+    "after": np.where(there, np.arange(length, dtype=np.int32)[::-1], 0),
+    "segment": there.astype(np.int32),
+  }
+  for name in schema.Tokens._fields:
+    if name in schema.COLUMNS:
+      columns[name] = of_events(name, schema.COLUMNS[name]["compact"])
+  return schema.Tokens(**columns)
 
 
 def latest(events: schema.Events, length: int) -> schema.Events:

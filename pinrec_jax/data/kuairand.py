@@ -18,8 +18,8 @@ OUTCOMES = (
   "is_click", "long_view", "is_like", "is_follow", "is_comment", "is_forward",
   "is_profile_enter",
 )  # fmt: skip
-# A dislike is no engagement; the earlier exposures carry the provider's own
-# long-watch label, which is not the official long_view.
+# A dislike is not an engagement. The earlier exposures have the provider's own
+# long-watch label instead of the official long_view.
 ACTIONS = (*OUTCOMES, "is_hate", "long_watch")
 MINI_BITS = (*OUTCOMES[:6], "is_hate", "is_profile_enter")
 SURFACES = ("unknown", *(f"tab_{n}" for n in range(15)))
@@ -32,7 +32,7 @@ TAG_SLOTS = 3
 def _excerpt(
   source: pathlib.Path,
 ) -> tuple[pd.DataFrame, pd.DataFrame, row_errors.RowErrors]:
-  """Returns the log, the items and the faults of the embedded layout."""
+  """Returns the log, the items and the row errors of the embedded layout."""
   log = tfds_builder.read(source / "events.parquet", pd.read_parquet)
   past = tfds_builder.read(source / "history.parquet", pd.read_parquet)
   bits = log["actions"].to_numpy()
@@ -62,17 +62,17 @@ def _excerpt(
 def _pure(
   source: pathlib.Path,
 ) -> tuple[pd.DataFrame, pd.DataFrame, row_errors.RowErrors]:
-  """Returns the log, the items and the faults of KuaiRand-Pure.
+  """Returns the log, the items and the row errors of KuaiRand-Pure.
 
-  Its authors' tables are read unless there is the Parquet of its last two
-  weeks, which comes with 50 earlier exposures of each user.
+  The authors' CSV tables are read, unless the folder has the Parquet file of
+  the last two weeks. That file comes with each user's 50 earlier exposures.
   """
   recent = source / "log_standard_4_25_to_5_08_pure.parquet"
   if not recent.is_file():
     return kuairand_csv.read(source, "pure", MINI_BITS)
   log = tfds_builder.read(recent, pd.read_parquet)
-  again, faults = log.duplicated(), row_errors.RowErrors(len(log))
-  faults.add("duplicate", int(again.sum()), [])
+  again, errors = log.duplicated(), row_errors.RowErrors(len(log))
+  errors.drop("duplicate", int(again.sum()))
   log = log[~again]
   past = tfds_builder.read(
     source / "user_history_4_09_to_4_24_last50.parquet", pd.read_parquet
@@ -103,8 +103,8 @@ def _pure(
   items = tfds_builder.read(
     source / "video_features_basic_pure.csv", pd.read_csv
   )
-  faults.rows += len(undated)
-  return pd.concat([undated, dated], ignore_index=True), items, faults
+  errors.rows += len(undated)
+  return pd.concat([undated, dated], ignore_index=True), items, errors
 
 
 LAYOUTS = {
@@ -148,7 +148,7 @@ class Kuairand(tfds_builder.Builder):
   ARCHIVES = kuairand_csv.ARCHIVES
   ABOUT = {
     "homepage": "https://kuairand.com",
-    "citation": (EMBEDDED / "CITATION.bib").read_text(),
+    "citation": (EMBEDDED / "CITATION.bib").read_text(encoding="utf-8"),
     "license": "CC BY-SA 4.0",
   }
   EMBEDDED = EMBEDDED
@@ -156,7 +156,7 @@ class Kuairand(tfds_builder.Builder):
   def raw(self) -> tfds_builder.Raw:
     """Reads a folder's files."""
     assert self.builder_config is not None  # there is a list of them
-    log, items, faults = LAYOUTS[self.builder_config.name](self.source)
+    log, items, errors = LAYOUTS[self.builder_config.name](self.source)
     log["engaged"] = log[[*OUTCOMES, "long_watch"]].fillna(0).any(axis=1)
     return tfds_builder.Raw(
       [records.parts(log.sort_values("user", kind="stable"))],
@@ -168,7 +168,7 @@ class Kuairand(tfds_builder.Builder):
         "surfaces": SURFACES,
         "validation_from": VALIDATION_FROM,
         "test_from": TEST_FROM,
-        "gaps": records.percentiles(records.gaps(log, before=VALIDATION_FROM)),
+        "gaps": records.gaps(log, before=VALIDATION_FROM),
       },
-      faults,
+      errors,
     )

@@ -1,7 +1,7 @@
 """MovieLens 1M and 20M as TFDS data sets, from the files of GroupLens.
 
 Harper and Konstan, ACM TiiS 2015, doi:10.1145/2827872. The data may be used
-for research and not be passed on, so none of it is embedded.
+for research and not be redistributed, so the package has none of it.
 """
 
 import functools
@@ -14,18 +14,17 @@ import tensorflow_datasets as tfds
 
 from pinrec_jax.data import archives, records, row_errors, tfds_builder
 
-# A rating's band is what the user did. In half stars, as 20M has them, 4.5 is
-# with 4 and 3.5 with 3.
+# The outcome of an event is the band of its rating. 20M has half stars: 4.5 is
+# in the band of 4, and 3.5 in the band of 3.
 OUTCOMES = ("rating_5", "rating_4", "rating_3_or_less")
-GENRE_SLOTS = 6  # what a film has more is left out
+GENRE_SLOTS = 6  # Further genres of a film are left out.
 NO_GENRE = "(no genres listed)"
 SITE = "https://files.grouplens.org/datasets/movielens"
 RATINGS = ["user_id", "movie_id", "rating", "timestamp"]
 MOVIES = ["movie_id", "title", "genres"]
 CSV_MOVIES = ["movieId", "title", "genres"]
 
-# Fields are parted by "::", which only pandas' slow reader can split; by ":"
-# every second column is empty. Titles may hold one, so they are read apart.
+# Fields are separated by "::", which only the slow reader of pandas can split.
 _fields = functools.partial(
   pd.read_csv, sep="::", header=None, engine="python", encoding="latin-1"
 )
@@ -118,9 +117,15 @@ class Movielens(tfds_builder.Builder):
   ACTIONS = OUTCOMES
   ORIGIN = f"the files of {SITE}/ml-1m.zip or ml-20m.zip"
   ARCHIVES = {
-    "1m": archives.Archive(f"{SITE}/ml-1m.zip", ("ratings.dat", "movies.dat")),
+    "1m": archives.Archive(
+      f"{SITE}/ml-1m.zip",
+      ("ratings.dat", "movies.dat"),
+      "sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+    ),
     "20m": archives.Archive(
-      f"{SITE}/ml-20m.zip", ("ratings.csv", "movies.csv")
+      f"{SITE}/ml-20m.zip",
+      ("ratings.csv", "movies.csv"),
+      "sha256:96f243c338a8665f6bcc89c53edf6ee39162a846940de6b7c8c48aeada765ff3",
     ),
   }
   ABOUT = {
@@ -142,7 +147,7 @@ class Movielens(tfds_builder.Builder):
       {
         "outcomes": len(OUTCOMES),
         "surfaces": ("unknown",),
-        "gaps": records.percentiles(records.gaps(log)),
+        "gaps": records.gaps(log),
       },
       row_errors.RowErrors(len(log)),
     )

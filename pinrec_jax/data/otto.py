@@ -1,18 +1,23 @@
-"""OTTO's sessions as a TFDS data set, from files of your own.
+"""OTTO's sessions as a TFDS data set, from your own files.
 
 Normann, Baumeister and Wilm, 2023, https://github.com/otto-de/recsys-dataset,
-CC BY 4.0: a JSON object a session, with its clicks, carts and orders.
+CC BY 4.0. A line is a session: a JSON object with clicks, carts and orders.
 """
-
-from typing import Any
 
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import readers, records, row_errors, tfds_builder
+from pinrec_jax.data import (
+  identifiers,
+  readers,
+  records,
+  row_errors,
+  sources,
+  tfds_builder,
+)
 
 OUTCOMES = ("clicks", "carts", "orders")
-SPLIT = 1 << 20  # events that are prepared in one piece, or so
+SPLIT = 1 << 20  # Target number of events that are prepared in one piece.
 FIELDS = {"aid": "item", "ts": "time", "type": "type"}
 
 
@@ -32,17 +37,25 @@ class Otto(tfds_builder.Builder):
 
   def raw(self) -> tfds_builder.Raw:
     """Reads a folder's files."""
-    faults, parts = row_errors.RowErrors(), []
-    for path in readers.files(f"{self.source}/*.jsonl*", "source"):
-      for chunk in readers.chunks(path):
-        faults.broken(chunk)
-        frame: Any = chunk.frame  # whose columns pandas types as unions
-        events = frame["events"].explode().dropna()
-        told = pd.DataFrame(events.tolist()).rename(columns=FIELDS)
-        user = frame["session"][events.index].to_numpy()
-        parts.append(told.assign(user=user))
-    faults.check(self.data.max_bad_fraction)
-    log = pd.concat(parts, ignore_index=True)
+    errors, parts = row_errors.RowErrors(), []
+    for path in sources.files(f"{self.source}/*.jsonl*", "source")[0]:
+      for chunk in readers.chunks(path, wanted=("session", "events")):
+        good = chunk.filter(errors)
+        sessions, events = chunk.columns["session"], chunk.columns["events"]
+        lacks = [
+          not session or not own
+          for session, own in zip(
+            map(identifiers.id_text, sessions), events, strict=True
+          )
+        ]
+        good.reject(lacks, "no session or no events", "session", sessions)
+        parts += [
+          pd.DataFrame(own).assign(user=user)
+          for user, own, kept in zip(sessions, events, good.good, strict=True)
+          if kept
+        ]
+    errors.check(self.data.max_bad_fraction)
+    log = pd.concat(parts, ignore_index=True).rename(columns=FIELDS)
     kinds = {name: log["type"] == name for name in OUTCOMES}
     log = log.assign(
       time=log["time"] // 1000, surface=0, engaged=True, **kinds
@@ -55,7 +68,7 @@ class Otto(tfds_builder.Builder):
       {
         "outcomes": len(OUTCOMES),
         "surfaces": ("unknown",),
-        "gaps": records.percentiles(records.gaps(log)),
+        "gaps": records.gaps(log),
       },
-      faults,
+      errors,
     )

@@ -1,184 +1,252 @@
-"""Tables of any common format, in chunks, each row with its place."""
+"""Tables of any common format, in pieces, each row with its number."""
 
-import contextlib
-import functools
-import glob
+import codecs
 import io
 import itertools
 import json
 import pathlib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from jaxtyping import Int
-from pyarrow import csv, parquet
+from pyarrow import compute, parquet
 
-ROWS = 1 << 18  # in a chunk
-BYTES = 1 << 24  # of separated text in one
-FORMATS = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": "", ".json": ""}
-FIELDS, OBJECT = "wrong number of fields", "no JSON object"  # faults of a row
-PACKED = (".gz", ".bz2", ".zst", ".lz4")
+from pinrec_jax.data import row_errors, separated, sources
+
+# Arrow makes its functions when it is loaded, which hides them from pyright.
+kernels: Any = compute
+ROWS = 1 << 18  # Rows of a piece.
+OBJECT = "not a JSON object"
 
 
 class Chunk(NamedTuple):
-  """Some rows of a file, as it wrote them; text where the format has no types.
+  """Some rows of a file.
 
-  Rows that cannot be read at all are told apart.
+  Attributes:
+    file: name of the file, for messages.
+    row: number of each row in the file; a header counts.
+    columns: by name. JSON gives lists of Python values, other formats Arrow
+      arrays. Separated text has texts only.
+    broken: rows that cannot be read.
   """
 
   file: str
-  row: Int[np.ndarray, "_"]  # counted from 1, a header included
-  frame: pd.DataFrame
-  broken: list[tuple[int, str, str]]  # row, the reason, and what it is
+  row: Int[np.ndarray, "_"]
+  columns: dict[str, Any]
+  broken: Sequence[separated.Broken]
+
+  def filter(self, errors: row_errors.RowErrors) -> row_errors.RowFilter:
+    """Counts the rows, and rejects those that cannot be read."""
+    errors.rows += len(self.row) + sum(broken.lines for broken in self.broken)
+    for broken in self.broken:
+      shown = f"{self.file}:{broken.row} {broken.text}"
+      errors.add(broken.reason, broken.lines, [shown])
+    return row_errors.RowFilter(errors, self.file, self.row)
 
 
-def files(pattern: str, field: str) -> list[pathlib.Path]:
-  """Returns the files that a path, a folder or a pattern stands for, sorted.
+def columns(
+  path: pathlib.Path, layout: separated.Layout = separated.DEFAULT
+) -> list[str]:
+  """Returns the names of a file's columns, repeated ones included.
+
+  "a.b" is field b of a Parquet struct a, or key b of a JSON object a. A JSON
+  file is read as a whole, since an object need not have the keys of the others.
 
   Raises:
-    FileNotFoundError: if there is none; names the field of the configuration.
-    ValueError: if a file is of no known format.
+    ValueError: if the file cannot be read.
   """
-  path = pathlib.Path(pattern).expanduser()
-  found = [path]
-  if path.is_dir():
-    found = [p for p in path.iterdir() if p.is_file() and p.name[0] != "."]
-  elif not path.is_file():
-    found = [pathlib.Path(p) for p in glob.glob(str(path), recursive=True)]
-  if not found:
-    raise FileNotFoundError(
-      f"config.data.{field} is {pattern!r} and there is no such file; give a "
-      "file, a folder or a pattern such as logs/*.parquet"
-    )
-  for one in found:
-    _format(one)
-  return sorted(found)
+  with _Naming(path):
+    if sources.format_of(path) == ".parquet":
+      with parquet.ParquetFile(path) as file:
+        found = [*_fields(file.schema_arrow)]
+    elif sources.format_of(path) in sources.TEXT:
+      with _text(path) as lines:
+        found = separated.header(
+          lines, sources.name(path), _layout(path, layout)
+        )
+    else:
+      found, shapes = [], set()
+      with _text(path) as lines:
+        for _, value in _objects(lines):
+          shape = (*value,) if isinstance(value, dict) else ()
+          inner = any(isinstance(value[key], dict) for key in shape)
+          if inner or shape not in shapes:
+            shapes.add(shape)
+            found += [key for key in _keys(value) if key not in found]
+  return found + [key for key in sources.partitions(path) if key not in found]
 
 
-def _format(path: pathlib.Path) -> str:
-  """Returns the ending that tells a file's format, compression aside."""
-  endings = [e for e in path.suffixes if e not in PACKED]
-  ending = endings[-1] if endings else ""
-  if ending not in (*FORMATS, ".parquet"):
-    raise ValueError(
-      f"{path} is of no known format; use {', '.join(FORMATS)} (each may be "
-      f"compressed: {', '.join(PACKED)}) or .parquet"
-    )
-  return ending
+def _fields(schema: Any, outer: str = "") -> Iterator[str]:
+  """Yields the names of columns; those of a struct are dotted."""
+  for field in schema:
+    yield outer + field.name
+    if pa.types.is_struct(field.type):
+      yield from _fields(field.type, f"{outer}{field.name}.")
 
 
-def chunks(path: pathlib.Path) -> Iterator[Chunk]:
+def _layout(path: pathlib.Path, layout: separated.Layout) -> separated.Layout:
+  """Returns the layout of a file; tabs separate .tsv unless it says else."""
+  if sources.format_of(path) == ".tsv" and not layout.separator:
+    return layout._replace(separator="\t")
+  return layout
+
+
+def chunks(
+  path: pathlib.Path,
+  layout: separated.Layout = separated.DEFAULT,
+  wanted: Iterable[str] | None = None,
+) -> Iterator[Chunk]:
   """Yields a file's rows in order.
+
+  Args:
+    path: of the file.
+    layout: of separated text.
+    wanted: names of the columns to read; None reads all.
 
   Raises:
     ValueError: if the file as a whole cannot be read.
   """
-  ending = _format(path)
-  try:
-    if ending == ".parquet":
-      yield from _parquet(path)
-    elif separator := FORMATS[ending]:
-      yield from _separated(path, separator)
+  own = sources.partitions(path)
+  read = columns(path, layout) if wanted is None else [*dict.fromkeys(wanted)]
+  inside = [key for key in read if key not in own]
+  with _Naming(path):
+    if sources.format_of(path) == ".parquet":
+      pieces = _parquet(path, inside)
+    elif sources.format_of(path) in sources.TEXT:
+      pieces = _separated(path, layout, inside)
     else:
-      yield from _lines(path)
-  except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
-    raise ValueError(
-      f"data file {path} is corrupt: {error}; write it again"
-    ) from error
+      pieces = _lines(path, inside)
+    for row, found, broken in pieces:
+      for key in [key for key in read if key in own]:
+        found[key] = pa.array([own[key]] * len(row), pa.string())
+      yield Chunk(sources.name(path), row, found, broken)
 
 
-def _parquet(path: pathlib.Path) -> Iterator[Chunk]:
+class _Naming:
+  """Turns what goes wrong while a file is read into an error that names it."""
+
+  def __init__(self, path: pathlib.Path):
+    self._path = path
+
+  def __enter__(self) -> None:
+    pass
+
+  def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
+    wrong = (pa.ArrowException, OSError, EOFError, UnicodeError)
+    if isinstance(error, (*wrong, json.JSONDecodeError, RecursionError)):
+      raise ValueError(
+        f"{self._path} cannot be read: {error}; write the file again, text as "
+        "UTF-8"
+      ) from error
+
+
+_Pieces = Iterator[tuple[Any, dict[str, Any], Sequence[separated.Broken]]]
+
+
+def _parquet(path: pathlib.Path, wanted: list[str]) -> _Pieces:
   first = 1
   with parquet.ParquetFile(path) as file:
-    for batch in file.iter_batches(batch_size=ROWS):
-      # Integers stay so beside missing ones: an id is no float.
-      frame = batch.to_pandas(integer_object_nulls=True, ignore_metadata=True)
-      yield Chunk(path.name, first + np.arange(len(frame)), frame, [])
-      first += len(frame)
+    for batch in file.iter_batches(batch_size=ROWS, columns=wanted):
+      found = {key: _nested(batch, key) for key in wanted}
+      yield first + np.arange(len(batch)), found, []
+      first += len(batch)
 
 
-def _separated(path: pathlib.Path, separator: str) -> Iterator[Chunk]:
-  broken: dict[int, str] = {}
-
-  def skip(row: csv.InvalidRow) -> str:
-    columns = f"{row.actual_columns} fields and not {row.expected_columns}"
-    broken[row.number] = f"has {columns}"
-    return "skip"
-
-  # Rows are numbered only where one thread reads.
-  read = csv.ReadOptions(use_threads=False, block_size=BYTES)
-  parse = csv.ParseOptions(
-    delimiter=separator, newlines_in_values=True, invalid_row_handler=skip
-  )
-  with _opened(path) as file, csv.open_csv(file, read, parse) as header:
-    text = dict.fromkeys(header.schema.names, pa.string())
-  broken.clear()
-  convert = csv.ConvertOptions(column_types=text)
-  first = 2
-  with (
-    _opened(path) as file,
-    csv.open_csv(file, read, parse, convert) as batches,
-  ):
-    for batch in batches:
-      # Later rows may be known as broken already.
-      rows = np.arange(first, first + batch.num_rows + len(broken))
-      rows = np.setdiff1d(rows, list(broken))[: batch.num_rows]
-      first = int(rows[-1]) + 1 if rows.size else first
-      ended = [number for number in broken if number < first]
-      lost = [(n, FIELDS, broken.pop(n)) for n in ended]
-      yield Chunk(path.name, rows, batch.to_pandas(), lost)
-  none = pd.DataFrame(columns=[*text])
-  lost = [(number, FIELDS, what) for number, what in broken.items()]
-  yield Chunk(path.name, np.zeros(0, int), none, lost)
+def _nested(batch: pa.RecordBatch, key: str) -> pa.Array:
+  """Returns a column; "a.b" is field b of a struct a."""
+  if key in batch.schema.names:
+    return batch[key]
+  outer, *inner = key.split(".")
+  column: Any = batch[outer]
+  for part in inner:
+    column = kernels.struct_field(column, part)
+  return column
 
 
-def _opened(path: pathlib.Path) -> contextlib.AbstractContextManager[Any]:
-  return pa.input_stream(str(path), compression="detect")
+def _separated(
+  path: pathlib.Path, layout: separated.Layout, wanted: list[str]
+) -> _Pieces:
+  layout = _layout(path, layout)
+  with _text(path) as lines:
+    names = separated.header(lines, sources.name(path), layout)
+  with _text(path) as lines:
+    rows = separated.rows(lines, sources.name(path), layout)
+    for numbers, values, broken in separated.pieces(rows, ROWS):
+      turned = dict(zip(names, zip(*values, strict=True), strict=False))
+      start = numbers and numbers[0] <= 2 and not layout.header
+      if start and sum(key in column for key, column in turned.items()) > 1:
+        raise separated.no_header(sources.name(path), names)
+      found = {
+        key: pa.array(turned.get(key, ()), pa.string()) for key in wanted
+      }
+      yield np.array(numbers, int), found, broken
 
 
-def with_keys(
-  path: pathlib.Path, chunk: Chunk, wanted: Collection[str]
-) -> Chunk:
-  """Returns a chunk with the columns that other rows of its file have.
+def _lines(path: pathlib.Path, wanted: list[str]) -> _Pieces:
+  with _text(path) as lines:
+    objects = _objects(lines)
+    while part := list(itertools.islice(objects, ROWS)):
+      good = [(row, value) for row, value in part if isinstance(value, dict)]
+      broken = [
+        separated.Broken(row, OBJECT, str(value)[:40])
+        for row, value in part
+        if not isinstance(value, dict)
+      ]
+      found = {key: [_at(value, key) for _, value in good] for key in wanted}
+      yield np.array([row for row, _ in good], int), found, broken
 
-  An object need not have the keys of every other: where it lacks one, its
-  value is missing.
+
+def _objects(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
+  """Yields the objects of JSON lines, or of a file that is one JSON array.
+
+  A line that is not an object is its text.
   """
-  absent = [name for name in wanted if name not in chunk.frame]
-  if not absent or _format(path) in (".parquet", ".csv", ".tsv"):
-    return chunk
-  keys = _keys(path, path.stat().st_mtime_ns)
-  there = [name for name in absent if name in keys]
-  columns = [*chunk.frame, *there]
-  return chunk._replace(frame=chunk.frame.reindex(columns=columns))
+  numbered = enumerate(lines, start=1)
+  for number, line in numbered:
+    text = line.strip()
+    if number == 1 and text.startswith("[") and not text.endswith("]"):
+      rest = "".join(line for _, line in numbered)
+      yield from enumerate(json.loads(text + rest), start=1)
+      return
+    if text:
+      try:
+        value: Any = json.loads(text)
+      except ValueError:
+        value = text
+      whole = number == 1 and isinstance(value, list) and len(value) > 1
+      if whole and all(isinstance(one, dict) for one in value):
+        yield from enumerate(value, start=1)
+      else:
+        yield number, value if isinstance(value, dict) else text
 
 
-@functools.lru_cache(maxsize=1)
-def _keys(path: pathlib.Path, written: int) -> frozenset[str]:
-  """Returns all keys of a file's objects, as it was written last."""
-  return frozenset().union(*(chunk.frame.columns for chunk in chunks(path)))
+def _keys(value: Any) -> Iterator[str]:
+  """Yields the keys of an object, those of inner objects dotted."""
+  for key, own in value.items() if isinstance(value, dict) else ():
+    yield key
+    yield from (f"{key}.{inner}" for inner in _keys(own))
 
 
-def _lines(path: pathlib.Path) -> Iterator[Chunk]:
-  with _opened(path) as packed:
-    lines = enumerate(io.TextIOWrapper(packed, encoding="utf-8"), start=1)
-    while part := list(itertools.islice(lines, ROWS)):
-      told, rows, broken = [], [], []
-      for number, line in part:
-        if not line.strip():
-          continue
-        try:
-          value = json.loads(line)
-        except ValueError:
-          value = None
-        if isinstance(value, dict):
-          told.append(value)
-          rows.append(number)
-        else:
-          broken.append((number, OBJECT, line.strip()[:40]))
-      # As objects: an integer beside a missing one stays an integer.
-      frame = pd.DataFrame(told, dtype=object)
-      yield Chunk(path.name, np.array(rows, int), frame, broken)
+def _at(value: Any, key: str) -> Any:
+  """Returns the value at a key, or at a dotted key of an inner object."""
+  if key in value:
+    return value[key]
+  outer, _, inner = key.partition(".")
+  found = value.get(outer)
+  return _at(found, inner) if inner and isinstance(found, dict) else None
+
+
+def _text(path: pathlib.Path) -> io.TextIOWrapper:
+  """Opens text: UTF-8 or UTF-16, with or without a byte order mark."""
+  codec = sources.PACKED.get(path.suffix.lower())
+
+  def opened() -> Any:
+    file = pa.OSFile(str(path))
+    return pa.CompressedInputStream(file, codec) if codec else file
+
+  with opened() as file:
+    wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+  encoding = "utf-16" if wide else "utf-8-sig"
+  return io.TextIOWrapper(opened(), encoding=encoding, newline="")

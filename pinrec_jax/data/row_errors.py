@@ -1,123 +1,164 @@
-"""What was wrong with the rows of a log, counted and shown."""
+"""The rows of a log that were left out, counted and shown."""
 
 import dataclasses
 import itertools
-import json
 import pathlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from pinrec_jax.data import readers
+from pinrec_jax import files
 
-SHOWN = 5  # rows told of each fault
+SHOWN = 5  # Rows that are shown for each reason.
 FILE = "rows.json"
 
 
 @dataclasses.dataclass
 class RowErrors:
-  """Rows read, and those rejected by their reason."""
+  """The row report of a log.
+
+  Attributes:
+    rows: number of rows that were read.
+    counts: number of bad rows, by reason.
+    examples: the first few bad or dropped rows, by reason.
+    dropped: number of rows that were left out and are not bad, by reason.
+    notes: number of rows that were kept, by what happened to them.
+    messages: sentences about the log as a whole.
+  """
 
   rows: int = 0
   counts: dict[str, int] = dataclasses.field(default_factory=dict)
   examples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-  # What was kept and is worth knowing.
+  dropped: dict[str, int] = dataclasses.field(default_factory=dict)
   notes: dict[str, int] = dataclasses.field(default_factory=dict)
+  messages: list[str] = dataclasses.field(default_factory=list)
 
   @property
   def rejected(self) -> int:
-    """How many rows were left out."""
+    """The number of bad rows."""
     return sum(self.counts.values())
 
   @property
   def figures(self) -> dict[str, int]:
     """Flat figures for a report."""
-    told = {"rows": self.rows, "rows/rejected": self.rejected}
-    told |= {f"rows/rejected/{reason}": n for reason, n in self.counts.items()}
-    return told | {f"rows/{note}": n for note, n in self.notes.items()}
+    found = {"rows": self.rows, "rows/rejected": self.rejected}
+    found |= {f"rows/rejected/{name}": n for name, n in self.counts.items()}
+    found |= {f"rows/dropped/{name}": n for name, n in self.dropped.items()}
+    return found | {f"rows/{note}": n for note, n in self.notes.items()}
 
   def __add__(self, other: "RowErrors") -> "RowErrors":
     found = RowErrors(self.rows + other.rows)
     for one in (self, other):
       for reason, count in one.counts.items():
-        found.add(reason, count, one.examples[reason])
+        found.add(reason, count, one.examples.get(reason, ()))
+      for reason, count in one.dropped.items():
+        found.drop(reason, count, one.examples.get(reason, ()))
       for text, count in one.notes.items():
         found.note(text, count)
+      for message in one.messages:
+        found.say(message)
     return found
 
-  def add(self, reason: str, count: int, told: Iterable[str]) -> None:
-    """Counts rows left out, and keeps the first few."""
+  def add(self, reason: str, count: int, shown: Iterable[str] = ()) -> None:
+    """Counts bad rows, and keeps the first few of them."""
+    self._count(self.counts, reason, count, shown)
+
+  def drop(self, reason: str, count: int, shown: Iterable[str] = ()) -> None:
+    """Counts rows that are left out and are not bad, such as duplicates."""
+    self._count(self.dropped, reason, count, shown)
+
+  def _count(
+    self, counts: dict[str, int], reason: str, count: int, shown: Iterable[str]
+  ) -> None:
     if count:
-      self.counts[reason] = self.counts.get(reason, 0) + count
+      counts[reason] = counts.get(reason, 0) + count
       kept = self.examples.setdefault(reason, [])
-      kept += itertools.islice(told, SHOWN - len(kept))
+      kept += itertools.islice(shown, SHOWN - len(kept))
 
   def note(self, text: str, count: int) -> None:
-    """Counts what was kept and is worth knowing."""
+    """Counts rows that are kept, and says what happened to them."""
     if count:
       self.notes[text] = self.notes.get(text, 0) + count
 
-  def broken(self, chunk: readers.Chunk) -> None:
-    """Counts a chunk's rows, and rejects those that could not be read."""
-    self.rows += len(chunk.row) + len(chunk.broken)
-    for row, reason, told in chunk.broken:
-      self.add(reason, 1, [f"{chunk.file}:{row} {told}"])
+  def say(self, message: str) -> None:
+    """Adds a sentence about the log as a whole, once."""
+    if message not in self.messages:
+      self.messages.append(message)
 
   def check(self, most: float) -> None:
-    """Raises ValueError if more than this share of the rows was rejected."""
+    """Raises ValueError if more than a fraction of the rows is bad."""
     if self.rejected > most * self.rows:
       raise ValueError(
         f"{self.rejected} of {self.rows} rows are bad, more than "
-        f"config.data.max_bad_fraction={most}:\n{self}\nmend them, or raise "
-        "--config.data.max_bad_fraction"
+        f"config.data.max_bad_fraction={most} allows:\n{self}\nCorrect them, "
+        "or raise --config.data.max_bad_fraction"
+      )
+
+  def require_good(self, field: str, pattern: str) -> None:
+    """Raises ValueError if no row of the files of a field is good."""
+    if self.rejected == self.rows:
+      raise ValueError(
+        f"config.data.{field} is {pattern!r}, and its files have no good row\n"
+        f"{self}"
       )
 
   def __str__(self) -> str:
     lines = []
-    for reason, count in sorted(self.counts.items(), key=lambda c: -c[1]):
-      lines.append(f"  {count} x {reason}")
-      lines += [f"    {row}" for row in self.examples[reason]]
-    lines += [f"  note: {n} {note}" for note, n in self.notes.items()]
-    return "\n".join(lines)
+    for heading, counts in (("bad", self.counts), ("dropped", self.dropped)):
+      for reason, count in sorted(counts.items(), key=lambda c: -c[1]):
+        lines.append(f"  {heading}: {count:,} x {reason}")
+        lines += [f"    {row}" for row in self.examples.get(reason, ())]
+    lines += [f"  note: {n:,} {note}" for note, n in self.notes.items()]
+    return "\n".join(lines + [f"  {message}" for message in self.messages])
 
   def save(self, folder: pathlib.Path) -> None:
-    """Writes them beside the prepared log."""
-    folder.mkdir(parents=True, exist_ok=True)
-    told = json.dumps(dataclasses.asdict(self), ensure_ascii=False)
-    (folder / FILE).write_text(told)
+    """Writes the report beside the prepared log."""
+    files.write_json(folder / FILE, dataclasses.asdict(self))
 
 
 def load(folder: pathlib.Path) -> RowErrors:
-  """Reads what `save` wrote."""
-  return RowErrors(**json.loads((folder / FILE).read_text()))
+  """Reads the report that `save` wrote."""
+  return RowErrors(**files.read_json(folder / FILE))
 
 
 class RowFilter:
-  """The rows of one chunk that are still good."""
+  """The rows of a piece of a file that are still good.
 
-  def __init__(self, chunk: readers.Chunk, faults: RowErrors):
-    self.chunk, self.faults = chunk, faults
-    self.good = np.ones(len(chunk.row), bool)
-    faults.broken(chunk)
+  Attributes:
+    errors: where bad rows are counted.
+    file: name of the file.
+    row: the number of each row in the file.
+    good: which rows are still good.
+  """
 
-  def places(self) -> list[str]:
-    """Returns where each row stands."""
-    return [f"{self.chunk.file}:{row}" for row in self.chunk.row]
+  def __init__(self, errors: RowErrors, file: str, row: Any):
+    self.errors, self.file, self.row = errors, file, row
+    self.good = np.ones(len(row), bool)
 
-  def reject(self, bad: ArrayLike, reason: str, column: str) -> None:
-    """Leaves out rows, told by a mask, each for the first fault found."""
+  def places(self, rows: Any) -> list[str]:
+    """Returns file and number of some rows, given by their index."""
+    return [f"{self.file}:{self.row[n]}" for n in rows]
+
+  def reject(self, bad: Any, reason: str, column: str, values: Any) -> None:
+    """Leaves out rows; each counts for the first reason only.
+
+    Args:
+      bad: mask of the rows.
+      reason: why they are bad.
+      column: name of the column at fault.
+      values: its values, for examples.
+    """
     hit = np.flatnonzero(self.good & np.asarray(bad))
-    file, rows = self.chunk.file, self.chunk.row
-    values = self.chunk.frame[column].to_numpy()
-    told = (f"{file}:{rows[n]} {column}={values[n]!r}" for n in hit)
-    self.faults.add(reason, len(hit), told)
+    shown = (
+      f"{place} {column}={_plain(values[int(n)])!r}"
+      for place, n in zip(self.places(hit[:SHOWN]), hit, strict=False)
+    )
+    self.errors.add(reason, len(hit), shown)
     self.good[hit] = False
 
 
-def some_good(faults: RowErrors, pattern: str, field: str) -> None:
-  """Raises ValueError if none of the rows that a field names is good."""
-  if faults.rejected == faults.rows:
-    raise ValueError(
-      f"config.data.{field} {pattern!r} holds no good row\n{faults}"
-    )
+def _plain(value: Any) -> Any:
+  """Returns the Python value of an Arrow or NumPy scalar."""
+  value = value.as_py() if hasattr(value, "as_py") else value
+  return value.item() if isinstance(value, np.generic) else value

@@ -1,4 +1,4 @@
-"""What a prepared log says: its vocabulary, items and users' events."""
+"""Vocabulary, items and events of a log, and the batches made of them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from jaxtyping import Bool, Float32, Int, Shaped, UInt8, UInt32
 
 from pinrec_jax.types import AnyArray
 
-UNKNOWN_TIME = 0  # seconds; an event whose place in the order is all we know
-UNKNOWN_SESSION = -1  # told by the gaps instead
-NO_ITEM = 0  # row of the item table that stands for no item
+UNKNOWN_TIME = 0  # Seconds, of an event whose order alone is known.
+UNKNOWN_SESSION = -1  # The gaps between events decide instead.
+NO_ITEM = 0  # Row of the item table that stands for no item.
 
 
-def names(told: str) -> list[str]:
+def names(text: str) -> list[str]:
   """Returns the names of a list such as "click, save"."""
-  return [name.strip() for name in told.split(",") if name.strip()]
+  return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Feature:
   """A categorical item feature; several slots share one vocabulary."""
 
   name: str
-  size: int  # values, the missing one (0) included
+  size: int  # Number of values, the missing one (0) included.
   slots: int = 1
 
 
@@ -32,65 +32,60 @@ class Feature:
 class Vocabulary:
   """The names behind every small integer of a log.
 
-  The first `outcomes` actions can be aimed at; the others (a dislike, a label
-  of another provider) are only read.
+  Attributes:
+    actions: names of the actions.
+    outcomes: number of actions that can be predicted. They come first. The
+      other actions, such as a dislike, are read as input only.
+    surfaces: names of the surfaces; the first one means unknown.
+    item_types: names of the item types.
+    features: the categorical features of an item.
+    dense: number of an item's dense features.
+    validation_from: unix second at which the validation starts. If it is 0, the
+      test has each user's last engagements, and the validation those before.
+    test_from: unix second at which the test period starts, or 0.
+    held_out: number of engagements of each user in the test, without a time.
+    gaps: percentiles 1 to 99 of the seconds between engagements in training;
+      empty if the log has no times.
   """
 
   actions: tuple[str, ...]
   outcomes: int
-  surfaces: tuple[str, ...]  # the first one means unknown
+  surfaces: tuple[str, ...]
   item_types: tuple[str, ...]
   features: tuple[Feature, ...]
-  dense: int  # numbers in an item's dense features
-  # Unix seconds from which on the log validates, and tests. Both 0: each user's
-  # last engagements are the test, and as many before them the validation.
+  dense: int
   validation_from: int = 0
   test_from: int = 0
-  held_out: int = 1  # how many
-  # Percentiles 1 to 99 of the seconds between a user's engagements, from those
-  # before the validation; empty if they have no times.
+  held_out: int = 1
   gaps: tuple[int, ...] = ()
 
   @classmethod
   def of(cls, fields: Mapping[str, Any]) -> "Vocabulary":
-    """Rebuilds a vocabulary from the JSON that `as_json` wrote."""
-    return cls(
-      **{
-        **fields,
-        "actions": tuple(fields["actions"]),
-        "surfaces": tuple(fields["surfaces"]),
-        "item_types": tuple(fields["item_types"]),
-        "features": tuple(Feature(**f) for f in fields["features"]),
-        "gaps": tuple(fields["gaps"]),
-      }
-    )
-
-  def as_json(self) -> dict[str, Any]:
-    """Returns plain values for a JSON file."""
-    return dataclasses.asdict(self)
+    """Rebuilds a vocabulary from the values of a JSON file."""
+    found = {
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in fields.items()
+    }
+    features = tuple(Feature(**feature) for feature in fields["features"])
+    return cls(**{**found, "features": features})
 
   def gap_edges(self, edges: int) -> tuple[int, ...]:
-    """Returns times, in seconds, that split the gaps into equal shares.
+    """Returns times, in seconds, that split the gaps into equal parts.
 
     Raises:
-      ValueError: if the log has too few different gaps for so many.
+      ValueError: if the log has fewer different gaps than edges.
     """
     places = [round(100 * (n + 1) / (edges + 1)) - 1 for n in range(edges)]
     found = sorted({max(self.gaps[place], 1) for place in places if self.gaps})
     if len(found) < edges:
       raise ValueError(
-        f"config.model.num_fitted_offsets asks for {edges} different gaps between "
-        f"engagements and this data set has {len(found)}; ask for fewer, or "
-        "list config.model.offset_edges"
+        f"config.model.offset_edges is empty, and the log has {len(found)} "
+        f"different gaps for {edges} edges; list edges, as 60,3600,86400"
       )
     return tuple(found)
 
   def aim(self, surface: str, outcomes: str) -> "Aim":
-    """Returns which engagements are predicted.
-
-    Args:
-      surface: a name; empty means any.
-      outcomes: names such as "click,save"; empty means any, or none.
+    """Returns which engagements are predicted; an empty name means any.
 
     Raises:
       ValueError: if the log has no such surface or outcome.
@@ -102,7 +97,7 @@ class Vocabulary:
 
   @property
   def outcome_names(self) -> tuple[str, ...]:
-    """The actions that can be aimed at."""
+    """The actions that can be predicted."""
     return self.actions[: self.outcomes]
 
   def outcome(self, name: str) -> int:
@@ -130,17 +125,18 @@ def _index(name: str, known: tuple[str, ...], what: str) -> int:
   return known.index(name)
 
 
-def _column(dtype: Any, missing: int = 0) -> Any:
-  """A column of events: its type, and its value where it is missing."""
-  return dataclasses.field(metadata={"dtype": dtype, "missing": missing})
+def _of(dtype: Any, missing: int = 0, compact: Any = None) -> dict[str, Any]:
+  """Metadata of a column: type, missing value, type on disk and in `Tokens`."""
+  return {"dtype": dtype, "missing": missing, "compact": compact or dtype}
 
 
 @dataclasses.dataclass(frozen=True)
 class Events:
   """One user's events, oldest first; every array has one entry per event.
 
-  A column that is added here is read from the log, stored and batched. If
-  `Tokens` has a field of the same name, the model gets it, too.
+  A column that is added here is stored and batched. A builder puts it into its
+  table of events. A custom log reads it from a column of numbers with its name.
+  If `Tokens` has a field of the same name, the model gets it, too.
 
   Attributes:
     item: row of the item table.
@@ -151,18 +147,21 @@ class Events:
     session: session number of the log, or UNKNOWN_SESSION.
     engaged: whether the event is an engagement and can be a target. Otherwise
       it was shown only, or it is context.
-    context: whether the event is the context of a request, such as a search
-      query. Context is read and never predicted.
+    context: whether it is the context of a request, which is never predicted.
   """
 
-  item: Int[np.ndarray, "l"] = _column(np.int32)
-  actions: UInt8[np.ndarray, "l a"] = _column(np.uint8)
-  surface: Int[np.ndarray, "l"] = _column(np.int32)
-  item_type: Int[np.ndarray, "l"] = _column(np.int32)
-  time: Int[np.ndarray, "l"] = _column(np.int64, UNKNOWN_TIME)
-  session: Int[np.ndarray, "l"] = _column(np.int32, UNKNOWN_SESSION)
-  engaged: Bool[np.ndarray, "l"] = _column(np.bool_)
-  context: Bool[np.ndarray, "l"] = _column(np.bool_)
+  item: Int[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.int32))
+  actions: UInt8[np.ndarray, "l a"] = dataclasses.field(metadata=_of(np.uint8))
+  surface: Int[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.int32))
+  item_type: Int[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.int32))
+  time: Int[np.ndarray, "l"] = dataclasses.field(
+    metadata=_of(np.int64, UNKNOWN_TIME, compact=np.uint32)
+  )
+  session: Int[np.ndarray, "l"] = dataclasses.field(
+    metadata=_of(np.int32, UNKNOWN_SESSION)
+  )
+  engaged: Bool[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.bool_))
+  context: Bool[np.ndarray, "l"] = dataclasses.field(metadata=_of(np.bool_))
 
   def where(self, keep: Shaped[np.ndarray, "_"] | slice) -> "Events":
     """Returns the events that a mask, places or a slice select."""
@@ -181,14 +180,18 @@ class Events:
     return len(self.item)
 
 
+COLUMNS = {field.name: field.metadata for field in dataclasses.fields(Events)}
+# Columns that a builder derives. A log has all others as they are.
+DERIVED = ("item", "actions", "item_type", "engaged")
+
+
 class Tokens(NamedTuple):
   """What the model reads at each position of one history or several.
 
-  The first token of a user has no item. It makes the prediction for a user
-  without any event.
+  A user's first token has no item; it predicts for a user without events.
 
   Attributes:
-    item: row of the item table; 0 is no item.
+    item: row of the item table; 0 means none.
     actions: multi-hot vector of actions.
     surface: index of the surface; 0 is unknown.
     time: unix seconds, or UNKNOWN_TIME.
@@ -228,8 +231,7 @@ class Targets(NamedTuple):
     time: unix seconds, or UNKNOWN_TIME.
     age: seconds from the target to the end of training; -1 is unknown.
     session: session number within the user's history.
-    shown: an item that was shown without engagement before the target; 0 is
-      none.
+    shown: an impression-only item before the target; 0 is none.
     new: whether the position before has another target.
   """
 
@@ -253,13 +255,18 @@ class Batch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Aim:
-  """Which engagements are predicted; the default is all."""
+  """Which engagements are predicted; the default is all.
+
+  Attributes:
+    surface: index of the surface that they are on; None is any.
+    outcomes: indices of outcomes that they may have; empty is all.
+  """
 
   surface: int | None = None
-  outcomes: tuple[int, ...] = ()  # it has one of them; empty: any, or none
+  outcomes: tuple[int, ...] = ()
 
   def aimed(self, outcomes: int) -> Bool[np.ndarray, "o"]:
-    """Returns which of a log's outcomes may be aimed at."""
+    """Returns which of a log's outcomes are predicted."""
     return np.isin(range(outcomes), self.outcomes or range(outcomes))
 
   def met(self, events: Events) -> Bool[np.ndarray, "l"]:
@@ -276,10 +283,18 @@ EVERYTHING = Aim()
 
 
 class Items(NamedTuple):
-  """The item table; row 0 stands for no item."""
+  """The item table; row 0 stands for no item.
 
-  ids: Shaped[np.ndarray, "v"]  # as the log's owner wrote them
+  Attributes:
+    ids: the ids of the log, integers or texts.
+    item_type: index of the item type.
+    categorical: codes of the categorical features; 0 is missing.
+    dense: numbers.
+    candidate: whether the item may be recommended.
+  """
+
+  ids: Shaped[np.ndarray, "v"]
   item_type: Int[np.ndarray, "v"]
-  categorical: Int[np.ndarray, "v g"]  # 0 is missing
+  categorical: Int[np.ndarray, "v g"]
   dense: Float32[np.ndarray, "v f"]
-  candidate: Bool[np.ndarray, "v"]  # may be recommended
+  candidate: Bool[np.ndarray, "v"]

@@ -1,5 +1,6 @@
 """What a prepared log holds, in figures."""
 
+import collections
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -12,96 +13,145 @@ from pinrec_jax.data import histories, schema, splits
 from pinrec_jax.types import Number
 
 PERCENTILES = (5, 25, 50, 75, 95)
+USERS = 4096  # Users whose events are counted at a time.
 
 
 class LogStatistics(NamedTuple):
-  """Flat figures, and the values behind those of a spread."""
+  """What a log holds.
+
+  Attributes:
+    figures: flat figures.
+    spreads: exact distributions: "length", engagements of a user; "gap",
+      seconds between two of them; "session", engagements of a session.
+  """
 
   figures: dict[str, Number]
-  # "length", engagements a user; "gap", seconds between two of them;
-  # "session", engagements with no longer gap between.
   spreads: Mapping[str, counts_lib.Counts]
 
 
 def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
-  """Returns what there is of users, items, events, actions and surfaces.
+  """Returns the numbers of users, items, events, actions and surfaces.
 
-  Args:
-    dataset: the log.
-    session_gap: seconds without an engagement that end a session.
+  A session ends after `session_gap` seconds without an engagement.
   """
-  vocabulary = dataset.vocabulary
-  actions = np.zeros(len(vocabulary.actions), int)
-  surfaces = np.zeros(len(vocabulary.surfaces), int)
-  events = engaged = context = undated = unlisted = single = 0
+  names = dataset.vocabulary
+  found = collections.Counter[str]()
+  actions = np.zeros(len(names.actions), int)
+  surfaces = np.zeros(len(names.surfaces), int)
   spreads = {n: counts_lib.Counts() for n in ("length", "gap", "session")}
-  for user in dataset.events:
-    actions += user.actions.sum(0, dtype=int)
-    surfaces += np.bincount(user.surface, minlength=len(surfaces))
-    events += len(user)
-    engaged += int(user.engaged.sum())
-    context += int(user.context.sum())
-    undated += int((user.time == schema.UNKNOWN_TIME).sum())
-    unlisted += int((~dataset.items.candidate[user.item]).sum())
-    acted = user.where(user.engaged)
-    dated = acted.where(acted.time != schema.UNKNOWN_TIME)
-    single += len(acted) == 1
-    if len(acted):
-      spreads["length"].add(np.array([len(acted)]))
-    if len(dated):
-      spreads["gap"].add(np.diff(dated.time))
-      number = histories.sessions(dated, session_gap)
-      spreads["session"].add(np.unique(number, return_counts=True)[1])
+  times: list[np.integer] = []
+  for first in range(0, len(dataset.users), USERS):
+    some = dataset.events[first : first + USERS]
+    events = histories.joined(some)
+    user = np.repeat(np.arange(len(some)), [len(own) for own in some])
+    actions += events.actions.sum(0, dtype=int)
+    surfaces += np.bincount(events.surface, minlength=len(surfaces))
+    dated = events.time != schema.UNKNOWN_TIME
+    if dated.any():
+      times += [events.time[dated].min(), events.time.max()]
+    lengths = np.bincount(user[events.engaged])
+    found.update(
+      events=len(events),
+      engagements=int(events.engaged.sum()),
+      context=int(events.context.sum()),
+      undated=int((~dated).sum()),
+      unlisted=int((~dataset.items.candidate[events.item]).sum()),
+      single=int((lengths == 1).sum()),
+    )
+    acted = np.flatnonzero(events.engaged & dated)
+    who, time = user[acted], events.time[acted]
+    same = who[1:] == who[:-1]
+    spreads["length"] += counts_lib.Counts.of(lengths[lengths > 0])
+    spreads["gap"] += counts_lib.Counts.of(np.diff(time)[same])
+    spreads["session"] += counts_lib.Counts.of(
+      _session_lengths(events, acted, who, session_gap)
+    )
   report: dict[str, Number] = {
     "users": len(dataset.users),
     "users/engaged": spreads["length"].total,
-    "users/one_engagement": single,
+    "users/one_engagement": found["single"],
     "items": len(dataset.items.ids) - 1,
     "items/candidates": int(dataset.items.candidate.sum()),
-    "events": events,
-    "events/engagements": engaged,
-    "events/shown_only": events - engaged - context,
-    "events/context": context,
-    "events/undated": undated,
-    "events/of_items_that_are_no_candidates": unlisted,
+    "events": found["events"],
+    "events/engagements": found["engagements"],
+    "events/shown_only": (
+      found["events"] - found["engagements"] - found["context"]
+    ),
+    "events/context": found["context"],
+    "events/undated": found["undated"],
+    "events/of_items_that_are_not_candidates": found["unlisted"],
   }
-  for name, count in zip(vocabulary.actions, actions, strict=True):
-    report[f"actions/{name}"] = int(count)
-  for name, count in zip(vocabulary.surfaces, surfaces, strict=True):
-    report[f"surfaces/{name}"] = int(count)
+  if times:
+    report |= {"time/first": int(min(times)), "time/last": int(max(times))}
+  for name, count in zip(names.actions, actions.tolist(), strict=True):
+    report[f"actions/{name}"] = count
+  for name, count in zip(names.surfaces, surfaces.tolist(), strict=True):
+    report[f"surfaces/{name}"] = count
+  return LogStatistics(report | _spread_figures(spreads), spreads)
+
+
+def _spread_figures(
+  spreads: Mapping[str, counts_lib.Counts],
+) -> dict[str, Number]:
+  """Returns the count, the mean and percentiles of distributions."""
+  report: dict[str, Number] = {}
   for name, spread in spreads.items():
     report[f"{name}/count"] = spread.total
     if spread.total:
       report[f"{name}/mean"] = spread.mean
-      found = spread.percentiles(PERCENTILES)
-      for percent, value in zip(PERCENTILES, found, strict=True):
-        report[f"{name}/p{percent}"] = float(value)
-  return LogStatistics(report, spreads)
+      places = spread.percentiles(PERCENTILES).tolist()
+      for percent, value in zip(PERCENTILES, places, strict=True):
+        report[f"{name}/p{percent}"] = value
+  return report
+
+
+def _session_lengths(
+  events: schema.Events,
+  acted: Int[np.ndarray, "n"],
+  user: Int[np.ndarray, "n"],
+  gap: int,
+) -> Int[np.ndarray, "_"]:
+  """Returns the engagements of each session.
+
+  Args:
+    events: of several users.
+    acted: places of the dated engagements.
+    user: the user of each.
+    gap: as for `of_dataset`.
+  """
+  other = user[1:] != user[:-1]
+  if (events.session[acted] != schema.UNKNOWN_SESSION).any():
+    parts = np.split(acted, np.flatnonzero(other) + 1)
+    found = [histories.sessions(events.where(own), gap) for own in parts]
+    return np.concatenate([np.unique(n, return_counts=True)[1] for n in found])
+  apart = other | (np.diff(events.time[acted]) > gap)
+  starts = np.flatnonzero(np.append(True, apart)[: len(acted)])
+  return np.diff(starts, append=len(acted))
 
 
 def recent(
   dataset: dataset_lib.Dataset, events: schema.Events, split: str
 ) -> schema.Events:
-  """Returns the targets before a split that say what is usual.
+  """Returns the targets before a split.
 
-  In a log split by time these are the dated ones alone.
+  In a log that is split by time, targets without a time are left out.
   """
   earlier = events
   if split:
     earlier = splits.past(dataset.vocabulary, events, split)
-  usual = dataset.aim.met(earlier)
+  chosen = dataset.aim.met(earlier)
   if dataset.vocabulary.test_from:
-    usual = usual & (earlier.time != schema.UNKNOWN_TIME)
-  return earlier.where(usual)
+    chosen = chosen & (earlier.time != schema.UNKNOWN_TIME)
+  return earlier.where(chosen)
 
 
 def outcome_fractions(dataset: dataset_lib.Dataset) -> Float32[np.ndarray, "o"]:
-  """Returns each outcome's share of the recent training targets' actions."""
+  """Returns the fraction of each outcome among those of training targets."""
   outcomes = dataset.vocabulary.outcomes
   counts = np.zeros(outcomes)
   for events in dataset.events:
-    usual = recent(dataset, events, "validation")
-    counts += usual.actions[:, :outcomes].sum(0)
+    targets = recent(dataset, events, "validation")
+    counts += targets.actions[:, :outcomes].sum(0)
   counts *= dataset.aim.aimed(outcomes)
   return (counts / max(counts.sum(), 1)).astype(np.float32)
 
@@ -129,7 +179,7 @@ def most_popular(
 def cold_items(
   dataset: dataset_lib.Dataset, split: str
 ) -> Bool[np.ndarray, "v"]:
-  """Returns which items no user engaged with before a split."""
+  """Returns the items that no user engaged with before a split."""
   return _engagements(dataset, split) == 0
 
 
@@ -138,8 +188,8 @@ def item_groups(
 ) -> dict[str, Bool[np.ndarray, "v"]]:
   """Returns the items by how often they were engaged with before a split.
 
-  "head": the fewest that have half of all engagements; "tail": the others that
-  have any; "new": those that have none.
+  "head" has the most popular items, which together have half of all
+  engagements. "tail" has the others with an engagement, "new" those without.
   """
   counts = _engagements(dataset, split)
   ranked = np.argsort(-counts, kind="stable")

@@ -1,9 +1,9 @@
-"""A world whose best answers are known, of any size.
+"""The synthetic world: a log of any size whose best answers are known.
 
-Items have a topic, a popularity within it, and a chance to be clicked and one
-to be saved. What a user is shown next depends on the topic they last engaged
-with, and on nothing else; so the chance of every next engagement, with an
-outcome or without, can be written down.
+Items have a topic, a popularity within it, a probability of being clicked and
+one of being saved. The next item that a user is shown depends only on the topic
+that the user last engaged with. So the probability of every next engagement,
+with or without an outcome, is known.
 """
 
 import dataclasses
@@ -19,31 +19,38 @@ from pinrec_jax.data import records, row_errors, tfds_builder
 
 OUTCOMES = ("click", "save")
 SEED = 0
-GAP = 3600  # mean seconds between two events of a user
-START = 1_700_000_000  # unix seconds
-STAY, NEXT = 0.3, 0.5  # chances of the same topic and of the one after it
-LIKED, OTHER = 0.8, 0.1  # chances of an item's own outcome and of the other
-USERS = 4096  # made at once
-SPLIT = 1 << 23  # events that are prepared in one piece, or so
+GAP = 3600  # Mean seconds between two events of a user.
+START = 1_700_000_000  # Unix seconds.
+STAY, NEXT = 0.3, 0.5  # Probabilities of the same topic and of the next one.
+LIKED, OTHER = 0.8, 0.1  # Probabilities of an item's own outcome and the other.
+USERS = 4096  # Users that are generated at once.
+SPLIT = 1 << 23  # Target number of events that are prepared in one piece.
 
 
 @dataclasses.dataclass(frozen=True)
 class World:
-  """The chances of everything; item j is row j."""
+  """The probabilities of the synthetic world; item j is row j.
+
+  Attributes:
+    topic: topic of each item.
+    share: fraction of its topic's exposures that an item gets.
+    outcome: probability of each outcome if the item is shown.
+    moves: probability of the next topic, by the topic before.
+  """
 
   topic: Int[np.ndarray, "v"]
-  share: Float[np.ndarray, "v"]  # of its topic's exposures
-  outcome: Float[np.ndarray, "o v"]  # chance of each if shown
-  moves: Float[np.ndarray, "_ _"]  # from topic to topic
+  share: Float[np.ndarray, "v"]
+  outcome: Float[np.ndarray, "o v"]
+  moves: Float[np.ndarray, "_ _"]
 
   def chances(
     self, topic: int, outcome: int | None = None
   ) -> Float[np.ndarray, "v"]:
-    """Returns the chance of each item to be the next engagement.
+    """Returns the probability of each item to be the next engagement.
 
     Args:
       topic: of the last engagement.
-      outcome: given that the next one has it; None: whatever it has.
+      outcome: that the next engagement has; None is any.
     """
     shown = self.moves[topic][self.topic] * self.share
     wanted = 1 - np.prod(1 - self.outcome, axis=0)
@@ -58,7 +65,7 @@ def world(config: config_lib.Synthetic) -> World:
   topic, rank = item % config.topics, item // config.topics
   share = 1 / (1.0 + rank)
   share /= np.bincount(topic, share)[topic]
-  # One is clicked, the next one of its topic saved.
+  # The items of a topic are alternately clicked and saved.
   clicked = np.where(rank % 2 == 0, LIKED, OTHER)
   moves = np.full((config.topics, config.topics), (1 - STAY - NEXT))
   moves /= config.topics
@@ -72,7 +79,7 @@ def world(config: config_lib.Synthetic) -> World:
 def _drawn(
   rng: np.random.Generator, chances: Float[np.ndarray, "_ _"]
 ) -> Int[np.ndarray, "_"]:
-  """Draws a column of each row of chances."""
+  """Draws a column of each row of probabilities."""
   bound = np.cumsum(chances, -1)
   return np.sum(rng.random((len(bound), 1)) > bound / bound[:, -1:], -1)
 
@@ -80,11 +87,11 @@ def _drawn(
 def logs(
   config: config_lib.Synthetic, users: range | None = None
 ) -> Iterator[pd.DataFrame]:
-  """Yields the log, some users at a time; each depends on the seed alone.
+  """Yields the log, some users at a time. A user depends on the seed alone.
 
   Args:
     config: of the world.
-    users: whose log it is, beginning at a multiple of USERS; None: all's.
+    users: the users whose log it is, from a multiple of USERS; None is all.
   """
   known = world(config)
   per_topic = [np.flatnonzero(known.topic == t) for t in range(config.topics)]
@@ -117,20 +124,20 @@ def logs(
 
 
 class Synthetic(tfds_builder.Builder):
-  """The world as a log; each user's last engagements are held out."""
+  """The synthetic world as a log; each user's last engagement is the test."""
 
   VERSION = tfds.core.Version("1.0.0")
   ACTIONS = OUTCOMES
-  ORIGIN = "nothing"
-  ABOUT = {"description": "A world whose best answers are known."}
+  ORIGIN = "no files"
+  ABOUT = {"description": "A log whose best answers are known."}
 
   @classmethod
-  def contents(cls, data: config_lib.Data) -> str:
-    """Names the world."""
-    return tfds_builder.fingerprint([], data.synthetic)
+  def contents(cls, data: config_lib.Data) -> list:
+    """Returns what the world depends on."""
+    return [data.synthetic]
 
   def raw(self) -> tfds_builder.Raw:
-    """Makes the world."""
+    """Generates the world."""
     config = self.data.synthetic
     items = pd.DataFrame({"item": np.arange(config.items), "item_type": "item"})
     every = range(config.users)
@@ -142,7 +149,7 @@ class Synthetic(tfds_builder.Builder):
       {
         "outcomes": len(OUTCOMES),
         "surfaces": ("unknown",),
-        "gaps": records.percentiles(records.gaps(next(logs(config)))),
+        "gaps": records.gaps(next(logs(config))),
       },
       row_errors.RowErrors(config.users * config.events),
     )

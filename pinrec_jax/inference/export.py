@@ -17,7 +17,7 @@ import pandas as pd
 import safetensors.numpy
 
 from pinrec_jax import files
-from pinrec_jax.decode import conditions as conditions_lib
+from pinrec_jax.data import schema
 from pinrec_jax.inference import bundle as bundle_lib
 from pinrec_jax.inference import engine, generation, requests, sizes
 
@@ -133,12 +133,10 @@ def example(
 
 def split(given: generation.Inputs) -> dict[str, np.ndarray]:
   """Returns all inputs by name, but for the outcomes, which are fixed."""
-  found: dict[str, Any] = {}
-  for name, value in given._asdict().items():
-    if isinstance(value, tuple):
-      found |= {f"{name}/{k}": v for k, v in value._asdict().items()}  # pyright: ignore
-    else:
-      found[name] = value
+  found = given._asdict()
+  for name in ("tokens", "conditions"):
+    for field, value in found.pop(name)._asdict().items():
+      found[f"{name}/{field}"] = value
   found.pop("conditions/outcome")
   return {name: np.asarray(value) for name, value in found.items()}
 
@@ -147,16 +145,15 @@ def joined(
   arrays: dict[str, Any], like: generation.Inputs
 ) -> generation.Inputs:
   """Returns inputs from arrays by name; outcomes are those of `like`."""
-  outcome = {"outcome": like.conditions.outcome}
-  found = {
-    name: type(value)(**outcome | _inner(arrays, name))
-    if isinstance(value, conditions_lib.Conditions)
-    else type(value)(**_inner(arrays, name))
-    if isinstance(value, tuple)
-    else arrays[name]
-    for name, value in like._asdict().items()
-  }
-  return generation.Inputs(**found)
+  conditions = _inner(arrays, "conditions")
+  return generation.Inputs(
+    arrays["item_vectors"],
+    schema.Tokens(**_inner(arrays, "tokens")),
+    like.conditions._replace(**conditions),
+    arrays["seeds"],
+    arrays["select"],
+    arrays["budget"],
+  )
 
 
 def _inner(arrays: dict[str, Any], name: str) -> dict[str, Any]:

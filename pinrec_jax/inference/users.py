@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import schema, store
 
 LATEST = 256  # Events of a user that a bundle holds.
@@ -52,9 +51,16 @@ def load(folder: pathlib.Path) -> Users:
   return Users(*store.load(folder))
 
 
-def of_dataset(dataset: dataset_lib.Dataset) -> Users:
-  """Returns the latest events of all users of a log."""
-  return Users(dataset.users, _Latest(dataset.events))
+def of_log(names: Sequence[str], events: Sequence[schema.Events]) -> Users:
+  """Returns the latest events of all users of a log.
+
+  It takes no `Dataset`, because serving must not import its libraries.
+
+  Args:
+    names: ids of the users, sorted.
+    events: all events of each user, oldest first.
+  """
+  return Users(names, _Latest(events))
 
 
 class _Latest(Sequence[schema.Events]):

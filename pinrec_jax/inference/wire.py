@@ -11,6 +11,10 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 import numpy as np
 
+from pinrec_jax.data import (
+  identifiers,
+)
+
 Id: TypeAlias = int | float | str
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 EXAMPLE = '{"user": "u1", "events": [{"item": 7}]}'
@@ -141,21 +145,19 @@ def id_text(value: Id, field: str) -> str:
     field: its field, for errors.
 
   Raises:
-    ValueError: if the id is empty, not finite, or not UTF-8 text.
+    ValueError: if the id is missing, not finite, or not UTF-8 text.
   """
-  if isinstance(value, float):
-    if not math.isfinite(value):
-      raise ValueError(f"{field} is {value}; give a number or a text")
-    if value.is_integer():
-      value = int(value)
+  if isinstance(value, float) and not math.isfinite(value):
+    raise ValueError(f"{field} is {value}; give a number or a text")
   try:
-    text = str(value).strip()
+    text = identifiers.id_text(value)
     if not text.isascii():
       text.encode()
   except ValueError as error:  # Lone surrogates, or thousands of digits.
     raise ValueError(f"{field} is not UTF-8 text ({error})") from error
   if not text:
-    raise ValueError(f"{field} is empty; give an id")
+    shown = "empty" if not str(value).strip() else f"{value!r}, no value"
+    raise ValueError(f"{field} is {shown}; give an id")
   return text
 
 

@@ -48,13 +48,6 @@ class Negatives(NamedTuple):
   log_expected: Float[AnyArray, "n"]
 
 
-class Sizes(NamedTuple):
-  """Negatives in a block, and logits that a device may hold (0: automatic)."""
-
-  block: int
-  limit: int
-
-
 def sampled_softmax(
   query: Float[AnyArray, "b q d"],
   targets: Targets,
@@ -95,18 +88,18 @@ def sampled_softmax(
   targets = jax.tree.map(jnp.asarray, targets)
   negatives = jax.tree.map(jnp.asarray, negatives)
   block = min(block, len(negatives.item))
-  sizes = Sizes(block, chunk * block)
+  sizes = block, chunk * block
   if positives.objective(config.objective).trained != "all":
     one = _single(targets, config)
     score = jnp.sum(query * one.vector, -1) - one.bias
-    rest = _log_sum(query, one.item[..., None], negatives, sizes)
+    rest = _log_sum(query, one.item[..., None], negatives, *sizes)
     return jnp.where(one.item > 0, jax.nn.softplus(rest - score), 0.0)
   return chunking.map_rows(
     functools.partial(_several, config),
     query,
     targets,
     _log_weights(targets.item, negatives),
-    _log_sum(query, targets.item[:, None], negatives, sizes),
+    _log_sum(query, targets.item[:, None], negatives, *sizes),
     per_row=targets.positive[0].size,
     limit=chunk * targets.item.shape[1],
   )
@@ -186,14 +179,15 @@ def _log_sum_forward(
   query: Float[Array, "b q d"],
   hidden: Int[Array, "b #q k"],
   negatives: Negatives,
-  sizes: Sizes,
+  block: int,
+  limit: int,
 ) -> tuple[Float[Array, "b q"], tuple]:
   """Returns the log-sum-exp over all negatives except hidden items.
 
   The second result is for the gradient, which computes the logits again. So it
   holds no more of them than the forward pass.
   """
-  blocks = _blocks(negatives, sizes.block)
+  blocks = _blocks(negatives, block)
 
   def _of_rows(
     query: Float[Array, "r q d"], hidden: Int[Array, "r #q k"]
@@ -211,19 +205,18 @@ def _log_sum_forward(
     (top, total), _ = jax.lax.scan(_add, start, blocks)
     return jnp.log(jnp.maximum(total, TINY)) + top
 
-  per_row = query.shape[1] * sizes.block
   rest = chunking.map_rows(
-    _of_rows, query, hidden, per_row=per_row, limit=sizes.limit
+    _of_rows, query, hidden, per_row=query.shape[1] * block, limit=limit
   )
   return rest, (query, hidden, negatives, rest)
 
 
 def _log_sum_backward(
-  sizes: Sizes, residuals: tuple, slope: Float[Array, "b q"]
+  block: int, limit: int, residuals: tuple, slope: Float[Array, "b q"]
 ) -> tuple[Float[Array, "b q d"], None, Negatives]:
   """Returns the gradients, given that of the value (`slope`)."""
   query, hidden, negatives, rest = residuals
-  blocks = _blocks(negatives, sizes.block)
+  blocks = _blocks(negatives, block)
 
   def _of_chunk(of_negatives: Float[Array, "_ n d"], chunk: tuple):
     query, hidden, rest, slope = chunk
@@ -237,8 +230,7 @@ def _log_sum_backward(
     of_query, more = jax.lax.scan(_add, jnp.zeros_like(query), blocks)
     return of_negatives + more, of_query
 
-  per_row = query.shape[1] * sizes.block
-  size = chunking.chunk_size(len(query), per_row, sizes.limit)
+  size = chunking.chunk_size(len(query), query.shape[1] * block, limit)
   chunks = chunking.split((query, hidden, rest, slope), size)
   start = jnp.zeros_like(blocks.vector)
   found, of_query = jax.lax.scan(_of_chunk, start, chunks)
@@ -249,7 +241,7 @@ def _log_sum_backward(
 
 
 _log_sum = jax.custom_vjp(
-  lambda *arguments: _log_sum_forward(*arguments)[0], nondiff_argnums=(3,)
+  lambda *arguments: _log_sum_forward(*arguments)[0], nondiff_argnums=(3, 4)
 )
 _log_sum.defvjp(_log_sum_forward, _log_sum_backward)
 

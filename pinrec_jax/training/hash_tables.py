@@ -110,23 +110,15 @@ def labels(params: dict) -> dict:
   return _map_tables(lambda n, _: "tables", lambda _: "rest", params)
 
 
-class Squares(NamedTuple):
-  """State of row-wise Adagrad: a column of one number per row."""
-
-  squares: Any
-
-
 def adagrad() -> optax.GradientTransformation:
   """Returns row-wise Adagrad: each row is scaled by its own history.
 
-  It stores one number per row, where Adam stores two per weight (Duchi et al.
-  2011, with a row in place of a coordinate).
+  It stores a column of one number per row, where Adam stores two numbers per
+  weight (Duchi et al. 2011, with a row in place of a coordinate).
   """
 
-  def _init(params: Any) -> Squares:
-    return Squares(
-      jax.tree.map(lambda x: jnp.zeros((len(x), 1), jnp.float32), params)
-    )
+  def _init(params: Any) -> Any:
+    return jax.tree.map(lambda x: jnp.zeros((len(x), 1), jnp.float32), params)
 
   def _scale(
     gradient: Float[Array, "v d"], squares: Float[Array, "v 1"]
@@ -136,10 +128,8 @@ def adagrad() -> optax.GradientTransformation:
   def _update(updates: Any, state: Any, params: Any = None) -> Any:
     del params
     squares = jax.tree.map(
-      lambda g, s: s + jnp.mean(g * g, -1, keepdims=True),
-      updates,
-      state.squares,
+      lambda g, s: s + jnp.mean(g * g, -1, keepdims=True), updates, state
     )
-    return jax.tree.map(_scale, updates, squares), Squares(squares)
+    return jax.tree.map(_scale, updates, squares), squares
 
   return optax.GradientTransformation(_init, _update)

@@ -91,7 +91,9 @@ def train_step(
     opt_state = rows.put(state.opt_state, opt_state)
   metrics["gradient_norm"] = optax.tree.norm(gradient)
   metrics["tokens"] = jnp.sum(batch.tokens.segment > 0)
-  return state_lib.State(state.step + 1, params, opt_state), metrics
+  step = state.step + 1
+  state = state._replace(step=step, params=params, opt_state=opt_state)
+  return state, metrics
 
 
 def _split(batch: schema.Batch, parts: int) -> schema.Batch:

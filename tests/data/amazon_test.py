@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import dataset as dataset_lib, statistics
-from pinrec_jax.data import evaluation_cases, schema
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import evaluation_cases, schema, statistics
 from pinrec_jax.model import item_embedder, pinrec
 from pinrec_jax.training import optimizer
 from pinrec_jax.training import state as state_lib
@@ -63,9 +63,7 @@ def test_items_without_numbers_are_embedded(config):
   dataset = dataset_lib.load(config)
   whole = config_lib.Config(data=config)
   model = pinrec.of_config(whole, dataset.vocabulary)
-  params = state_lib.create(
-    model, optimizer.build(whole.train), whole.loss
-  ).params
+  params = state_lib.create(model, optimizer.build(whole.train)).params
   features = item_embedder.features(dataset.items, 2, whole.model.table_size)
   vectors = model.apply({"params": params}, features, method="embed")
   norms = np.linalg.norm(jax.device_get(vectors), axis=-1)

@@ -5,10 +5,10 @@ import pathlib
 import socket
 import tarfile
 import threading
+import types
 import zipfile
 
 import pytest
-from tensorflow_datasets.core.download import checksums
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import archives, kuairand, movielens
@@ -39,28 +39,24 @@ def site(tmp_path, monkeypatch):
 
 
 def digest(path, algorithm):
-  return hashlib.new(algorithm, path.read_bytes()).hexdigest()
+  found = hashlib.new(algorithm, path.read_bytes()).hexdigest()
+  return f"{algorithm}:{found}"
 
 
 @pytest.fixture
 def films(site, tmp_path, monkeypatch):
   """Serves a MovieLens archive; returns it, and how to register its sum."""
   folder, address = site
-  # TFDS remembers the sum of an address, which should be another test's never.
-  path = folder / f"{tmp_path.name}.zip"
+  path = folder / "ml-1m.zip"
   with zipfile.ZipFile(path, "w") as archive:
     archive.writestr("ml-1m/README", "read me")
     archive.writestr("ml-1m/movies.dat", MOVIES)
     archive.writestr("ml-1m/ratings.dat", RATINGS)
-  url = f"{address}/{path.name}"
-  files = movielens.Movielens.ARCHIVES["1m"].files
-  monkeypatch.setitem(
-    movielens.Movielens.ARCHIVES, "1m", archives.Archive(url, files)
-  )
 
-  def register(sha256):
-    sums = checksums.UrlInfo(path.stat().st_size, sha256, None)
-    monkeypatch.setattr(movielens.Movielens, "url_infos", {url: sums})
+  def register(checksum):
+    known = movielens.Movielens.ARCHIVES["1m"]
+    here = known._replace(url=f"{address}/{path.name}", checksum=checksum)
+    monkeypatch.setitem(movielens.Movielens.ARCHIVES, "1m", here)
 
   return path, register
 
@@ -73,13 +69,10 @@ def clips(site, tables, monkeypatch):
   with tarfile.open(path, "w:gz") as archive:
     archive.add(tables("1k"), "KuaiRand-1K/data")
 
-  def register(md5):
+  def register(checksum):
     known = kuairand.Kuairand.ARCHIVES["1k"]
-    monkeypatch.setitem(
-      kuairand.Kuairand.ARCHIVES,
-      "1k",
-      known._replace(url=f"{address}/{path.name}", md5=md5),
-    )
+    here = known._replace(url=f"{address}/{path.name}", checksum=checksum)
+    monkeypatch.setitem(kuairand.Kuairand.ARCHIVES, "1k", here)
 
   return path, register
 
@@ -101,7 +94,7 @@ def test_zip_is_fetched_checked_and_unpacked_once(films, tmp_path):
   (events,) = dataset.events
   assert dataset.items.ids[events.item].tolist() == [1, 2]
   assert kept(tmp_path) == ["movies.dat", "ratings.dat"]
-  # What is unpacked serves again, without the network.
+  # The unpacked files are used again, without the network.
   path.unlink()
   for folder in (tmp_path / "prepared" / "movielens").glob("1m/*"):
     folder.rename(tmp_path / folder.name)
@@ -109,15 +102,27 @@ def test_zip_is_fetched_checked_and_unpacked_once(films, tmp_path):
   assert again.users == dataset.users
 
 
-def test_zip_with_another_sum_is_refused(films, tmp_path):
+def test_zip_with_another_sum_is_refused_and_deleted(films, tmp_path):
   path, register = films
-  register(64 * "0")
+  register("sha256:" + 64 * "0")
   with pytest.raises(
     ValueError,
-    match=rf"{path.name} holds is not what.*wrong(.|\n)*data\.source",
+    match=rf"{path.name} does not have the published checksum.*was deleted",
   ):
     dataset_lib.load(config("movielens/1m", tmp_path))
   assert kept(tmp_path) == []
+
+
+def test_half_an_unpacked_folder_is_never_left(films, tmp_path, monkeypatch):
+  path, register = films
+  register(digest(path, "sha256"))
+  with monkeypatch.context() as patch:
+    patch.setattr(archives, "shutil", types.SimpleNamespace(copyfileobj=None))
+    with pytest.raises(TypeError):
+      dataset_lib.load(config("movielens/1m", tmp_path))
+  assert kept(tmp_path) == ["ml-1m.zip"]
+  dataset_lib.load(config("movielens/1m", tmp_path))
+  assert kept(tmp_path) == ["movies.dat", "ratings.dat"]
 
 
 def test_tar_is_fetched_checked_and_unpacked(clips, tables, tmp_path):
@@ -139,7 +144,7 @@ def test_tar_with_another_sum_is_refused_and_fetched_anew(clips, tmp_path):
   register(right)
   whole = path.read_bytes()
   path.write_bytes(whole[:-100])
-  with pytest.raises(ValueError, match=f"is not what.*, and not {right}; run"):
+  with pytest.raises(ValueError, match=f"checksum {right}. The download was"):
     dataset_lib.load(config("kuairand/1k", tmp_path))
   assert kept(tmp_path) == []
   path.write_bytes(whole)
@@ -148,7 +153,8 @@ def test_tar_with_another_sum_is_refused_and_fetched_anew(clips, tmp_path):
 
 
 def test_missing_archive_says_what_to_do(films, tmp_path):
-  path, _ = films
+  path, register = films
+  register(digest(path, "sha256"))
   path.unlink()
   with pytest.raises(
     ConnectionError, match=rf"{path.name} cannot be .*404.*--config\.data\.so"
@@ -185,12 +191,20 @@ def test_every_archive_has_a_published_sum():
   for builder in (kuairand.Kuairand, movielens.Movielens):
     for archive in builder.ARCHIVES.values():
       assert archive.url.startswith("https://")
-      if not archive.md5:
-        sums = (builder.url_infos or {})[archive.url]
-        assert len(sums.checksum) == 64
-        assert sums.size > 0
-      else:
-        assert len(archive.md5) == 32
+      algorithm, _, found = archive.checksum.partition(":")
+      assert len(found) == {"sha256": 64, "md5": 32}[algorithm]
+
+
+def test_nothing_but_one_line_is_printed(films, tmp_path, capfd):
+  path, register = films
+  register(digest(path, "sha256"))
+  dataset_lib.load(config("movielens/1m", tmp_path))
+  out, err = capfd.readouterr()
+  lines = [ln for ln in err.splitlines() if ln and "B/s" not in ln]
+  assert out == ""
+  assert lines == [
+    f"preparing movielens/1m in {tmp_path}/prepared/movielens/1m/1.1.0"
+  ]
 
 
 def test_excerpt_is_never_fetched(raw, tmp_path, monkeypatch):

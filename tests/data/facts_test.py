@@ -1,4 +1,4 @@
-"""Published logs hold what is known of them; PINREC_DATA has the files."""
+"""Published logs have the known figures; PINREC_DATA has the files."""
 
 import os
 import pathlib

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories, schema, splits
 
+ENGAGEMENTS: Any = "engagements"
+
 
 def training(
-  events, world, *, inputs="engagements", length=64, aim=schema.EVERYTHING
+  events, world, *, inputs=ENGAGEMENTS, length=64, aim=schema.EVERYTHING
 ):
   return histories.training(
     splits.past(world.vocabulary, events, "test"),
@@ -176,7 +179,7 @@ def test_a_query_is_read_and_never_predicted(world):
   )[-1]
   read = np.flatnonzero((events.engaged | about)[:last])
   assert tokens.item.tolist() == [0, *events.item[read]]
-  # What is to be predicted is as without the queries, seen from more places.
+  # The targets are those without the queries, seen from more places.
   assert set(targets.item.tolist()) == set(wanted.item.tolist())
   assert targets.item[targets.new].tolist() == wanted.item.tolist()
   engaged = np.append(True, events.engaged[read])
@@ -249,7 +252,7 @@ def long_history(size):
   )
 
 
-def trained(events, *, inputs="engagements", length=64, gap=50):
+def trained(events, *, inputs=ENGAGEMENTS, length=64, gap=50):
   return histories.training(
     events,
     config_lib.Data(

@@ -54,8 +54,9 @@ def test_standard_log_is_read_by_the_millisecond(tables, variant, tmp_path):
     (20, two, "tab_1", {"is_hate"}, False),
   ]
   assert told(dataset, "8") == [(20, one, "tab_1", {"is_click"}, True)]
-  faults = row_errors.load(dataset.folder)
-  assert (faults.rows, faults.counts) == (6, {"duplicate": 1})
+  errors = row_errors.load(dataset.folder)
+  assert (errors.rows, errors.dropped) == (6, {"duplicate": 1})
+  assert errors.rejected == 0
 
 
 def test_videos_are_those_of_the_log_with_their_features(source, tmp_path):
@@ -95,14 +96,14 @@ def test_log_is_read_alike_in_small_parts(source, monkeypatch):
 def test_missing_column_of_the_log_is_named(source, column, tmp_path):
   path = source / "log_standard_4_22_to_5_08_1k.csv"
   pd.read_csv(path).drop(columns=column).to_csv(path, index=False)
-  with pytest.raises(ValueError, match=f"lacks the column '{column}'; point"):
+  with pytest.raises(ValueError, match=f"lacks the column '{column}'; set"):
     load(source, "1k", tmp_path)
 
 
 def test_missing_column_of_the_videos_is_named(source, tmp_path):
   path = source / "video_features_basic_1k.csv"
   pd.read_csv(path).drop(columns="tag").to_csv(path, index=False)
-  with pytest.raises(ValueError, match="lacks the column 'tag'; point"):
+  with pytest.raises(ValueError, match="lacks the column 'tag'; set"):
     load(source, "1k", tmp_path)
 
 
@@ -111,7 +112,7 @@ def test_missing_column_of_the_videos_is_named(source, tmp_path):
   [
     ("1651334400100", "yesterday", "invalid literal"),
     ("1651334400100", "", "NA values"),
-    (",14\n", ",15\n", "tab 15 is none of 0 to 14"),
+    (",14\n", ",15\n", "tab is 15, not between 0 and 14"),
     (",4\n", ",4,0\n", "Expected 19 fields"),
     (",0,0,14\n", "\n", "NA values"),
   ],
@@ -125,10 +126,10 @@ def test_corrupt_log_is_named(source, old, new, why, tmp_path):
     load(source, "1k", tmp_path)
 
 
-@pytest.mark.parametrize("name", kuairand_csv.ARCHIVES["1k"].files)
+@pytest.mark.parametrize("name", kuairand_csv.ARCHIVES["1k"].members)
 def test_missing_file_is_named(source, name, tmp_path):
   (source / name).unlink()
-  with pytest.raises(FileNotFoundError, match=f"{name} is missing; point"):
+  with pytest.raises(FileNotFoundError, match=f"{name} is missing; set"):
     load(source, "1k", tmp_path)
 
 

@@ -142,7 +142,7 @@ def test_item_features_keep_three_tags_and_scale_the_length(raw):
 @pytest.mark.parametrize("name", FILES)
 def test_missing_file_is_named(copy, name):
   (copy / name).unlink()
-  with pytest.raises(FileNotFoundError, match=f"{name} is missing; point"):
+  with pytest.raises(FileNotFoundError, match=f"{name} is missing; set"):
     kuairand.LAYOUTS["mini"](copy)
 
 
@@ -151,7 +151,9 @@ def test_altered_file_is_named_by_its_sum(copy, name):
   content = bytearray((copy / name).read_bytes())
   content[len(content) // 2] ^= 1
   (copy / name).write_bytes(content)
-  with pytest.raises(ValueError, match=rf"{name} is corrupt: its sha256 is"):
+  with pytest.raises(
+    ValueError, match=rf"{name} is corrupt: its SHA-256 digest is"
+  ):
     kuairand.LAYOUTS["mini"](copy)
 
 
@@ -180,8 +182,9 @@ def test_missing_column_is_named(raw, name, tmp_path):
   pd.read_parquet(path).drop(columns="tab").to_parquet(path)
   builder = kuairand.Kuairand(
     data=config_lib.Data(source=str(source)),
+    source=source,
     config=name,
     data_dir=str(tmp_path / "prepared"),
   )
-  with pytest.raises(ValueError, match=r"lacks the column 'tab'; point data"):
+  with pytest.raises(ValueError, match=r"lacks the column 'tab'; set data"):
     builder.download_and_prepare()

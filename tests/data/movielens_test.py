@@ -174,7 +174,7 @@ def test_rated_films_of_20m_have_genres_and_years(csv):
 def test_missing_column_of_20m_is_named(csv, name, old, column):
   path = pathlib.Path(csv.source) / f"{name}.csv"
   path.write_text(path.read_text().replace(old, f"no_{old}", 1))
-  with pytest.raises(ValueError, match=f"lacks the column '{column}'; point"):
+  with pytest.raises(ValueError, match=f"lacks the column '{column}'; set"):
     dataset_lib.load(csv)
 
 

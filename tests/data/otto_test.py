@@ -72,5 +72,5 @@ def test_too_many_broken_lines_are_an_error(tmp_path):
     ValueError, match=r"(?s)1 of 10 rows are bad.*train.jsonl:10"
   ):
     dataset_lib.load(config)
-  config.max_bad = 0.2
+  config.max_bad_fraction = 0.2
   assert len(dataset_lib.load(config).users) == 9

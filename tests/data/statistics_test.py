@@ -21,7 +21,7 @@ def test_events_are_counted(found, world):
   assert sum(figures[f"events/{kind}"] for kind in kinds) == every
   undated = sum((e.time == 0).sum() for e in world.events)
   assert figures["events/undated"] == undated > 0
-  assert figures["events/of_items_that_are_no_candidates"] == undated
+  assert figures["events/of_items_that_are_not_candidates"] == undated
   for n, name in enumerate(world.vocabulary.actions):
     count = sum(int(e.actions[:, n].sum()) for e in world.events)
     assert figures[f"actions/{name}"] == count

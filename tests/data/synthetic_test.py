@@ -71,7 +71,7 @@ def test_a_large_world_is_prepared_in_pieces(tmp_path, monkeypatch):
   whole = dataset_lib.load(data)
   monkeypatch.setattr(synthetic, "SPLIT", 1)
   pieces = dataset_lib.load(
-    dataclasses.replace(data, prepared=str(tmp_path / "many"))
+    dataclasses.replace(data, prepared_dir=str(tmp_path / "many"))
   )
   assert (
     len({p.name.split("-")[1] for p in pieces.folder.glob("*record*")}) == 3

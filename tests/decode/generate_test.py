@@ -53,8 +53,9 @@ def _keys(seed=0):
   return jax.random.split(jax.random.key(seed), USERS)
 
 
-def _reference(model, params, vectors, tokens, conditions, fed_back):
+def _reference(parts, conditions, fed_back):
   """Reads the whole history at every step, without a cache."""
+  model, params, vectors, tokens = parts
   apply = functools.partial(
     jax.jit(model.apply, static_argnames="method"), {"params": params}
   )
@@ -100,7 +101,7 @@ def test_generation_with_a_cache_equals_generation_without(
     age=age,
   )
   got = generate.generate(*parts, conditions, _keys(), steps=STEPS)
-  want = _reference(*parts, conditions, np.full(USERS, fed_back))
+  want = _reference(parts, conditions, np.full(USERS, fed_back))
   assert got.shape == (USERS, STEPS, 2, 8)
   np.testing.assert_allclose(got, want, atol=1e-5)
 
@@ -121,18 +122,16 @@ def test_requests_of_a_batch_do_not_influence_each_other(parts):
   )
   together = generate.generate(*parts, conditions, _keys(), steps=3)
   for row in range(USERS):
-    read, *own, keys = jax.tree.map(
-      lambda column, row=row: column[row : row + 1],
-      (tokens, vectors, *conditions[1:], _keys()),
+    own_row = functools.partial(
+      jax.tree.map, lambda column, row=row: column[row : row + 1]
     )
-    vector, *rest = own
     alone = generate.generate(
       model,
       params,
-      vector,
-      read,
-      conditions_lib.Conditions(conditions.outcome, *rest),
-      keys,
+      own_row(vectors),
+      own_row(tokens),
+      own_row(conditions)._replace(outcome=conditions.outcome),
+      own_row(_keys()),
       steps=3,
     )
     np.testing.assert_allclose(alone[0], together[row], atol=1e-5)

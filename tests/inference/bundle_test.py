@@ -102,8 +102,15 @@ def test_an_older_bundle_can_be_made_current_again(small, saved, tmp_path):
 
 
 def _flipped(path, place):
-  """Changes one bit of a file; returns the former content."""
+  """Changes one bit of a file, or writes into an empty one.
+
+  Returns:
+    The former content.
+  """
   content = path.read_bytes()
+  if not content:
+    path.write_bytes(b"x")
+    return content
   place = int(place * (len(content) - 1))
   changed = content[place] ^ 1
   path.write_bytes(content[:place] + bytes([changed]) + content[place + 1 :])

@@ -2,8 +2,10 @@ import copy
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
+from pinrec_jax.data import schema
 from pinrec_jax.training import compatibility
 
 
@@ -82,18 +84,11 @@ def test_every_index_must_keep_its_meaning(brief, world):
 
 def test_a_log_may_gain_items(brief, world):
   catalog = world.catalog
-  more = type(catalog.items)(
-    *(list_ if list_ is None else _repeated(list_) for list_ in catalog.items)
+  more = schema.Items(
+    *(np.concatenate([column, column[1:]]) for column in catalog.items)
   )
-  assert not _differences(
-    brief, catalog, other=dataclasses.replace(catalog, items=more)
-  )
-
-
-def _repeated(column):
-  import numpy as np
-
-  return np.concatenate([column, column[1:]])
+  larger = dataclasses.replace(catalog, items=more)
+  assert not _differences(brief, catalog, other=larger)
 
 
 def test_fields_that_change_no_parameter_may_differ(brief, world):

@@ -106,7 +106,7 @@ def test_adagrad_equals_its_definition():
     squares += np.mean(gradient.astype(float) ** 2, -1)
     expected = gradient / (np.sqrt(squares)[:, None] + 1e-8)
     np.testing.assert_allclose(updates["table_0"], expected, rtol=1e-5)
-  assert state.squares["table_0"].shape == (5, 1)
+  assert state["table_0"].shape == (5, 1)
 
 
 def test_adagrad_is_for_hash_tables_alone(made):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,9 +19,10 @@ def _config(**train):
   return config_lib.Train(steps=100, warmup_steps=10, **train)
 
 
-def _updates(config, gradient, steps=1):
+def _updates(config, gradient, steps=1) -> tuple[Any, Any]:
   transform = optimizer.build(config)
-  state, params, updates = transform.init(PARAMS), PARAMS, PARAMS
+  state, params = transform.init(PARAMS), PARAMS
+  updates: Any = None
   for _ in range(steps):
     updates, state = transform.update(gradient, state, params)
     params = optax.apply_updates(params, updates)
@@ -28,7 +31,7 @@ def _updates(config, gradient, steps=1):
 
 def test_the_rate_warms_up_linearly_and_decays_by_a_cosine():
   rate = optimizer.learning_rate(_config(learning_rate=0.5))
-  got = [float(rate(step)) for step in (0, 5, 10, 55, 100, 200)]
+  got = [np.asarray(rate(step)) for step in (0, 5, 10, 55, 100, 200)]
   middle = 0.5 * (0.02 + 0.98 * 0.5)
   np.testing.assert_allclose(got, [0, 0.25, 0.5, middle, 0.01, 0.01], rtol=1e-5)
 
@@ -37,7 +40,7 @@ def test_a_large_gradient_is_clipped():
   """Without clipping, Adagrad's first update is the same for both."""
   config = _config(table_optimizer="adagrad")
   gradient = jax.tree.map(jnp.ones_like, PARAMS)
-  norm = float(optax.tree.norm(gradient))
+  norm = np.asarray(optax.tree.norm(gradient))
   states = [
     _updates(config, jax.tree.map(lambda x, s=s: s * x, gradient))[1]
     for s in (100.0, 1 / norm)

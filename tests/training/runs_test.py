@@ -13,7 +13,7 @@ from pinrec_jax.training import checkpoint, loop, runs
 
 
 def _checkpoint_of_another_version(workdir):
-  """Writes what the version before this one wrote, in names at least."""
+  """Writes a checkpoint whose network has names of an older version."""
   checkpoints = checkpoint.Checkpoints(workdir / runs.CHECKPOINTS)
   data = iter(grain.MapDataset.range(8).to_iter_dataset())
   older = {"items": 6672, "loss.counts": "exact", "model.width": 64}

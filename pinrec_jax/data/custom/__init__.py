@@ -1,1 +1,1 @@
-"""A log of your own as a TFDS data set; docs/data.md is its schema."""
+"""Custom logs: a user's own files; docs/custom_log.md describes them."""

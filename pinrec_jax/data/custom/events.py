@@ -1,185 +1,175 @@
-"""The events of a user's own log, checked row by row."""
+"""Event files of a custom log, checked row by row."""
 
+import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import readers, row_errors, schema
-from pinrec_jax.data.custom import columns
+from pinrec_jax import files
+from pinrec_jax.data import (
+  readers,
+  row_errors,
+  schema,
+  sources,
+)
+from pinrec_jax.data.custom import roles as roles_lib
+from pinrec_jax.data.custom import values
 
+VERSION = 2  # Of the prepared form; another one is prepared again.
 DAY = 86400
-TRUE, FALSE = ("1", "true", "yes", "1.0"), ("", "0", "false", "no", "0.0")
-KEY = ["user", "item", "time", "surface"]  # equal: the same event
-ANSWER = 1800  # seconds from an impression to what comes of it, at most
-# Columns of a log beside its actions.
-TAKEN = (*KEY, "session", "file", "row", "engaged", "context", "item_type")
+FILE_BITS = 40  # A place is the number of the file, then that of the row.
+EXTRA, FEATURE = "extra:", "feature:"
+# A group of rows of a sorted piece holds few users, so that a range of users
+# is found without reading the others.
+GROUP = 1 << 14
 
 
-def names(own: config_lib.Custom) -> tuple[list[str], list[str]]:
-  """Returns the actions to aim at, and all of them.
+def contents(data: config_lib.Data) -> list[Any]:
+  """Returns what the prepared form depends on.
 
   Raises:
-    ValueError: if there is none, or one twice.
+    FileNotFoundError: if a file is missing.
+    ValueError: if no file is configured.
   """
-  aimed, signals = schema.names(own.actions), schema.names(own.signals)
-  if not aimed or len({*aimed, *signals}) < len(aimed + signals):
+  if not data.events:
     raise ValueError(
-      f"config.data.custom.actions is {own.actions!r} and signals "
-      f"{own.signals!r}; name each action once, those to aim at in actions"
+      "config.data.events is empty; give a file, a folder or a pattern"
     )
-  if taken := {*aimed, *signals} & {*TAKEN}:
-    raise ValueError(
-      f"config.data.custom.actions and signals name {min(taken)!r}, which every "
-      "log has a column of; call the action something else"
-    )
-  return aimed, aimed + signals
+  paths = sources.files(data.events, "events")[0]
+  paths += sources.files(data.items, "items")[0] if data.items else []
+  return [sources.stamps(paths), VERSION, data.custom, data.max_bad_fraction]
 
 
-def read(
-  path: pathlib.Path, place: int, own: config_lib.Custom, now: float
-) -> Iterator[tuple[columns.Frame, row_errors.RowErrors]]:
-  """Yields a file's good rows in chunks, and what was wrong with the others.
+def check(
+  path: pathlib.Path,
+  number: int,
+  roles: roles_lib.Roles,
+  custom: config_lib.Custom,
+  folder: pathlib.Path,
+  now: float,
+) -> row_errors.RowErrors:
+  """Writes a file's good rows as Parquet, and returns the row errors.
+
+  Each piece of the file is sorted by user. All columns are text but `time`,
+  seconds, and `place`, which orders the rows of a log.
 
   Args:
     path: of the file.
-    place: of the file among those read; rows are ordered by it.
-    own: what its columns mean.
-    now: unix seconds; what is later than a day from then is in the future.
+    number: of the file in the log.
+    roles: of its columns.
+    custom: how they are read.
+    folder: of the Parquet files.
+    now: unix seconds; later times are in the future.
   """
-  wanted = columns.needed(own) | {*([] if own.action else names(own)[1])}
-  for chunk in readers.chunks(path):
-    faults = row_errors.RowErrors()
-    chunk = readers.with_keys(path, chunk, wanted)
-    sieve = row_errors.RowFilter(chunk, faults)
-    if not len(chunk.frame):  # perhaps without columns
-      yield pd.DataFrame({"user": []}), faults
-      continue
-    good = _good(sieve, own, now)
-    yield good.assign(file=place, row=chunk.row[sieve.good]), faults
-
-
-def whole(
-  rows: columns.Frame, own: config_lib.Custom, files: Sequence[str]
-) -> tuple[columns.Frame, row_errors.RowErrors]:
-  """Returns a log of whole users, and what was wrong with its rows.
-
-  Args:
-    rows: every good row of some users, in any order.
-    own: what the columns mean.
-    files: names of the files, by their place.
-
-  Returns:
-    the log as for `records.examples`, but for ids and surfaces as text.
-  """
-  aimed, actions = names(own)
-  faults = row_errors.RowErrors()
-  rows = rows.sort_values(["file", "row"], kind="stable", ignore_index=True)
-  log = _once(rows, actions, files, faults)
-  log["engaged"] = log[aimed].any(axis=1)
-  answered = _answered(log, actions)
-  if answered.any():
-    faults.note(
-      "impressions made one with the engagement they led to",
-      int(answered.sum()),
-    )
-    log = log[~answered].reset_index(drop=True)
-  # One of no name is numbered -1.
-  session = log["session"].astype(object).replace("", None)
-  log["session"] = pd.factorize(session)[0]
-  return log.drop(columns=["file", "row"]), faults
-
-
-def _good(
-  sieve: row_errors.RowFilter, own: config_lib.Custom, now: float
-) -> columns.Frame:
-  """Returns a chunk's good rows."""
-  frame, file = sieve.chunk.frame, sieve.chunk.file
-  found: dict[str, Any] = {}
-  for field in ("user", "item"):
-    column = columns.named(frame, file, own, field)
-    found[field] = columns.text(frame[column])
-    sieve.reject(found[field] == "", f"no {field}", column)
-  found["time"] = np.full(len(frame), np.nan)
-  if column := columns.named(frame, file, own, "time"):
-    moment = columns.seconds(frame[column])
-    sieve.reject(columns.text(frame[column]) == "", "no time", column)
-    sieve.reject(np.isnan(moment), "time cannot be read", column)
-    sieve.reject(moment < 1, "time before 1970", column)
-    sieve.reject(moment > now + DAY, "time in the future", column)
-    found["time"] = np.floor(moment)
-  for field in ("surface", "session"):
-    column = columns.named(frame, file, own, field)
-    found[field] = columns.text(frame[column]) if column else ""
-  found |= _acted(sieve, own)
-  return pd.DataFrame(found)[sieve.good]
-
-
-def _acted(
-  sieve: row_errors.RowFilter, own: config_lib.Custom
-) -> dict[str, Any]:
-  """Returns for each action which rows have it."""
-  _, actions = names(own)
-  frame, file = sieve.chunk.frame, sieve.chunk.file
-  if column := columns.named(frame, file, own, "action"):
-    value = columns.text(frame[column])
-    known = ["", *schema.names(own.shown_actions), *actions]
-    sieve.reject(~value.isin(known), "unknown action", column)
-    return {name: value == name for name in actions}
-  found = {}
-  for name in actions:
-    if name not in frame:
-      raise ValueError(
-        f"config.data.custom.action is empty, so each action has a column, and "
-        f"{file} has none named {name!r} but {', '.join(map(str, frame))}"
+  features = schema.names(custom.item_columns)
+  wanted = [roles.user, roles.item, roles.time, roles.action, roles.surface]
+  wanted += [roles.session, *roles.flags, *roles.extra, *features]
+  layout = roles_lib.layout(custom)
+  errors = row_errors.RowErrors()
+  target = folder / f"{number:06}.parquet"
+  part = folder / f".{number:06}"
+  with parquet.ParquetWriter(
+    part, _schema(features), compression="zstd"
+  ) as out:
+    for chunk in readers.chunks(path, layout, filter(None, wanted)):
+      good = chunk.filter(errors)
+      columns = _columns(chunk, good, roles, custom, now)
+      columns["place"] = pa.array((number << FILE_BITS) + chunk.row)
+      for name in features:
+        columns[f"{FEATURE}{name}"] = values.texts(chunk.columns[name])
+      table = pa.table(
+        [columns[name] for name in _schema(features).names], _schema(features)
       )
-    value = columns.text(frame[name]).str.lower()
-    unclear = ~value.isin([*TRUE, *FALSE])
-    sieve.reject(unclear, "action neither true nor false", name)
-    found[name] = value.isin(TRUE)
+      table = table.filter(pa.array(good.good)).sort_by("user")
+      out.write_table(table, row_group_size=GROUP)
+  part.replace(target)
+  # Workers of a pipeline hand the report over as a file, too.
+  files.write_json(target.with_suffix(".json"), dataclasses.asdict(errors))
+  return errors
+
+
+def _schema(features: list[str]) -> pa.Schema:
+  text = ["user", "item", "surface", "session", "action"]
+  kinds = dict.fromkeys(text, pa.string())
+  kinds |= {"time": pa.int64(), "place": pa.int64()}
+  kinds |= {f"{EXTRA}{name}": pa.float64() for name in roles_lib.EXTRA}
+  kinds |= {f"{FEATURE}{name}": pa.string() for name in features}
+  return pa.schema(list(kinds.items()))
+
+
+def _columns(
+  chunk: readers.Chunk,
+  good: row_errors.RowFilter,
+  roles: roles_lib.Roles,
+  custom: config_lib.Custom,
+  now: float,
+) -> dict[str, Any]:
+  """Returns a piece's columns; rows that cannot be used are rejected."""
+  given, found = chunk.columns, {}
+  for field in ("user", "item"):
+    column = getattr(roles, field)
+    found[field], bad = values.ids(given[column])
+    empty = values.empty(found[field])
+    good.reject(bad, f"{field} is not an id", column, given[column])
+    good.reject(empty, f"no {field}", column, given[column])
+  found["time"] = pa.nulls(len(chunk.row), pa.int64())
+  if column := roles.time:
+    moment = values.seconds(given[column], custom.time_unit)
+    empty = values.missing(given[column])
+    late = custom.time_unit == "auto" and moment > now + DAY
+    good.reject(empty, "no time", column, given[column])
+    good.reject(np.isnan(moment), "time cannot be read", column, given[column])
+    good.reject(moment < 0, "time before 1970", column, given[column])
+    good.reject(late, "time in the future", column, given[column])
+    # NaN is rejected.
+    whole = np.floor(np.nan_to_num(moment, posinf=0)).astype(np.int64)
+    found["time"] = pa.array(whole)
+  for field in ("surface", "session"):
+    column = getattr(roles, field)
+    found[field] = (
+      values.texts(given[column])
+      if column
+      else pa.array([""]).take(pa.array(np.zeros(len(chunk.row), int)))
+    )
+  for name in roles_lib.EXTRA:
+    found[f"{EXTRA}{name}"] = (
+      pa.array(values.numbers(given[name]), from_pandas=True)
+      if name in roles.extra
+      else pa.nulls(len(chunk.row), pa.float64())
+    )
+  found["action"] = _actions(chunk, good, roles, custom)
   return found
 
 
-def _answered(log: columns.Frame, actions: list[str]) -> columns.Column:
-  """Returns which rows only show what an engagement at once answers.
-
-  It is of the same user, item and surface. Such a row would tell what is to be
-  predicted, and is not shown in vain.
-  """
-  shown = ~log[actions].any(axis=1) & log["time"].notna()
-  if not shown.any():
-    return shown
-  where = ["user", "item", "surface"]
-  ordered = log[shown | log["engaged"]].sort_values(KEY, kind="stable")
-  acted = ordered["time"].where(ordered["engaged"])
-  acted = acted.groupby([ordered[name] for name in where]).bfill()
-  return shown & (acted - ordered["time"] <= ANSWER).reindex(
-    log.index, fill_value=False
-  )
-
-
-def _once(
-  log: columns.Frame,
-  actions: list[str],
-  files: Sequence[str],
-  faults: row_errors.RowErrors,
-) -> columns.Frame:
-  """Returns the log without duplicates; actions at one moment are one event.
-
-  Without times nothing says that two rows are the same event.
-  """
-  dated = log["time"].notna()
-  again = dated & log.duplicated([*KEY, *actions])
-  places = log.loc[again, ["file", "row"]].itertuples(index=False)
-  told = (f"{files[file]}:{row}" for file, row in places)
-  faults.add("duplicate", int(again.sum()), told)
-  log = log[~again].reset_index(drop=True)
-  same = log["time"].notna() & log.duplicated(KEY)
-  if same.any():
-    faults.note("rows made one event with another", int(same.sum()))
-    merged = log.groupby(KEY, sort=False)[actions].any()
-    log = log.drop(columns=actions)[~same].join(merged, on=KEY)
-  return log.reset_index(drop=True)
+def _actions(
+  chunk: readers.Chunk,
+  good: row_errors.RowFilter,
+  roles: roles_lib.Roles,
+  custom: config_lib.Custom,
+) -> pa.StringArray:
+  """Returns the actions of each row as text."""
+  if roles.action:
+    return values.texts(chunk.columns[roles.action])
+  # Which of the true/false columns are true, as one number.
+  code = np.zeros(len(chunk.row), np.int64)
+  for bit, name in enumerate(roles.flags):
+    true, unclear = values.flags(chunk.columns[name])
+    good.reject(
+      unclear, "action neither true nor false", name, chunk.columns[name]
+    )
+    code |= true.astype(np.int64) << bit
+  distinct, place = np.unique(code, return_inverse=True)
+  texts = [
+    values.LIST.join(
+      name for bit, name in enumerate(roles.flags) if one >> bit & 1
+    )
+    for one in distinct.tolist()
+  ]
+  if not roles.flags:
+    known = roles_lib.actions(custom)[1]
+    texts = [(known or [roles_lib.INTERACTION])[0]] * len(distinct)
+  return pa.array(texts, pa.string()).take(pa.array(place))

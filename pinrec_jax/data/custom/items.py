@@ -1,153 +1,229 @@
-"""The items of a user's own log and what they are known by."""
+"""Items of a custom log and their features."""
 
 import importlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from jaxtyping import Float
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import catalog, readers, row_errors
-from pinrec_jax.data.custom import columns
+from pinrec_jax.data import (
+  catalog,
+  identifiers,
+  readers,
+  row_errors,
+  schema,
+  sources,
+)
+from pinrec_jax.data.custom import roles as roles_lib
+from pinrec_jax.data.custom import values
 
-SEPARATOR, SLOTS = "|", 5  # between values of a category; how many are kept
-PLACE = "\0place"  # no table has a column of this name
+Frame = Any  # pandas types the parts of a table as unions.
+SLOTS = 5  # Values of a category that are kept.
 
 
-def read(
-  config: config_lib.Data, faults: row_errors.RowErrors
-) -> columns.Frame:
-  """Returns the item table, as for `catalog.encode`; ids are text.
+def typed(custom: config_lib.Custom, kind: str) -> list[str]:
+  """Returns the item columns of a type, as `column_types` names them."""
+  pairs = [part.rpartition(":") for part in schema.names(custom.column_types)]
+  return [name.strip() for name, _, found in pairs if found.strip() == kind]
+
+
+def read(data: config_lib.Data, errors: row_errors.RowErrors) -> Frame:
+  """Returns the item table as it is; ids are text.
 
   Raises:
-    ValueError: if a column is missing or nothing good is left.
+    ValueError: if a column is missing or no row is good.
   """
-  own = config.custom
+  paths, skipped = sources.files(data.items, "items")
+  if skipped:
+    errors.say(f"files of data.items that are not read: {', '.join(skipped)}")
+  layout = roles_lib.layout(data.custom)._replace(header=())
+  found = row_errors.RowErrors()
   parts = []
-  for path in readers.files(config.items, "items"):
-    for chunk in readers.chunks(path):
-      sieve = row_errors.RowFilter(chunk, faults)
-      if len(chunk.frame):
-        parts.append(_good(sieve, own))
-  row_errors.some_good(faults, config.items, "items")
-  table: columns.Frame = pd.concat(parts, ignore_index=True)
+  for path in paths:
+    names = readers.columns(path, layout)
+    _require(names, sources.name(path), data)
+    names = _read(names, data.custom)
+    for chunk in readers.chunks(path, layout, names):
+      good = chunk.filter(found)
+      ids, bad = values.ids(chunk.columns[data.custom.item])
+      shown = chunk.columns[data.custom.item]
+      good.reject(bad, "item is not an id", data.custom.item, shown)
+      empty = (ids.to_pandas() == "").to_numpy(bool)
+      good.reject(empty, "no item", data.custom.item, shown)
+      columns = {name: _values(c) for name, c in chunk.columns.items()}
+      kind = columns.pop(data.custom.item_type, None)
+      del columns[data.custom.item]
+      frame = pd.DataFrame(
+        {
+          "item": ids.to_pandas(),
+          "item_type": "item"
+          if kind is None
+          else [identifiers.id_text(value) or "item" for value in kind],
+          "\0place": good.places(range(len(chunk.row))),
+          **columns,
+        },
+        dtype=object,
+      )
+      parts.append(frame[good.good])
+  found.require_good("items", data.items)
+  table: Frame = pd.concat(parts, ignore_index=True)
   again = table["item"].duplicated()
-  faults.add("item listed before", int(again.sum()), table.loc[again, PLACE])
-  table = table[~again].reset_index(drop=True).drop(columns=PLACE)
-  return _features(table, own, faults)
+  found.drop("item listed before", int(again.sum()), table["\0place"][again])
+  vars(errors).update(vars(errors + found))
+  return table[~again].drop(columns="\0place").reset_index(drop=True)
 
 
-def _good(sieve: row_errors.RowFilter, own: config_lib.Custom) -> columns.Frame:
-  """Returns a chunk's good rows, its numbers and vectors read."""
-  frame, file = sieve.chunk.frame, sieve.chunk.file
-  for field in ("number", "ignore", "text", "vector"):
-    for name in columns.typed(own, field):
-      if name not in frame:
-        raise ValueError(
-          f"config.data.custom.column_types names {name!r} and {file} has the columns "
-          f"{', '.join(map(str, frame))}; name one of them"
-        )
-  column = columns.named(frame, file, own, "item")
-  ids = columns.text(frame[column])
-  sieve.reject(ids == "", "no item", column)
-  kind = columns.named(frame, file, own, "item_type")
-  for name in {"item", "item_type"} & {*frame} - {column, kind}:
-    if name not in columns.typed(own, "ignore"):
-      raise ValueError(
-        f"{file} has a column {name!r}, which config.data.custom.{name} does not "
-        "name; rename it, or name it in own.column_types as ignore"
-      )
-  found: dict[str, Any] = {PLACE: sieve.places(), "item": ids}
-  found["item_type"] = "item"
-  if kind:
-    found["item_type"] = columns.text(frame[kind]).replace("", "item")
-  for name in columns.typed(own, "number"):
-    told = columns.text(frame[name])
-    found[name] = pd.to_numeric(told, errors="coerce")
-    wrong = ~np.isfinite(found[name]) & (told != "")
-    sieve.reject(wrong, "not a finite number", name)
-  if name := columns.one(own, "vector"):
-    found[name] = frame[name].map(_vector).astype(object)
-    wrong = found[name].isna() & (columns.text(frame[name]) != "")
-    sieve.reject(wrong, "not a vector of finite numbers", name)
-  left = {column, kind, *found, *columns.typed(own, "ignore")}
-  found |= {name: frame[name] for name in frame if name not in left}
-  return pd.DataFrame(found)[sieve.good]
-
-
-def _vector(told: Any) -> list[float] | None:
-  """Returns the numbers of a list, or of one written as JSON."""
-  try:
-    values = np.asarray(
-      json.loads(told) if isinstance(told, str) else told, np.float64
+def _read(names: list[str], custom: config_lib.Custom) -> list[str]:
+  """Returns the columns that are read; the fields of an object are columns."""
+  kinds = ("number", "vector", "text", "category")
+  chosen = {custom.item, custom.item_type}
+  chosen |= {name for kind in kinds for name in typed(custom, kind)}
+  outer = {name.rpartition(".")[0] for name in names}
+  ignored = typed(custom, "ignore")
+  return [
+    name
+    for name in names
+    if name in chosen
+    or (
+      not ("*" in ignored or name in outer)
+      and not any(f"{name}.".startswith(f"{other}.") for other in ignored)
     )
-  except (TypeError, ValueError):
-    return None
-  good = values.ndim == 1 and values.size and np.isfinite(values).all()
-  return values.tolist() if good else None
+  ]
 
 
-def _features(
-  table: columns.Frame, own: config_lib.Custom, faults: row_errors.RowErrors
-) -> columns.Frame:
-  """Returns an item table with its columns as the catalog wants them."""
+def _values(column: values.Column) -> list[Any]:
+  return column.to_pylist() if isinstance(column, pa.Array) else column
+
+
+def _require(names: list[str], file: str, data: config_lib.Data) -> None:
+  """Raises ValueError, naming every column that is missing or misleading."""
+  custom, problems = data.custom, []
+  wanted = {custom.item: "item"}
+  if custom.item_type != config_lib.Custom().item_type:
+    wanted[custom.item_type] = "item_type"
+  for kind in ("number", "vector", "text", "category", "ignore"):
+    wanted |= dict.fromkeys(typed(custom, kind), "column_types")
+  wanted.pop("*", None)
+  from_events = schema.names(custom.item_columns)
+  for name, field in wanted.items():
+    if name not in names and name not in from_events:
+      near = roles_lib.nearest("item" * (field == "item"), name, names)
+      hint = f"the nearest is {' or '.join(map(repr, near))}; " if near else ""
+      problems.append(
+        f"config.data.custom.{field} names {name!r}, and {file} has no such "
+        f"column; {hint}it has {', '.join(names)}"
+      )
+  for name in names:
+    if names.count(name) > 1:
+      problems.append(f"{file} has the column {name!r} twice; rename one")
+  for name in {"item", "item_type"} & {*names} - {*wanted, custom.item_type}:
+    if not {name, "*"} & {*typed(custom, "ignore")}:
+      problems.append(
+        f"{file} has a column {name!r}, which config.data.custom.{name} does "
+        f'not name; rename it, or add "{name}:ignore" to '
+        "config.data.custom.column_types"
+      )
+  if problems:
+    raise ValueError("\n".join(dict.fromkeys(problems)))
+
+
+def features(
+  table: Frame, custom: config_lib.Custom, errors: row_errors.RowErrors
+) -> Frame:
+  """Returns an item table as `catalog.encode` takes it.
+
+  Args:
+    table: `item`, `item_type` and any other columns; None is missing.
+    custom: types of the columns.
+    errors: where values that cannot be read are counted.
+
+  Raises:
+    ValueError: if a column cannot be a feature.
+  """
   found: dict[str, Any] = {n: table[n] for n in ("item", "item_type")}
-  for name in columns.typed(own, "number"):
-    value = table[name].astype(float)
-    standard = (value - value.mean()) / (value.std() or 1.0)
+  for name in typed(custom, "number"):
+    number = pd.Series(values.numbers([*table[name]]), index=table.index)
+    given = np.array([bool(identifiers.id_text(v)) for v in table[name]], bool)
+    errors.note(
+      f"items whose {name} is not a number; it is missing",
+      int((number.isna() & given).sum()),
+    )
+    standard = (number - number.mean()) / (number.std() or 1.0)
     found[f"{catalog.NUMBER}{name}"] = standard.fillna(0.0)
-  if name := columns.one(own, "vector"):
-    found |= _vectors(table[name], name)
-  if columns.one(own, "text") and own.text_embedder:
-    found |= _vectors(
-      _embedded(table[columns.one(own, "text")], own), columns.one(own, "text")
+  for name in typed(custom, "vector"):
+    vectors = table[name].map(_vector).astype(object)
+    given = np.array([bool(identifiers.id_text(v)) for v in table[name]], bool)
+    errors.note(
+      f"items whose {name} is not a vector of finite numbers; it is missing",
+      int((vectors.isna() & given).sum()),
     )
-  left = {
-    *found,
-    columns.one(own, "text"),
-    columns.one(own, "vector"),
-    *columns.typed(own, "number"),
-  }
-  for name in (name for name in table if name not in left):
-    values = table[name].map(lambda told: _categories(told, SEPARATOR))
-    sizes = values.map(len)
-    # A dot parts a feature from its slot.
-    feature = str(name).replace(".", "_")
-    if f"{feature}." == catalog.NUMBER or f"{feature}.0" in found:
-      raise ValueError(
-        f"the items' column {name!r} would be told as {feature!r}, as another "
-        "is, or as numbers are; rename it, or type it as ignore in config.data.custom.column_types"
-      )
-    faults.note(
-      f"items of whose {name} the first {SLOTS} are kept",
-      int((sizes > SLOTS).sum()),
-    )
-    for slot in range(min(int(sizes.max()), SLOTS)):
-      found[f"{feature}.{slot}"] = values.str.get(slot)
+    found |= _vectors(vectors, name)
+  for name in typed(custom, "text") if custom.text_embedder else ():
+    found |= _vectors(_embedded(table[name], custom), name)
+  known = {"item", "item_type"}.union(
+    *(typed(custom, kind) for kind in ("number", "vector", "text"))
+  )
+  for name in (name for name in table if name not in known):
+    found |= _category(table[name], str(name), {*found}, errors)
   return pd.DataFrame(found)
 
 
-def _categories(told: Any, separator: str) -> list[str]:
+def _category(
+  column: Any, name: str, taken: set[str], errors: row_errors.RowErrors
+) -> dict[str, Any]:
+  """Returns the columns of a categorical feature, one a slot."""
+  lists = column.map(_categories)
+  # A dot separates a feature from its slot.
+  feature = name.replace(".", "_")
+  if f"{feature}." == catalog.NUMBER or f"{feature}.0" in taken:
+    raise ValueError(
+      f"the items' column {name!r} would be the feature {feature!r}, which is "
+      f'taken; rename the column, or add "{name}:ignore" to '
+      "config.data.custom.column_types"
+    )
+  sizes = lists.map(len)
+  errors.note(
+    f"items with more than {SLOTS} values of {name}; the first {SLOTS} are "
+    "kept",
+    int((sizes > SLOTS).sum()),
+  )
+  slots = range(min(int(sizes.max()), SLOTS))
+  return {f"{feature}.{slot}": lists.str.get(slot) for slot in slots}
+
+
+def _categories(value: Any) -> list[str]:
   """Returns the values of a category that an item has."""
-  if isinstance(told, str):
-    told = told.split(separator) if separator else [told]
-  elif not isinstance(told, list | tuple | np.ndarray):
-    told = [] if pd.isna(told) else [told]
-  return [text for text in (str(value).strip() for value in told) if text]
+  if isinstance(value, str):
+    return values.split(value)
+  if not isinstance(value, list | tuple | np.ndarray):
+    value = [value]
+  return [text for text in map(identifiers.id_text, value) if text]
 
 
-def _vectors(
-  column: columns.Column, name: str
-) -> dict[str, Float[np.ndarray, "_"]]:
+def _vector(value: Any) -> list[float] | None:
+  """Returns the numbers of a list, or of a list that is written as JSON."""
+  try:
+    value = json.loads(value) if isinstance(value, str) else value
+    numbers = np.asarray(value, np.float64)
+  except (TypeError, ValueError):
+    return None
+  good = numbers.ndim == 1 and numbers.size and np.isfinite(numbers).all()
+  return numbers.tolist() if good else None
+
+
+def _vectors(column: Any, name: str) -> dict[str, Float[np.ndarray, "_"]]:
   """Returns columns of numbers: the vectors, and whether an item has one."""
   has = column.notna().to_numpy()
   sizes = sorted({len(vector) for vector in column[has]})
   if len(sizes) != 1:
     raise ValueError(
-      f"the column {name!r} of the items has vectors of {sizes} numbers; give "
-      "all of them the same size"
+      f"the column {name!r} of the items has vectors of {sizes or 'no'} "
+      "numbers; give all of them the same size"
     )
   table = np.zeros((len(column), sizes[0] + 1))
   table[has, :-1] = np.stack(column[has].to_list())
@@ -157,20 +233,33 @@ def _vectors(
   }
 
 
-def _embedded(texts: columns.Column, own: config_lib.Custom) -> columns.Column:
-  """Returns the vectors that the hook makes of the items' texts."""
-  module, _, function = own.text_embedder.partition(":")
+def embedder(custom: config_lib.Custom) -> Callable[[list[str]], Any]:
+  """Returns the user's function from texts to vectors.
+
+  Raises:
+    ValueError: if it cannot be imported.
+  """
+  module, _, function = custom.text_embedder.partition(":")
   try:
-    hook = getattr(importlib.import_module(module), function)
+    return getattr(importlib.import_module(module), function)
   except (ImportError, AttributeError, ValueError) as error:
     raise ValueError(
-      f"config.data.custom.text_embedder is {own.text_embedder!r} and cannot be had ({error}); "
-      "name a function of a list of texts as module:function"
+      f"config.data.custom.text_embedder is {custom.text_embedder!r} and "
+      f"cannot be imported ({error}); name a function as module:function"
     ) from error
-  vectors = np.asarray(hook(columns.text(texts).to_list()), float)
-  if vectors.ndim != 2 or len(vectors) != len(texts):
+
+
+def _embedded(texts: Any, custom: config_lib.Custom) -> Any:
+  """Returns the vectors of the items' texts, None without a text."""
+  given = texts.notna()
+  vectors = np.asarray(
+    embedder(custom)([*map(identifiers.id_text, texts[given])]), float
+  )
+  if vectors.ndim != 2 or len(vectors) != given.sum():
     raise ValueError(
-      f"config.data.custom.text_embedder {own.text_embedder!r} made {vectors.shape} of "
-      f"{len(texts)} texts; return an array [n f]"
+      f"config.data.custom.text_embedder {custom.text_embedder!r} returned the "
+      f"shape {vectors.shape} for {given.sum()} texts; return an array [n f]"
     )
-  return pd.Series(vectors.tolist(), index=texts.index)
+  found = pd.Series([None] * len(texts), index=texts.index, dtype=object)
+  found[given] = pd.Series(vectors.tolist(), index=texts.index[given])
+  return found

@@ -1,132 +1,237 @@
-"""The builder of a user's own log."""
+"""The preparation of a custom log.
 
-import contextlib
+Its files are checked and written as Parquet, in pieces that are sorted by user
+(`events.check`). DuckDB then joins and sorts the rows of some users at a time.
+It spills to disk if they do not fit into memory.
+"""
+
+import dataclasses
+import glob
+import itertools
 import pathlib
-import tempfile
+import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from concurrent import futures
 from typing import Any
 
-import tensorflow_datasets as tfds
+import duckdb
+import numpy as np
+import pyarrow as pa
 import tqdm
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import readers, row_errors, tfds_builder
-from pinrec_jax.data.custom import census, columns, events, parts
+from pinrec_jax import files
+from pinrec_jax.data import (
+  catalog,
+  counts,
+  histories,
+  row_errors,
+  schema,
+  sources,
+  splits,
+  store,
+)
+from pinrec_jax.data.custom import (
+  codes,
+  decisions,
+  events,
+  items,
+  merging,
+  values,
+)
+from pinrec_jax.data.custom import roles as roles_lib
+
+MEMORY = "1500MB"  # That DuckDB may use before it spills to disk.
+ROWS = 1 << 21  # Rows that are sorted at a time.
+THREADS = 4  # More of them would need more memory.
 
 
-class CustomLog(tfds_builder.Builder):
-  """A log of your own, split by time or by each user's last.
+def write(data: config_lib.Data, folder: pathlib.Path) -> None:
+  """Writes the catalog, the row report and the events of a custom log.
 
-  Rows are checked as they are read and divided by user on disk; only one part
-  of the log, and what is counted of it, is ever in memory.
+  Args:
+    data: names the files.
+    folder: of the prepared form; it is there if nothing fails.
+
+  Raises:
+    ValueError: if a column is missing, too many rows are bad, or a file cannot
+      be read.
   """
-
-  VERSION = tfds.core.Version("1.2.0")
-  ORIGIN = "a log of your own"
-  ABOUT = {"description": "A log of your own."}
-
-  @property
-  def actions(self) -> tuple[str, ...]:
-    """The names in the configuration."""
-    return tuple(events.names(self.data.custom)[1])
-
-  @classmethod
-  def contents(cls, data: config_lib.Data) -> str:
-    """Names the contents of the files, and how they are read."""
-    if not data.events:
-      raise ValueError(
-        "config.data.events is empty; give a file, a folder or a pattern"
-      )
-    paths = readers.files(data.events, "events")
-    paths += readers.files(data.items, "items") if data.items else []
-    return tfds_builder.fingerprint(paths, data.custom, data.max_bad_fraction)
-
-  def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-    if not self.data.beam_options:
-      return super()._split_generators(dl_manager)
-    # Only here, so that nothing else needs Apache Beam.
-    from pinrec_jax.data.custom import distributed
-
-    users = distributed.Users(self.data, str(self.data_path), time.time())
-    return {"users": users}
-
-  def raw(self) -> tfds_builder.Raw:
-    """Reads the files that the configuration names."""
-    config, own = self.data, self.data.custom
-    before = census.starts(own).get("validation_from", 0)
-    listed, listed_faults = census.table(config)
-    paths = readers.files(config.events, "events")
-    files, count = [path.name for path in paths], parts.how_many(paths)
-    with contextlib.ExitStack() as stack:
-      # Beside what is prepared, where there should be room.
-      place = pathlib.Path(config.prepared_dir).expanduser()
-      made = tempfile.TemporaryDirectory(dir=place, prefix="rows-")
-      shelf = pathlib.Path(stack.enter_context(made))
-      rows = parts.Parts(shelf / "rows", count)
-      users = parts.Parts(shelf / "users", count)
-      faults: list[row_errors.RowErrors] = []
-      rows.write(_good(paths, own, faults))
-      of_rows = sum(faults, row_errors.RowErrors())
-      row_errors.some_good(of_rows, config.events, "events")
-      found = census.Census(listed_faults + of_rows)
-      found.faults.check(config.max_bad_fraction)
-      users.write(_whole(rows, own, files, before, found))
-      log = census.described(found, listed, config)
-      wrong = census.settled(found, listed, config)
-      kept = stack.pop_all()
-    groups = users.groups(parts.GROUP)
-    logs = [_numbered(users.read(group), log) for group in groups]
-    logs[-1] = _closing(kept, logs[-1])
-    return tfds_builder.Raw(
-      logs,
-      log.items,
-      log.candidates,
-      log.names,
-      wrong,
-    )
+  paths, skipped = sources.files(data.events, "events")
+  roles = roles_lib.of_files(paths, data.custom)
+  with files.new_folder(folder) as part:
+    _write_all(data, paths, skipped, roles, part)
+    store.finish(part)
 
 
-def _good(
+def _write_all(
+  data: config_lib.Data,
   paths: Sequence[pathlib.Path],
-  own: config_lib.Custom,
-  faults: list[row_errors.RowErrors],
-) -> Iterator[columns.Frame]:
-  """Yields the good rows of files, and adds what was wrong with others."""
+  skipped: Sequence[str],
+  roles: Sequence[roles_lib.Roles],
+  folder: pathlib.Path,
+) -> None:
+  starts = decisions.starts(data.custom)
+  rows = folder / "rows"
+  rows.mkdir()
+  if data.custom.text_embedder:
+    items.embedder(data.custom)  # Raises before the work.
+  item_errors = row_errors.RowErrors()
+  listed = items.read(data, item_errors) if data.items else None
+  errors = _checked(paths, roles, data, rows)
+  if skipped:
+    errors.say(f"files of data.events that are not read: {', '.join(skipped)}")
+  unread = dict.fromkeys(name for one in roles for name in one.unread)
+  if unread:
+    errors.say(f"columns that are not read: {', '.join(unread)}")
+  errors.require_good("events", data.events)
+  with duckdb.connect() as database:
+    database.execute(
+      f"SET memory_limit = '{MEMORY}'; SET threads = {THREADS}; "
+      "SET preserve_insertion_order = false; "
+      f"SET temp_directory = '{_quoted(folder / 'spill')}'; CREATE VIEW rows "
+      f"AS FROM read_parquet('{_quoted(glob.escape(str(rows)))}/*.parquet')"
+    )
+    log = decisions.decide(database, paths, data.custom, errors)
+    errors.require_good("events", data.events)
+    errors += item_errors
+    errors.check(data.max_bad_fraction)
+    starts = {name: moment + log.shift for name, moment in starts.items()}
+    known = codes.catalog_of(database, log, data.custom, listed, errors, starts)
+    gaps = _write(database, log, known, folder, errors, paths)
+  vocabulary = dataclasses.replace(known.vocabulary, gaps=gaps)
+  dataclasses.replace(known, vocabulary=vocabulary).save(folder)
+  errors.save(folder)
+  for left in (rows, folder / "spill"):
+    shutil.rmtree(left, ignore_errors=True)
+
+
+def _quoted(path: object) -> str:
+  return str(path).replace("'", "''")
+
+
+def _checked(
+  paths: Sequence[pathlib.Path],
+  roles: Sequence[roles_lib.Roles],
+  data: config_lib.Data,
+  folder: pathlib.Path,
+) -> row_errors.RowErrors:
+  """Checks every file, here or by a pipeline, and returns the row errors."""
   now = time.time()
-  with tqdm.tqdm(desc="reading rows", unit="row", unit_scale=True) as bar:
-    for place, path in enumerate(paths):
-      for good, wrong in events.read(path, place, own, now):
-        faults.append(wrong)
-        bar.update(wrong.rows)
-        yield good
+  jobs = [
+    (path, number, own, data.custom, folder, now)
+    for number, (path, own) in enumerate(zip(paths, roles, strict=True))
+  ]
+  if data.beam_options:
+    try:  # Imported here, because nothing else needs Apache Beam.
+      from pinrec_jax.data.custom import distributed
+    except ImportError as error:
+      raise ValueError(
+        f"config.data.beam_options is {data.beam_options!r} and Apache Beam is "
+        "not installed; install pinrec-jax[beam] (EXTRAS=beam for the launch "
+        "scripts)"
+      ) from error
+    distributed.check(jobs, data.beam_options)
+  else:
+    with futures.ThreadPoolExecutor(THREADS) as pool:
+      done = pool.map(lambda job: events.check(*job), jobs)
+      try:
+        for _ in tqdm.tqdm(done, "reading", len(jobs), disable=None):
+          pass
+      finally:
+        pool.shutdown(cancel_futures=True)
+  found = [
+    row_errors.RowErrors(**files.read_json(folder / f"{number:06}.json"))
+    for number in range(len(paths))
+  ]
+  return sum(found, row_errors.RowErrors())
 
 
-def _whole(
-  rows: parts.Parts,
-  own: config_lib.Custom,
-  files: Sequence[str],
-  before: int,
-  found: census.Census,
-) -> Iterator[columns.Frame]:
-  """Yields the logs of some users each, and adds the census of each."""
-  for part in tqdm.tqdm(rows, desc="reading users", unit="part"):
-    log, wrong = events.whole(part, own, files)
-    found.include(census.taken(log, wrong, before))
-    yield log
+def _write(
+  database: duckdb.DuckDBPyConnection,
+  log: decisions.Log,
+  known: catalog.Catalog,
+  folder: pathlib.Path,
+  errors: row_errors.RowErrors,
+  paths: Sequence[pathlib.Path],
+) -> tuple[int, ...]:
+  """Writes the events, some users at a time; returns the gaps of the log."""
+  extra = "".join(f', "{events.EXTRA}{name}"' for name in roles_lib.EXTRA)
+  ties = "" if log.daily else "item, surface, "
+  query = f"""SELECT user, row AS item, time + {log.shift} AS time,
+    code AS surface, session, mask, place{extra}
+  FROM good JOIN items USING (item) JOIN surfaces USING (surface)
+  WHERE user >= $low AND ($high IS NULL OR user < $high)
+  ORDER BY user, time NULLS FIRST, {ties}place"""
+  # Whole users with about the same number of rows are sorted together.
+  bounds = database.sql(f"""SELECT min(user) FROM (
+    SELECT user, sum(count(*)) OVER (ORDER BY user) // {ROWS} AS part
+    FROM good GROUP BY user
+  ) GROUP BY part ORDER BY 1""").fetchall()
+  ranges = itertools.pairwise([*(low for (low,) in bounds), None])
+  gaps = counts.Counts()
+  with store.writing(folder) as writer:
+    for low, high in tqdm.tqdm(
+      ranges, desc="sorting users", total=len(bounds), disable=None
+    ):
+      table = database.sql(query, params={"low": low, "high": high})
+      gaps += _users(table.to_arrow_table(), log, known, writer, errors, paths)
+  return splits.percentiles(gaps)
 
 
-def _numbered(
-  parts_of_users: Iterable[columns.Frame], log: census.Described
-) -> Iterator[columns.Frame]:
-  """Yields the logs as they are prepared."""
-  for part in parts_of_users:
-    yield log.numbered(part)
-
-
-def _closing(
-  kept: contextlib.ExitStack, last: Iterator[columns.Frame]
-) -> Iterator[columns.Frame]:
-  """Yields the last logs and lets go of what all were read from."""
-  with kept:
-    yield from last
+def _users(
+  table: pa.Table,
+  log: decisions.Log,
+  known: catalog.Catalog,
+  writer: store.Writer,
+  errors: row_errors.RowErrors,
+  paths: Sequence[pathlib.Path],
+) -> counts.Counts:
+  """Writes the events of some users; returns the seconds between them."""
+  runs: Any = values.call("run_end_encode", [table["user"].combine_chunks()])
+  names, sizes = runs.values, np.diff(runs.run_ends.to_numpy(), prepend=0)
+  rows = merging.Rows.of(table, np.repeat(np.arange(len(names)), sizes))
+  first, mask = np.arange(len(table)), rows.mask
+  if not log.daily:
+    first, mask, again = merging.merge(rows)
+    shown = [decisions.place(n, paths) for n in rows.place[again[:5]].tolist()]
+    errors.drop("duplicate", len(again), shown)
+    merged = len(table) - len(first) - len(again)
+    errors.note("rows that became one event with another", merged)
+  actions = (mask[:, None] >> np.arange(len(log.actions)) & 1).astype(np.uint8)
+  engaged = np.any(actions[:, : log.outcomes], axis=1)
+  rows = dataclasses.replace(rows.take(first), mask=mask)
+  answered = merging.answered(rows, engaged)
+  errors.note(
+    "impressions that became one event with the engagement they led to",
+    int(answered.sum()),
+  )
+  kept = ~answered
+  rows, table = rows.take(kept), table.take(pa.array(first[kept]))
+  session: Any = table["session"].combine_chunks().dictionary_encode()
+  number = session.indices.to_numpy()
+  nameless = [
+    n for n, name in enumerate(session.dictionary.to_pylist()) if not name
+  ]
+  columns = {
+    "item": rows.item,
+    "item_type": known.items.item_type[rows.item],
+    "actions": actions[kept],
+    "engaged": engaged[kept],
+    "time": rows.time,
+    "surface": rows.surface,
+    "session": np.where(
+      np.isin(number, nameless), schema.UNKNOWN_SESSION, number
+    ),
+  }
+  for name in roles_lib.EXTRA:
+    column = table[f"{events.EXTRA}{name}"]
+    columns[name] = column.fill_null(schema.COLUMNS[name]["missing"]).to_numpy()
+  found = histories.of_columns(columns)
+  ends = np.cumsum(np.bincount(rows.user, minlength=len(names)))
+  writer.add(names.to_pylist(), ends, found)
+  dated = found.engaged & (found.time != schema.UNKNOWN_TIME)
+  return splits.training_gaps(
+    rows.user[dated], found.time[dated], known.vocabulary.validation_from
+  )

@@ -1,4 +1,4 @@
-"""The pipeline prepares what one process does."""
+"""A pipeline prepares the same log as one process."""
 
 import json
 
@@ -8,8 +8,7 @@ import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import row_errors, store, synthetic
-from pinrec_jax.data.custom import parts
+from pinrec_jax.data import row_errors, schema, synthetic
 
 RUNNERS = (
   "--runner=DirectRunner",
@@ -19,9 +18,8 @@ RUNNERS = (
 
 
 @pytest.fixture
-def log(tmp_path, monkeypatch):
-  """Returns a function to a configuration; the log has several parts."""
-  monkeypatch.setattr(parts, "BYTES", 2_000)  # more than one part
+def log(tmp_path):
+  """Returns a function to a configuration; the log has two files."""
   folder = tmp_path / "log"
   folder.mkdir()
   world = config_lib.Synthetic(users=40, items=30, topics=5, events=9)
@@ -32,7 +30,7 @@ def log(tmp_path, monkeypatch):
   )
   rows = rows.drop(columns="engaged")
   rows[:200].to_csv(folder / "a.csv", index=False)
-  # With some rows again, and one bad.
+  # With some rows again, and one bad row.
   rest = pd.concat([rows[190:].astype(object), rows[:1].assign(time="soon")])
   rest.to_csv(folder / "b.csv", index=False)
   items = [{"item": n, "tag": n % 3, "price": n} for n in range(20)]
@@ -46,7 +44,7 @@ def log(tmp_path, monkeypatch):
     data.prepared_dir = str(tmp_path / f"prepared{len(beam)}")
     data.max_bad_fraction = 0.1
     data.custom.actions, data.custom.action = "click,save", ""
-    data.custom.numbers = "price"
+    data.custom.column_types = "price:number"
     return data
 
   return config
@@ -62,40 +60,31 @@ def test_a_pipeline_prepares_the_same(log, beam):
   for one, other in zip(alone.items, together.items, strict=True):
     np.testing.assert_array_equal(one, other)
   for one, other in zip(alone.events, together.events, strict=True):
-    for name in store.COLUMNS:
+    for name in schema.COLUMNS:
       np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
   one, other = (row_errors.load(d.folder) for d in (alone, together))
-  assert (
-    one.counts == other.counts == {"duplicate": 10, "time cannot be read": 1}
-  )
-  assert one.notes == other.notes
-  assert one.rows == other.rows
-  assert (
-    one.examples["time cannot be read"]
-    == ["b.csv:172 time='soon'"]
-    == other.examples["time cannot be read"]
-  )
+  assert one == other
+  assert one.counts == {"time cannot be read": 1}
+  assert one.dropped == {"duplicate": 10}
+  assert one.examples["time cannot be read"] == ["b.csv:172 time='soon'"]
 
 
-def test_too_many_bad_rows_stop_a_pipeline(log):
+@pytest.mark.parametrize("name", ["kuairand/mini", "synthetic"])
+def test_only_a_custom_log_is_prepared_by_a_pipeline(log, name):
   config = log(RUNNERS[0])
-  config.max_bad = 0.001
-  with pytest.raises(Exception, match="rows are bad"):
-    dataset_lib.load(config)
-
-
-def test_a_log_without_a_good_row_stops_a_pipeline(log, tmp_path):
-  config = log(RUNNERS[0])
-  config.events = str(tmp_path / "none.csv")
-  (tmp_path / "none.csv").write_text("user,item,time,click,save\n")
-  with pytest.raises(Exception, match="holds no good row"):
-    dataset_lib.load(config)
-
-
-def test_only_an_own_log_is_prepared_so(log):
-  config = log(RUNNERS[0])
-  config.name = "kuairand/mini"
+  config.name = name
   with pytest.raises(
     ValueError, match=r"data\.beam_options is .* only custom_log"
   ):
+    dataset_lib.load(config)
+
+
+def test_too_many_bad_rows_stop_a_pipeline(log, tmp_path):
+  config = log(RUNNERS[0])
+  config.max_bad_fraction = 0.001
+  with pytest.raises(ValueError, match="rows are bad"):
+    dataset_lib.load(config)
+  config.events = str(tmp_path / "none.csv")
+  (tmp_path / "none.csv").write_text("user,item,time,click,save\n")
+  with pytest.raises(ValueError, match="have no good row"):
     dataset_lib.load(config)

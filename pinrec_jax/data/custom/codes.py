@@ -1,0 +1,105 @@
+"""The integer codes of a custom log's items and surfaces, and its catalog."""
+
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import catalog, row_errors, schema
+from pinrec_jax.data.custom import decisions, events, items
+
+
+def catalog_of(
+  database: duckdb.DuckDBPyConnection,
+  log: decisions.Log,
+  custom: config_lib.Custom,
+  listed: items.Frame | None,
+  errors: row_errors.RowErrors,
+  starts: dict[str, int],
+) -> catalog.Catalog:
+  """Returns the catalog of a log, and numbers its items and surfaces.
+
+  Without an item table, all items of the events may be recommended. With one,
+  only its items may be; others are read in histories.
+
+  Raises:
+    ValueError: if the item table cannot be read, or is not of this log.
+  """
+  described = schema.names(custom.item_columns)
+  # Of each column, the first value that an item has.
+  first = "".join(
+    f', arg_min(nullif("{events.FEATURE}{name}", \'\'), place) AS "{name}"'
+    for name in (name.replace('"', '""') for name in described)
+  )
+  shown: items.Frame = database.sql(
+    f"SELECT item, count(*) AS count{first} FROM good GROUP BY item ORDER BY 1"
+  ).df()
+  shown = shown.astype(dict.fromkeys(["item", *described], object))
+  table = shown[["item"]].assign(item_type="item")
+  candidates = len(table)
+  if listed is not None:
+    _require_listed(shown, listed, errors)
+    others = table[~table["item"].isin(listed["item"])]
+    table, candidates = pd.concat([listed, others]), len(listed)
+  if both := {*described} & {*table}:
+    raise ValueError(
+      f"config.data.custom.item_columns names {min(both)!r}, and data.items "
+      "has it, too; leave it out of item_columns"
+    )
+  table = table.merge(shown[["item", *described]], on="item", how="left")
+  table = items.features(table, custom, errors)
+  text = table["item"].astype(object)
+  table["item"] = ids = _numbers(text)
+  rows = pd.DataFrame(
+    {"item": text.astype(str), "row": np.arange(1, len(ids) + 1)}
+  )
+  database.register("items", rows)
+  return catalog.encode(
+    table,
+    ids[:candidates],
+    actions=tuple(log.actions),
+    outcomes=log.outcomes,
+    surfaces=_surfaces(database),
+    **starts,
+  )
+
+
+def _surfaces(database: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+  """Numbers the surfaces and returns their names; the first is unknown."""
+  found = database.sql(
+    "SELECT DISTINCT surface FROM good ORDER BY 1"
+  ).fetchall()
+  names = [name for (name,) in found if name not in ("", "unknown")]
+  codes = dict.fromkeys(("", "unknown"), 0)
+  codes |= {name: code for code, name in enumerate(names, start=1)}
+  database.register(
+    "surfaces", pd.DataFrame({"surface": [*codes], "code": [*codes.values()]})
+  )
+  return ("unknown", *names)
+
+
+def _require_listed(
+  shown: items.Frame, listed: items.Frame, errors: row_errors.RowErrors
+) -> None:
+  """Raises ValueError if most events name items that are not in the table."""
+  lost = shown[~shown["item"].isin(listed["item"])]
+  count, size = int(lost["count"].sum()), int(shown["count"].sum())
+  if 2 * count > size:
+    raise ValueError(
+      f"{count:,} of {size:,} events name items that are not in data.items, "
+      f"such as {lost['item'].iloc[0]!r}. The table has items such as "
+      f"{listed['item'].iloc[0]!r}; use the same ids in both, or leave "
+      "config.data.items empty"
+    )
+  errors.note("events of items that are not in data.items", count)
+
+
+def _numbers(column: Any) -> Any:
+  """Returns 64-bit integers if all ids are written so, else text."""
+  if column.str.fullmatch(r"0|-?[1-9]\d{0,18}").all():
+    whole = [int(value) for value in column]
+    if not whole or -(2**63) <= min(whole) <= max(whole) < 2**63:
+      return np.array(whole, np.int64)
+  return column.to_numpy(object)

@@ -1,0 +1,32 @@
+"""Ids of users and items as text."""
+
+import decimal
+import re
+
+import numpy as np
+
+# Texts that mean a missing value, in lower case.
+MISSING = frozenset(("", "nan", "null", "na", "n/a", "none", "<na>", "\\n"))
+_WHOLE = re.compile(r"-?\d+\.0*")
+
+
+def id_text(value: object) -> str:
+  """Returns an id as text; "" if it is missing.
+
+  Logs, item tables and requests write the same id in different ways. The values
+  4214, 4214.0, Decimal("4214.00"), b"4214", "4214.0" and " 4214" are one id.
+  The values None, NaN, "", "NULL" and the other texts of MISSING are missing.
+  """
+  if isinstance(value, np.generic):
+    value = value.item()
+  if isinstance(value, bytes):
+    try:
+      value = value.decode()
+    except UnicodeDecodeError:  # Such as the 16 bytes of a UUID.
+      value = value.hex()
+  if isinstance(value, float | decimal.Decimal) and value % 1 == 0:
+    value = int(value)
+  text = str(value).strip()
+  if _WHOLE.fullmatch(text):
+    text = text.partition(".")[0]
+  return "" if text.lower() in MISSING else text

@@ -1,0 +1,64 @@
+"""A run on the test users, compared with its twin and with popularity."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pinrec_jax import config as config_lib
+from pinrec_jax import reports
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import evaluation_cases, statistics
+from pinrec_jax.evals import baselines, budget_sweep, evaluate, examples
+from pinrec_jax.inference import engine
+
+SWEEP_USERS = 5000  # Users of a budget sweep.
+
+
+def compare(
+  config: config_lib.Config,
+  dataset: dataset_lib.Dataset,
+  cases: Sequence[evaluation_cases.Case],
+  found: engine.Retriever,
+  twin: engine.Retriever | None,
+  short_list: tuple[str, int] | None = None,
+) -> reports.EvaluateReport:
+  """Returns the figures of a run and of what it is compared with.
+
+  Args:
+    config: of the run.
+    dataset: the log.
+    cases: the test users.
+    found: the retriever of the run.
+    twin: the retriever of its unconditioned twin, if there is one.
+    short_list: the user with the shortest list, for the report.
+  """
+  settings, groups = config.evals, statistics.item_groups(dataset, "test")
+  name = "PinRec-OC" if config.model.conditioned else "PinRec-UC"
+  models = {name: evaluate.evaluate(found, cases, settings, groups=groups)}
+  if twin:
+    vectors = int(models[name]["vectors"])
+    own = evaluate.evaluate(twin, cases, settings, groups=groups)
+    # Unordered recall is compared at an equal number of vectors.
+    own |= evaluate.unordered(
+      twin, cases, vectors=vectors, batch_size=settings.batch_size
+    )
+    models["PinRec-UC"] = own
+  if settings.oracle_time:
+    models["oracle time"] = evaluate.oracle_time(
+      found, cases, settings, groups=groups
+    )
+  models["popularity"] = baselines.figures(config, dataset, cases, groups)
+  sweep: list[evaluate.Figures] = []
+  if config.model.conditioned and len(settings.sweep) > 1:
+    some = evaluation_cases.cases(dataset, "test", limit=SWEEP_USERS)
+    sweep = budget_sweep.sweep(found, some, settings)
+  targets = np.concatenate([case.targets.item for case in cases])
+  return reports.EvaluateReport(
+    models=models,
+    sweep=sweep,
+    users=len(cases),
+    targets=len(targets),
+    group_targets={n: int(some[targets].sum()) for n, some in groups.items()},
+    short_list=short_list,
+    examples=examples.of_users(found, cases, settings.sweep),
+  )

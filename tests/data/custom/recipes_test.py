@@ -1,0 +1,259 @@
+"""The recipes of docs/custom_log.md, on tiny files of the same layouts."""
+
+import json
+import pathlib
+import re
+
+import pandas as pd
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import row_errors
+
+PAGE = pathlib.Path(__file__).parents[3] / "docs" / "custom_log.md"
+
+
+@pytest.fixture
+def prepared(tmp_path):
+  """Returns the function from a recipe and its files to a log.
+
+  The options are those of the page, under the heading of the recipe.
+  """
+
+  def load(recipe):
+    rest = PAGE.read_text("utf-8").partition(f"### {recipe}\n")[2]
+    section = rest.partition("\n#")[0]
+    data = config_lib.Data(
+      name="custom_log",
+      prepared_dir=str(tmp_path / "prepared"),
+      max_bad_fraction=0.0,
+    )
+    for name, value in re.findall(r"--config\.data\.(\S+?)=(\S+)", section):
+      target, field = data, name
+      if name.startswith("custom."):
+        target, field = data.custom, name.partition(".")[2]
+      elif name in ("events", "items"):
+        value = str(tmp_path / value)
+      setattr(target, field, value.strip("'\""))
+    dataset = dataset_lib.load(data)
+    return dataset, row_errors.load(dataset.folder)
+
+  return load
+
+
+def write(path, rows):
+  """Writes rows in the format of a file."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  frame = pd.DataFrame(rows)
+  if path.suffix == ".parquet":
+    frame.to_parquet(path)
+  elif path.suffix == ".csv":
+    frame.to_csv(path, index=False)
+  else:
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+
+def test_rees46(prepared, tmp_path):
+  write(
+    tmp_path / "2019-Oct.csv",
+    [
+      {
+        "event_time": f"2019-10-01 00:0{n}:00 UTC",
+        "event_type": ("view", "cart", "remove_from_cart", "purchase")[n % 4],
+        "product_id": 44600062 + n % 3,
+        "category_id": 2103807459595387724,
+        "category_code": "electronics.smartphone" if n % 2 else None,
+        "brand": "apple",
+        "price": 35.79,
+        "user_id": 541312140 + n % 2,
+        "user_session": f"72d76fde-8bb3-4e00-8c23-a032dfed738{n % 2}",
+      }
+      for n in range(8)
+    ],
+  )
+  dataset, errors = prepared("REES46")
+  names = dataset.vocabulary
+  assert names.outcome_names == ("view", "cart", "purchase")
+  assert names.actions[3:] == ("remove_from_cart",)
+  assert [f.name for f in names.features] == ["category_code", "brand"]
+  assert names.dense == 1
+  assert sum(map(len, dataset.events)) == 8
+  assert "columns that are not read: category_id" in errors.messages
+
+
+def test_retail_rocket(prepared, tmp_path):
+  write(
+    tmp_path / "events.csv",
+    [
+      {
+        "timestamp": 1433221332117 + n,
+        "visitorid": 257597 + n % 2,
+        "event": ("view", "addtocart", "transaction")[n % 3],
+        "itemid": 355908 + n,
+        "transactionid": 4000.0 if n % 3 == 2 else None,
+      }
+      for n in range(6)
+    ],
+  )
+  dataset, _ = prepared("RetailRocket")
+  assert dataset.vocabulary.actions == ("view", "addtocart", "transaction")
+  assert dataset.events[0].time[0] == 1433221332
+
+
+def test_h_and_m(prepared, tmp_path):
+  write(
+    tmp_path / "transactions_train.csv",
+    [
+      {
+        "t_dat": f"2018-09-2{n % 5}",
+        "customer_id": f"000058a12d5b43e67d225668fa1f8d61{n % 2}",
+        "article_id": f"0{663713001 + n % 3}",
+        "price": 0.0508,
+        "sales_channel_id": 1 + n % 2,
+      }
+      for n in range(10)
+    ],
+  )
+  write(
+    tmp_path / "articles.csv",
+    [
+      {
+        "article_id": f"0{663713001 + n}",
+        "product_type_name": "Underwear body",
+        "index_name": "Lingeries/Tights",
+        "detail_desc": 'Lace push-up body with "underwired" cups,\nand straps.',
+      }
+      for n in range(3)
+    ],
+  )
+  dataset, errors = prepared("H&M")
+  assert dataset.vocabulary.actions == ("buy",)
+  assert dataset.items.ids[1] == "0663713001"
+  assert dataset.items.candidate[1:].all()
+  assert sum(map(len, dataset.events)) == 10
+  assert [f.name for f in dataset.vocabulary.features] == [
+    "product_type_name", "index_name",
+  ]  # fmt: skip
+  assert "times are days" in str(errors)
+
+
+def test_yambda(prepared, tmp_path):
+  write(
+    tmp_path / "multi_event.parquet",
+    [
+      {
+        "uid": 100 + n % 2,
+        "timestamp": 39420 + 5 * n,
+        "item_id": 8326270 + n,
+        "is_organic": n % 2,
+        "event_type": ("listen", "like", "dislike", "unlike", "undislike")[
+          n % 5
+        ],
+        "played_ratio_pct": 100.0,
+        "track_length_seconds": 170.0,
+      }
+      for n in range(10)
+    ],
+  )
+  dataset, errors = prepared("Yambda")
+  assert dataset.vocabulary.outcome_names == ("listen", "like")
+  assert not errors.rejected
+  assert "the log runs from second 39,420 to second 39,465" in errors.messages
+
+
+def test_amazon_2018(prepared, tmp_path):
+  lines = [
+    f"01111{n},A{n % 2},{1 + n % 5}.0,{1353612262 + n}" for n in range(10)
+  ]
+  (tmp_path / "Books.csv").write_text("\n".join(lines))
+  dataset, _ = prepared("Amazon 2018")
+  assert dataset.users == ("A0", "A1")
+  assert dataset.vocabulary.actions == ("1", "2", "3", "4", "5")
+  assert sum(map(len, dataset.events)) == 10
+
+
+def test_amazon_2023(prepared, tmp_path):
+  write(
+    tmp_path / "All_Beauty.jsonl",
+    [
+      {
+        "rating": 5.0,
+        "title": "Such a lovely scent",
+        "images": [],
+        "asin": f"B00YQ6X8E{n}",
+        "parent_asin": f"B00YQ6X8E{n % 3}",
+        "user_id": f"AGKHLEW2SOWHNMFQIJGBECAF7IN{n % 2}",
+        "timestamp": 1588687728923 + n,
+        "verified_purchase": True,
+      }
+      for n in range(6)
+    ],
+  )
+  write(
+    tmp_path / "meta_All_Beauty.jsonl",
+    [
+      {
+        "main_category": "All Beauty",
+        "title": "Howard LC0008",
+        "price": "—" if n else 12.5,
+        "store": "Howard Products",
+        "categories": ["a", "b"],
+        "details": {"Package Dimensions": "7 x 2", "UPC": "617390882781"},
+        "parent_asin": f"B00YQ6X8E{n}",
+      }
+      for n in range(3)
+    ],
+  )
+  dataset, errors = prepared("Amazon 2023")
+  assert [f.name for f in dataset.vocabulary.features] == [
+    "main_category", "store", "categories",
+  ]  # fmt: skip
+  assert dataset.vocabulary.dense == 1
+  assert not errors.rejected
+
+
+def test_otto_of_kaggle(prepared, tmp_path):
+  write(
+    tmp_path / "otto" / "train.parquet",
+    [
+      {
+        "session": n % 3,
+        "aid": 1517085 + n,
+        "ts": 1659304800 + n,
+        "type": n % 3,
+      }
+      for n in range(9)
+    ],
+  )
+  dataset, _ = prepared("OTTO as Parquet")
+  assert dataset.vocabulary.actions == ("0", "1", "2")
+
+
+def test_big_query(prepared, tmp_path):
+  write(
+    tmp_path / "export" / "events-000000000000.json",
+    [
+      {
+        "user_pseudo_id": f"{n % 2}.16",
+        "event_timestamp": str(1609459200000000 + n),
+        "event_name": "view_item",
+        "item": {"item_id": f"SKU{n}", "price": n},
+      }
+      for n in range(6)
+    ],
+  )
+  dataset, errors = prepared("BigQuery")
+  assert dataset.items.ids[1] == "SKU0"
+  assert dataset.events[0].time[0] == 1609459200
+  assert not errors.rejected
+
+
+def test_taobao(prepared, tmp_path):
+  (tmp_path / "UserBehavior.csv").write_text(
+    "1,2268318,2520377,pv,1511544070\n1,2333346,2520771,pv,1511561733\n"
+    "2,2268318,2520377,buy,1511544071\n"
+  )
+  dataset, _ = prepared("Taobao: no header")
+  assert dataset.vocabulary.actions == ("pv", "buy")
+  assert [f.name for f in dataset.vocabulary.features] == ["category"]

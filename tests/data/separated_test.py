@@ -1,0 +1,183 @@
+import csv
+import io
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from pinrec_jax.data import separated
+
+HEADER = "user,title,item,time,action"
+
+
+def log(size=200):
+  """Lines of a log with titles."""
+  return [
+    f"u{n % 40},Monitor {n},i{n % 9},{1650000000 + n},click"
+    for n in range(size)
+  ]
+
+
+def read(lines, separator=",", first=HEADER, **layout):
+  """Returns the good rows and the broken lines."""
+  text = "\n".join([first, *lines] if first else lines) + "\n"
+  text = text.replace(",", separator)
+  found = list(
+    separated.rows(
+      io.StringIO(text, newline=""),
+      "log.csv",
+      separated.Layout(separator=separator)._replace(**layout),
+    )
+  )
+  good = [row for row in found if not isinstance(row, separated.Broken)]
+  return good, [row for row in found if isinstance(row, separated.Broken)]
+
+
+# The rows in which a quote is opened and not closed.
+@pytest.mark.parametrize(
+  "places",
+  [(5, 30), (5, 6), (0, 199), (10,), (199,), (5, 30, 60), (3, 50, 51, 120)],
+)
+@pytest.mark.parametrize("field", ["user", "title", "action"])
+def test_lines_inside_an_open_quote_are_counted(places, field):
+  lines = log()
+  for place in places:
+    fields = lines[place].split(",")
+    column = HEADER.split(",").index(field)
+    fields[column] = f'"{fields[column]}'
+    lines[place] = ",".join(fields)
+  good, broken = read(lines)
+  # No line is lost without a word.
+  assert len(good) + sum(one.lines for one in broken) == 200
+  for number, row in good:
+    plain = lines[number - 2].replace('"', "").split(",")
+    assert [value.strip() for value in row] == plain
+  if broken:
+    assert broken[0].row == places[0] + 2
+  else:  # The last field of all.
+    assert (field, places) == ("action", (199,))
+
+
+@pytest.mark.parametrize("places", [(5, 30), (5, 6), (0, 199), (10,), (199,)])
+def test_in_tabs_a_lone_quote_is_an_ordinary_character(places):
+  lines = log()
+  for place in places:
+    lines[place] = lines[place].replace("Monitor", '"Monitor')
+  good, broken = read(lines, "\t")
+  assert not broken
+  assert [row for _, row in good] == [line.split(",") for line in lines]
+  assert [number for number, _ in good] == list(range(2, 202))
+
+
+def test_a_balanced_quote_holds_separators_and_lines():
+  lines = [
+    'u1,"a, b",i1,1,click',
+    'u1,"a ""b""",i1,2,click',
+    'u1,"one\ntwo, three\n\nfour",i1,3,click',
+    '"u\n1",x,i1,4,"click\nclick"',
+    "u1,x,i1,5,click",
+  ]
+  for separator in (",", "\t", ";"):
+    good, broken = read(lines, separator)
+    assert not broken
+    assert [number for number, _ in good] == [2, 3, 4, 8, 11]
+    assert good[2][1][1] == f"one\ntwo{separator} three\n\nfour"
+    assert good[3][1] == ["u\n1", "x", "i1", "4", "click\nclick"]
+
+
+text = st.text("ab 1,\"\n|é'", max_size=8)
+
+
+@hypothesis.given(
+  st.lists(st.tuples(text, text, st.integers(0, 9)), max_size=9)
+)
+def test_what_the_csv_module_writes_is_read_or_counted(rows):
+  """Text of any kind; a row of numbers cannot be mistaken for prose."""
+  out = io.StringIO(newline="")
+  writer = csv.writer(out, lineterminator="\n")
+  writer.writerows([("a", "b", "n"), *rows])
+  found = separated.rows(
+    io.StringIO(out.getvalue(), newline=""), "f", separated.Layout()
+  )
+  good = [row for row in found if not isinstance(row, separated.Broken)]
+  expected = [[one, other, str(n)] for one, other, n in rows]
+  kept = [row for _, row in good]
+  for row in expected:
+    if kept and row == kept[0]:
+      kept.pop(0)
+    else:
+      assert "\n" in row[0] + row[1]
+  assert not kept
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
+def test_the_separator_is_found_in_the_header(separator):
+  line = HEADER.replace(",", separator)
+  assert separated.separator_of(line, separated.Layout()) == separator
+  assert separated.header([line], "f", separated.Layout()) == HEADER.split(",")
+
+
+@pytest.mark.parametrize(
+  ("given", "separator"), [("tab", "\t"), ("\\t", "\t"), (":", ":"), (" ", " ")]
+)
+def test_another_separator_may_be_named(given, separator):
+  layout = separated.Layout(separator=given)
+  line = f"a;b{separator}c"
+  assert separated.header([line], "f", layout) == ["a;b", "c"]
+
+
+@pytest.mark.parametrize(
+  "line",
+  [
+    "1,2268318,2520377,pv,1511544070",
+    "u1,i1,click,1650000026",
+    "u1,i1,click,2019-10-01 00:00:00 UTC",
+    "1,2,3",
+    "1;2;3.5",
+    "196\t242\t3\t881250949",
+  ],
+)
+def test_a_header_that_looks_like_data_is_refused(line):
+  with pytest.raises(ValueError, match=r"row 1 of f looks like data.*header="):
+    separated.header([line], "f", separated.Layout())
+
+
+@pytest.mark.parametrize(
+  "line", ["user,item", "user,item,0,1,2", "User ID, Item ", "user,2021"]
+)
+def test_a_header_may_have_numbers(line):
+  names = separated.header([line], "f", separated.Layout())
+  assert names == [name.strip() for name in line.split(",")]
+
+
+def test_a_header_may_be_given():
+  names = ("user", "item", "category", "action", "time")
+  lines = ["1,2268318,2520377,pv,1511544070", "1,2333346,2520771,pv,1511561733"]
+  layout = separated.Layout(header=names)
+  assert separated.header(lines, "f", layout) == [*names]
+  for header in ("", ",".join(names)):  # Named again, it is not data.
+    good, broken = read(lines, ",", header, header=names)
+    assert [row for _, row in good] == [line.split(",") for line in lines]
+    assert good[0][0] == 1 + bool(header)
+    assert not broken
+  with pytest.raises(
+    ValueError, match="header has 2 names and row 1 of f has 5"
+  ):
+    separated.header(lines, "f", separated.Layout(header=("user", "item")))
+
+
+def test_a_header_that_comes_again_is_not_a_row():
+  lines = [*log(3), HEADER, *log(2)]
+  good, broken = read(lines)
+  assert len(good) == 5
+  assert [(one.row, one.reason) for one in broken] == [(5, separated.REPEATED)]
+
+
+def test_a_field_without_end_is_named(monkeypatch):
+  monkeypatch.setattr(separated, "FIELD_SIZE", 1000)
+  lines = log()
+  lines[7] = lines[7].replace("Monitor", '"Monitor')
+  with pytest.raises(
+    ValueError, match="a quote opens in row 9 and is not closed"
+  ):
+    read(lines)
