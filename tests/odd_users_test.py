@@ -137,5 +137,5 @@ def test_a_log_without_users_to_evaluate_is_refused(tmp_path, split):
     tmp_path, "engagements", [("a", 60, events), ("b", 9, events)]
   )
   dataset = dataset_lib.load(config.data)
-  with pytest.raises(ValueError, match=f"nobody .* in the {split} period"):
+  with pytest.raises(ValueError, match=f"no user of .* in the {split} period"):
     evaluation_cases.cases(dataset, split)

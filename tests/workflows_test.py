@@ -219,7 +219,7 @@ def test_a_log_without_test_users_is_refused_before_training(
     raise AssertionError("it was trained")
 
   monkeypatch.setattr(workflows.loop, "train", fail)
-  with pytest.raises(ValueError, match=r"nobody .* in the test period"):
+  with pytest.raises(ValueError, match=r"no user of .* in the test period"):
     workflows.demo(config, tmp_path / "run")
 
 
