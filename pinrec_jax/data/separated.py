@@ -156,7 +156,7 @@ def _plain(
 
 
 class _Records:
-  """Reads lines of which some may be broken, one by one.
+  """Reads lines one by one; some may be broken.
 
   Attributes:
     number: number of the last line that was read.
