@@ -110,11 +110,11 @@ class Data(Section):
   # Predict engagements with these outcomes only, such as "click,save". Empty:
   # with any outcome.
   target_outcomes: str = ""
-  # Move a time split back by this many days and drop what comes after it. Use
-  # it to choose settings without looking at the test period.
+  # Move a time split back by this many days, and drop the events of the test
+  # period. Use it to choose settings without looking at the test period.
   split_shift_days: NonNegativeInt = 0
-  # Engagements of each user in the test, and as many before them in the
-  # validation, if the log is not split by time.
+  # Engagements of each user in the test, and in the validation before it, if
+  # the log is not split by time.
   held_out_events: PositiveInt = 1
   # Positions in a training row, and in a history with its generated vectors.
   # The start token takes one, and each decode step but the last takes one.

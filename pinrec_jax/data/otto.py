@@ -41,7 +41,8 @@ class Otto(tfds_builder.Builder):
     for path in sources.files(f"{self.source}/*.jsonl*", "source")[0]:
       for chunk in readers.chunks(path, wanted=("session", "events")):
         good = chunk.filter(errors)
-        sessions, events = chunk.columns["session"], chunk.columns["events"]
+        columns = (chunk.columns["session"], chunk.columns["events"])
+        sessions, events = map(readers.python, columns)
         lacks = [
           not session or not own
           for session, own in zip(

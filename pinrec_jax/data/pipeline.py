@@ -69,7 +69,7 @@ class PackedRows:
 
   @property
   def filled(self) -> float:
-    """The share of positions that hold an event."""
+    """The fraction of positions that hold an event."""
     held = sum(p.tokens.item.size for p in self._pieces)
     return held / (len(self._rows) * self._length)
 

@@ -27,8 +27,8 @@ class Chunk(NamedTuple):
   Attributes:
     file: name of the file, for messages.
     row: number of each row in the file; a header counts.
-    columns: by name. JSON gives lists of Python values, other formats Arrow
-      arrays. Separated text has texts only.
+    columns: Arrow arrays by name; a column of several types, as JSON may have,
+      is a list. Separated text has texts only.
     broken: rows that cannot be read.
   """
 
@@ -124,6 +124,11 @@ def chunks(
       yield Chunk(sources.name(path), row, found, broken)
 
 
+def python(column: Any) -> list[Any]:
+  """Returns the Python values of a column."""
+  return column.to_pylist() if isinstance(column, pa.Array) else column
+
+
 class _Naming:
   """Turns what goes wrong while a file is read into an error that names it."""
 
@@ -172,16 +177,18 @@ def _separated(
   with _text(path) as lines:
     names = separated.header(lines, sources.name(path), layout)
   with _text(path) as lines:
-    rows = separated.rows(lines, sources.name(path), layout)
-    for numbers, values, broken in separated.pieces(rows, ROWS):
-      turned = dict(zip(names, zip(*values, strict=True), strict=False))
-      start = numbers and numbers[0] <= 2 and not layout.header
-      if start and sum(key in column for key, column in turned.items()) > 1:
-        raise separated.no_header(sources.name(path), names)
-      found = {
-        key: pa.array(turned.get(key, ()), pa.string()) for key in wanted
+    pieces = separated.pieces(lines, sources.name(path), layout, ROWS)
+    for numbers, columns, broken in pieces:
+      found: dict[str, Any] = {
+        key: column
+        if isinstance(column, pa.Array)
+        else pa.array(column, pa.string())
+        for key, column in zip(names, columns, strict=True)
       }
-      yield np.array(numbers, int), found, broken
+      start = numbers and numbers[0] <= 2 and not layout.header
+      if start and sum(k in c.to_pylist() for k, c in found.items()) > 1:
+        raise separated.no_header(sources.name(path), names)
+      yield np.array(numbers, int), {key: found[key] for key in wanted}, broken
 
 
 def _lines(path: pathlib.Path, wanted: list[str]) -> _Pieces:
@@ -194,8 +201,18 @@ def _lines(path: pathlib.Path, wanted: list[str]) -> _Pieces:
         for row, value in part
         if not isinstance(value, dict)
       ]
-      found = {key: [_at(value, key) for _, value in good] for key in wanted}
+      found = {
+        key: _arrow([_at(value, key) for _, value in good]) for key in wanted
+      }
       yield np.array([row for row, _ in good], int), found, broken
+
+
+def _arrow(values: list[Any]) -> Any:
+  """Returns values of one type as an Arrow array, others as they are."""
+  try:
+    return pa.array(values)
+  except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+    return values
 
 
 def _objects(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:

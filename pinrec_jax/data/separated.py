@@ -4,7 +4,10 @@ import csv
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
 
 SEPARATORS = (",", "\t", ";", "|")
 FIELDS = "wrong number of fields"
@@ -48,6 +51,8 @@ class Broken(NamedTuple):
 
 
 Row = tuple[int, list[str]] | Broken
+# Numbers of the good rows, their columns, and the broken lines.
+Piece = tuple[list[int], Sequence[Sequence[Any]], Sequence[Broken]]
 
 
 def header(lines: Iterable[str], file: str, layout: Layout) -> list[str]:
@@ -83,56 +88,112 @@ def no_header(file: str, names: Sequence[str]) -> ValueError:
   )
 
 
-def rows(lines: Iterable[str], file: str, layout: Layout) -> Iterator[Row]:
-  """Yields the number and the fields of each row, or a broken line.
+def pieces(
+  lines: Iterable[str], file: str, layout: Layout, size: int
+) -> Iterator[Piece]:
+  """Yields the rows, about `size` of them at a time.
 
   Fields may be quoted, and a quoted field may have several lines. A quote that
   is not closed would swallow the rows up to the next quote. Such lines are
   noticed: they look like the row before. In text that tabs separate, quotes are
   then ordinary characters. In other text, the lines are broken.
   """
-  lines, start = iter(lines), []
-  for line in lines:
-    start.append(line)
-    if line.strip():
+  lines, number, first = iter(lines), 0, ""
+  for first in lines:
+    number += 1
+    if first.strip():
       break
-  separator = separator_of("".join(start[-1:]), layout)
-  names = _fields("".join(start[-1:]), separator)
-  held: list[str] = []
-  reader = csv.reader(
-    _held(itertools.chain(start, lines), held), delimiter=separator
-  )
-  csv.field_size_limit(FIELD_SIZE)
-  given = [*layout.header] or names
-  width, before, last = len(names), [], 0
+  separator = separator_of(first, layout)
+  names = _fields(first, separator)
+  if layout.header and [*layout.header] != names:  # The first line is a row.
+    lines, number, names = (
+      itertools.chain([first], lines),
+      number - 1,
+      [*layout.header],
+    )
+  records = _Records(file, separator, names, number)
+  while block := list(itertools.islice(lines, size)):
+    columns = _plain(block, separator, names)
+    if columns:
+      yield (
+        [*range(records.number + 1, records.number + 1 + len(block))],
+        columns,
+        [],
+      )
+      records.number += len(block)
+      records.before = [column[-1].as_py() for column in columns]
+    else:
+      stop = records.number + len(block)
+      found = [*records.read(itertools.chain(block, lines), stop)]
+      good = [row for row in found if not isinstance(row, Broken)]
+      broken = [row for row in found if isinstance(row, Broken)]
+      turned = [*zip(*(row for _, row in good), strict=True)] or [()] * len(
+        names
+      )
+      yield [n for n, _ in good], turned, broken
+
+
+def _plain(
+  block: list[str], separator: str, names: list[str]
+) -> list[pa.Array] | None:
+  """Returns the columns of lines without a quote that are all rows."""
+  text = "".join(block)
+  if '"' in text:
+    return None
+  kinds = {str(place): pa.string() for place in range(len(names))}
   try:
-    for row in reader:
-      number, last = last + 1, reader.line_num
-      if len(row) == width and number == last:
-        if row[0].strip() == given[0] and [f.strip() for f in row] == given:
-          if number > len(start):
+    table = arrow_csv.read_csv(
+      pa.py_buffer(text.encode()),
+      arrow_csv.ReadOptions(column_names=[*kinds]),
+      arrow_csv.ParseOptions(delimiter=separator, quote_char=False),
+      arrow_csv.ConvertOptions(column_types=kinds, strings_can_be_null=False),
+    )
+  except pa.ArrowInvalid:
+    return None
+  columns = [column.combine_chunks() for column in table.columns]
+  header = block[0].startswith(names[0]) or f"\n{names[0]}" in text
+  return None if header or len(table) != len(block) else columns
+
+
+class _Records:
+  """Reads lines one by one; some may be broken.
+
+  Attributes:
+    number: number of the last line that was read.
+    before: the last good row.
+  """
+
+  def __init__(self, file: str, separator: str, names: list[str], number: int):
+    self._file, self._separator, self._names = file, separator, names
+    self.number, self.before = number, list[str]()
+
+  def read(self, lines: Iterator[str], stop: int) -> Iterator[Row]:
+    """Yields rows up to the line `stop`, and to the end of its row."""
+    held: list[str] = []
+    first, width = self.number, len(self._names)
+    csv.field_size_limit(FIELD_SIZE)
+    reader = csv.reader(_held(lines, held), delimiter=self._separator)
+    try:
+      for row in reader:
+        number, self.number = self.number + 1, first + reader.line_num
+        if len(row) == width and number == self.number:
+          if [field.strip() for field in row] == self._names:
             yield Broken(number, REPEATED, "")
-        else:
-          yield number, row
-          before = row
-      elif row:
-        yield from _unusual(row, number, held, separator, width, before)
-      held.clear()
-  except csv.Error as error:
-    raise ValueError(
-      f"{file} cannot be read: a quote opens in row {last + 1} and is not "
-      "closed; close it, or double a quote inside a field"
-    ) from error
-
-
-def pieces(
-  found: Iterator[Row], size: int
-) -> Iterator[tuple[list[int], list[list[str]], Sequence[Broken]]]:
-  """Yields the numbers and the fields of some rows, and the broken lines."""
-  while part := list(itertools.islice(found, size)):
-    broken = [row for row in part if isinstance(row, Broken)]
-    good = [row for row in part if not isinstance(row, Broken)]
-    yield [number for number, _ in good], [row for _, row in good], broken
+          else:
+            yield number, row
+            self.before = row
+        elif row:
+          yield from _unusual(
+            row, number, held, self._separator, width, self.before
+          )
+        held.clear()
+        if self.number >= stop:
+          return
+    except csv.Error as error:
+      raise ValueError(
+        f"{self._file} cannot be read: a quote opens in row {self.number + 1} "
+        "and is not closed; close it, or double a quote inside a field"
+      ) from error
 
 
 def _unusual(

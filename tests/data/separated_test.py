@@ -18,19 +18,26 @@ def log(size=200):
   ]
 
 
-def read(lines, separator=",", first=HEADER, **layout):
+SIZE = 7  # Lines of a piece; quotes reach over several pieces.
+
+
+def read(lines, separator=",", first=HEADER, joined="\n", **layout):
   """Returns the good rows and the broken lines."""
-  text = "\n".join([first, *lines] if first else lines) + "\n"
+  text = joined.join([first, *lines] if first else lines) + joined
   text = text.replace(",", separator)
-  found = list(
-    separated.rows(
-      io.StringIO(text, newline=""),
-      "log.csv",
-      separated.Layout(separator=separator)._replace(**layout),
-    )
+  good, broken = [], []
+  layout_ = separated.Layout(separator=separator)._replace(**layout)
+  pieces = separated.pieces(
+    io.StringIO(text, newline=""), "log.csv", layout_, SIZE
   )
-  good = [row for row in found if not isinstance(row, separated.Broken)]
-  return good, [row for row in found if isinstance(row, separated.Broken)]
+  for numbers, columns, own in pieces:
+    columns = [
+      column if isinstance(column, list | tuple) else column.to_pylist()
+      for column in columns
+    ]
+    good += zip(numbers, map(list, zip(*columns, strict=True)), strict=True)
+    broken += own
+  return good, broken
 
 
 # The rows in which a quote is opened and not closed.
@@ -96,10 +103,7 @@ def test_what_the_csv_module_writes_is_read_or_counted(rows):
   out = io.StringIO(newline="")
   writer = csv.writer(out, lineterminator="\n")
   writer.writerows([("a", "b", "n"), *rows])
-  found = separated.rows(
-    io.StringIO(out.getvalue(), newline=""), "f", separated.Layout()
-  )
-  good = [row for row in found if not isinstance(row, separated.Broken)]
+  good, _ = read(out.getvalue().splitlines(keepends=True), first="", joined="")
   expected = [[one, other, str(n)] for one, other, n in rows]
   kept = [row for _, row in good]
   for row in expected:

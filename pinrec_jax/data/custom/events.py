@@ -119,7 +119,9 @@ def _columns(
   found["time"] = pa.nulls(len(chunk.row), pa.int64())
   if column := roles.time:
     moment = values.seconds(given[column], custom.time_unit)
-    empty = values.missing(given[column])
+    rows = np.flatnonzero(np.isnan(moment))
+    empty = np.zeros(len(moment), bool)
+    empty[rows] = values.missing(values.some(given[column], rows))
     late = custom.time_unit == "auto" and moment > now + DAY
     good.reject(empty, "no time", column, given[column])
     good.reject(np.isnan(moment), "time cannot be read", column, given[column])

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from jaxtyping import Float
 
 from pinrec_jax import config as config_lib
@@ -55,7 +54,7 @@ def read(data: config_lib.Data, errors: row_errors.RowErrors) -> Frame:
       good.reject(bad, "item is not an id", data.custom.item, shown)
       empty = (ids.to_pandas() == "").to_numpy(bool)
       good.reject(empty, "no item", data.custom.item, shown)
-      columns = {name: _values(c) for name, c in chunk.columns.items()}
+      columns = {name: readers.python(c) for name, c in chunk.columns.items()}
       kind = columns.pop(data.custom.item_type, None)
       del columns[data.custom.item]
       frame = pd.DataFrame(
@@ -94,10 +93,6 @@ def _read(names: list[str], custom: config_lib.Custom) -> list[str]:
       and not any(f"{name}.".startswith(f"{other}.") for other in ignored)
     )
   ]
-
-
-def _values(column: values.Column) -> list[Any]:
-  return column.to_pylist() if isinstance(column, pa.Array) else column
 
 
 def _require(names: list[str], file: str, data: config_lib.Data) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pyarrow import compute
 
 from pinrec_jax.data import (
@@ -91,6 +91,13 @@ def _text(value: Any) -> str:
   return identifiers.id_text(value)
 
 
+def some(column: Column, rows: Int[np.ndarray, "_"]) -> Column:
+  """Returns some values of a column."""
+  if isinstance(column, pa.Array):
+    return column.take(pa.array(rows))
+  return [column[row] for row in rows]
+
+
 def missing(column: Column) -> Bool[np.ndarray, "_"]:
   """Returns which values are missing."""
   if isinstance(column, pa.Array) and _is_number(column.type):
@@ -134,7 +141,9 @@ def numbers(column: Column) -> Float[np.ndarray, "_"]:
   if isinstance(column, pa.Array) and _is_number(column.type):
     found = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
   else:
-    found = pd.to_numeric(texts(column).to_pandas(), errors="coerce")
+    text = isinstance(column, pa.Array) and pa.types.is_string(column.type)
+    plain = column if text else texts(column)
+    found = pd.to_numeric(plain.to_pandas(), errors="coerce")
   found = np.array(found, float)
   found[~np.isfinite(found)] = np.nan
   return found
@@ -166,8 +175,9 @@ def seconds(column: Column, unit: str = "auto") -> Float[np.ndarray, "_"]:
   else:
     found *= UNITS[unit]
   if not _is_number(kind):
-    other: Any = pd.Series(texts(column).to_pandas())
-    other = other[np.isnan(found) & (other != "").to_numpy()]
+    rows = np.flatnonzero(np.isnan(found))
+    other: Any = texts(some(column, rows)).to_pandas().set_axis(rows)
+    other = other[other != ""]
     if len(other):
       found[other.index] = _since_1970(other)
   return found
