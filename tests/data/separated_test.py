@@ -2,6 +2,7 @@ import csv
 import io
 
 import hypothesis
+import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
@@ -32,7 +33,7 @@ def read(lines, separator=",", first=HEADER, joined="\n", **layout):
   )
   for numbers, columns, own in pieces:
     columns = [
-      column if isinstance(column, list | tuple) else column.to_pylist()
+      column.to_pylist() if isinstance(column, pa.Array) else list(column)
       for column in columns
     ]
     good += zip(numbers, map(list, zip(*columns, strict=True)), strict=True)

@@ -47,9 +47,9 @@ VALIDATION = [{"step": 40, "validation/recall@10": 0.03}]
 LOG = statistics.LogStatistics(
   {f"actions/a_rather_long_name_{n}": 10**n for n in range(8)},
   {
-    "length": counts.Counts(np.arange(1, 90)),
-    "gap": counts.Counts(np.array([0, 60, 86_400])),
-    "session": counts.Counts(np.array([1, 1, 2])),
+    "length": counts.Counts.of(np.arange(1, 90)),
+    "gap": counts.Counts.of(np.array([0, 60, 86_400])),
+    "session": counts.Counts.of(np.array([1, 1, 2])),
   },
 )
 NOTHING = statistics.LogStatistics(
