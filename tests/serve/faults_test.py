@@ -200,8 +200,9 @@ def _acknowledged(server, seed, seconds):
           if client.put(f"/v1/items/{name}", json={}).status_code == 200:
             items.append(name)
           if number % 5 == 0:
-            gone = client.delete(f"/v1/items/{name}").status_code == 200
-            deleted += [name] if gone else []
+            response = client.delete(f"/v1/items/{name}")
+            assert response.status_code == 200
+            deleted.append(name)
           client.post("/v1/retrieve", json={"user": f"{seed}-{worker}"})
         except Exception:
           return
