@@ -6,7 +6,12 @@ import re
 import numpy as np
 
 # Texts that mean a missing value, in lower case.
-MISSING = frozenset(("", "nan", "null", "na", "n/a", "none", "<na>", "\\n"))
+MISSING = frozenset(
+  (
+    "", "nan", "-nan", "null", "(null)", "na", "n/a", "#n/a", "<na>", "none",
+    "undefined", "\\n",
+  )
+)  # fmt: skip
 LONGEST = max(map(len, MISSING))
 _WHOLE = re.compile(r"-?\d+\.0*")
 

@@ -19,6 +19,7 @@ from pinrec_jax.data import row_errors, separated, sources
 kernels: Any = compute
 ROWS = 1 << 18  # Rows of a piece.
 OBJECT = "not a JSON object"
+JSON_SPACE = " \t\r\n\ufeff"  # With the mark of a file that was appended.
 
 
 class Chunk(NamedTuple):
@@ -57,6 +58,16 @@ def columns(
   Raises:
     ValueError: if the file cannot be read.
   """
+  found = _inner_columns(path, layout)
+  return found + [key for key in sources.partitions(path) if key not in found]
+
+
+def _inner_columns(path: pathlib.Path, layout: separated.Layout) -> list[str]:
+  """Returns the names of a file's columns, without those of its folders.
+
+  Raises:
+    ValueError: if the file cannot be read, or no line is a JSON object.
+  """
   with _Naming(path):
     if sources.format_of(path) == ".parquet":
       with parquet.ParquetFile(path) as file:
@@ -75,7 +86,12 @@ def columns(
           if inner or shape not in shapes:
             shapes.add(shape)
             found += [key for key in _keys(value) if key not in found]
-  return found + [key for key in sources.partitions(path) if key not in found]
+      if not found:
+        raise ValueError(
+          f"no line of {path} is a JSON object; write one object per line, or "
+          "one array of objects"
+        )
+  return found
 
 
 def _fields(schema: Any, outer: str = "") -> Iterator[str]:
@@ -110,6 +126,9 @@ def chunks(
   """
   own = sources.partitions(path)
   read = columns(path, layout) if wanted is None else [*dict.fromkeys(wanted)]
+  if {*own} & {*read}:  # A column of the file has precedence.
+    inner = _inner_columns(path, layout)
+    own = {key: value for key, value in own.items() if key not in inner}
   inside = [key for key in read if key not in own]
   with _Naming(path):
     if sources.format_of(path) == ".parquet":
@@ -186,7 +205,10 @@ def _separated(
         for key, column in zip(names, columns, strict=True)
       }
       start = numbers and numbers[0] <= 2 and not layout.header
-      if start and sum(k in c.to_pylist() for k, c in found.items()) > 1:
+      values = (
+        [column.to_pylist() for column in found.values()] if start else []
+      )
+      if start and separated.looks_like_data([*found], values):
         raise separated.no_header(sources.name(path), names)
       yield np.array(numbers, int), {key: found[key] for key in wanted}, broken
 
@@ -222,21 +244,32 @@ def _objects(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
   """
   numbered = enumerate(lines, start=1)
   for number, line in numbered:
-    text = line.strip()
+    text = line.strip(JSON_SPACE)
     if number == 1 and text.startswith("[") and not text.endswith("]"):
       rest = "".join(line for _, line in numbered)
-      yield from enumerate(json.loads(text + rest), start=1)
+      yield from enumerate(_JSON.decode(text + rest), start=1)
       return
     if text:
       try:
-        value: Any = json.loads(text)
+        value: Any = _JSON.decode(text)
       except ValueError:
         value = text
-      whole = number == 1 and isinstance(value, list) and len(value) > 1
+      whole = number == 1 and isinstance(value, list) and value
       if whole and all(isinstance(one, dict) for one in value):
         yield from enumerate(value, start=1)
       else:
         yield number, value if isinstance(value, dict) else text
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  """Returns a JSON object; raises JSONDecodeError if a key is there twice."""
+  found = dict(pairs)
+  if len(found) < len(pairs):
+    raise json.JSONDecodeError("a key is there twice", str(pairs)[:80], 0)
+  return found
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def _keys(value: Any) -> Iterator[str]:

@@ -14,8 +14,19 @@ FIELDS = "wrong number of fields"
 SWALLOWED = "line inside a quote that is not closed"
 REPEATED = "header line again"
 FIELD_SIZE = 1 << 24  # Characters of a field.
+MARKS = "\ufeff\u200b"  # Byte order mark and zero-width space.
+# Names of columns, without signs. Two of them in a line make it a header.
+WORDS = frozenset(
+  (
+    "user", "userid", "item", "itemid", "product", "productid", "time",
+    "timestamp", "date", "datetime", "action", "event", "eventtype", "rating",
+    "session", "sessionid", "category", "price",
+  )
+)  # fmt: skip
+LOOKED_AT = 1000  # Rows whose values are compared with the header.
 LARGE = 10_000  # No column has a number as large as this for a name.
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+_DIGITS = re.compile(r"\d+")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -59,7 +70,8 @@ def header(lines: Iterable[str], file: str, layout: Layout) -> list[str]:
   """Returns the names of the columns.
 
   Raises:
-    ValueError: if the first line looks like data.
+    ValueError: if the first line looks like data, or like a header although
+      the layout has one.
   """
   first = next((line for line in lines if line.strip()), "")
   names = _fields(first, separator_of(first, layout))
@@ -68,6 +80,12 @@ def header(lines: Iterable[str], file: str, layout: Layout) -> list[str]:
       raise ValueError(
         f"config.data.custom.header has {len(layout.header)} names and row 1 "
         f"of {file} has {len(names)} fields; give one name per field"
+      )
+    plain = [re.sub(r"[\W_]", "", name).lower() for name in names]
+    if [*layout.header] != names and len(WORDS & {*plain}) > 1:
+      raise ValueError(
+        f"row 1 of {file} looks like a header: {', '.join(names)[:60]!r}; "
+        "leave config.data.custom.header empty"
       )
     return [*layout.header]
   numbers = [name for name in names if _NUMBER.fullmatch(name)]
@@ -95,8 +113,9 @@ def pieces(
 
   Fields may be quoted, and a quoted field may have several lines. A quote that
   is not closed would swallow the rows up to the next quote. Such lines are
-  noticed: they look like the row before. In text that tabs separate, quotes are
-  then ordinary characters. In other text, the lines are broken.
+  noticed: they look like the row before, or text follows the quote that closes
+  the field. In text that tabs separate, quotes are then ordinary characters. In
+  other text, the lines are broken.
   """
   lines, number, first = iter(lines), 0, ""
   for first in lines:
@@ -152,6 +171,7 @@ def _plain(
     return None
   columns = [column.combine_chunks() for column in table.columns]
   header = block[0].startswith(names[0]) or f"\n{names[0]}" in text
+  header |= any(mark in text for mark in MARKS)
   return None if header or len(table) != len(block) else columns
 
 
@@ -176,8 +196,11 @@ class _Records:
     try:
       for row in reader:
         number, self.number = self.number + 1, first + reader.line_num
-        if len(row) == width and number == self.number:
-          if [field.strip() for field in row] == self._names:
+        plain = len(row) == width and number == self.number
+        # A quote that is not closed may join two fields of a line, too.
+        joined = plain and any(self._separator in field for field in row)
+        if plain and not (joined and not _is_strict(held, self._separator)):
+          if _is_header(row, self._names):
             yield Broken(number, REPEATED, "")
           else:
             yield number, row
@@ -207,7 +230,9 @@ def _unusual(
   """Yields a record of several lines, or of another number of fields."""
   lines = [line.rstrip("\r\n") for line in held]
   plain = [line.split(separator) for line in lines]
-  if _swallowed(row, separator, width, before):
+  odd = len(lines) > 1 or len(row) == width
+  odd = odd and not _is_strict(held, separator)
+  if odd or _swallowed(row, separator, width, before):
     if separator != "\t":
       last = number + len(lines) - 1
       text = f"to {last}, from {lines[0][:40]!r}"
@@ -223,7 +248,17 @@ def _unusual(
       yield place, fields
     else:
       text = f"has {len(fields)} fields instead of {width}"
-      yield Broken(place, FIELDS, text)
+      size = len(lines) if len(plain) == 1 else 1
+      yield Broken(place, FIELDS, text, size)
+
+
+def _is_strict(held: list[str], separator: str) -> bool:
+  """Whether lines are one record, with nothing after a closing quote."""
+  try:
+    [*csv.reader(held, delimiter=separator, strict=True)]
+  except csv.Error:
+    return False
+  return True
 
 
 def _swallowed(
@@ -269,4 +304,33 @@ def separator_of(line: str, layout: Layout) -> str:
 def _fields(line: str, separator: str) -> list[str]:
   """Returns the fields of a header line without outer spaces."""
   found = next(csv.reader([line.rstrip("\r\n")], delimiter=separator), [])
-  return [field.strip() for field in found]
+  return [_plain_name(field) for field in found]
+
+
+def _is_header(row: list[str], names: list[str]) -> bool:
+  """Whether a row repeats the names of the columns."""
+  if names[0] not in row[0]:
+    return False
+  return [_plain_name(field) for field in row] == names
+
+
+def looks_like_data(names: Sequence[str], columns: Sequence[Any]) -> bool:
+  """Whether the names of columns are values of the same columns.
+
+  Two names occur in their columns; or a name differs only in its digits from
+  most values, as `user_1` and `user_27` do.
+  """
+  found = 0
+  for name, column in zip(names, columns, strict=True):
+    values = [*map(str, column)]
+    found += name in values
+    if re.search(r"\d", name) and re.search(r"[^\W\d_]", name):
+      shape, some = _DIGITS.sub("0", name), values[:LOOKED_AT]
+      alike = [value for value in some if _DIGITS.sub("0", value) == shape]
+      found += 2 * (len({*alike}) > 1 and 2 * len(alike) > len(some))
+  return found > 1
+
+
+def _plain_name(field: str) -> str:
+  """Returns the name of a column without outer spaces and marks."""
+  return field.strip().strip(MARKS).strip()

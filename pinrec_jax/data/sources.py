@@ -8,6 +8,7 @@ from typing import Any
 
 TEXT = (".csv", ".tsv")
 LINES = (".jsonl", ".ndjson", ".json")
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # Of a folder, as Spark writes it.
 PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 
@@ -80,7 +81,8 @@ def format_of(path: pathlib.Path) -> str:
 def partitions(path: pathlib.Path) -> dict[str, str]:
   """Returns the columns that folders such as "date=2023-11-14" stand for."""
   pairs = [part.partition("=") for part in path.parts[:-1] if "=" in part]
-  return {key: urllib.parse.unquote(value) for key, _, value in pairs}
+  found = {key: urllib.parse.unquote(value) for key, _, value in pairs}
+  return {k: "" if v == NO_VALUE else v for k, v in found.items()}
 
 
 def name(path: pathlib.Path) -> str:

@@ -196,6 +196,41 @@ def test_inner_fields_are_columns_with_a_dot(tmp_path):
     assert found == [("i1", rows[0]["item"], 1, 3), *more]
 
 
+def test_a_column_of_the_file_comes_before_that_of_a_folder(tmp_path):
+  folder = tmp_path / "user=me" / "day=__HIVE_DEFAULT_PARTITION__" / "n=a%20b"
+  folder.mkdir(parents=True)
+  for name, content in (("a.csv", "user\nu1\n"), ("a.jsonl", '{"user": "u1"}')):
+    (folder / name).write_text(content)
+    assert readers.columns(folder / name) == ["user", "day", "n"]
+    assert read_all(folder / name)[0] == [("u1", "", "a b")]
+
+
+def test_a_key_that_is_there_twice_is_a_broken_row(tmp_path):
+  path = tmp_path / "a.jsonl"
+  path.write_text('{"a": 1, "a": 2}\n\ufeff{"a": 3}\n{"b": {"c": 1, "c": 1}}\n')
+  rows, _, broken = read_all(path)
+  assert rows == [(3,)]
+  assert [one.row for one in broken] == [1, 3]
+
+
+@pytest.mark.parametrize(
+  "text", ["[]", "{}", "7", "", '{\n"a": 1\n}', "[1, 2]", "[[]]"]
+)
+def test_a_file_without_objects_is_named(tmp_path, text):
+  path = tmp_path / "a.json"
+  path.write_text(text)
+  with pytest.raises(
+    ValueError, match=r"no line of .*a\.json is a JSON object"
+  ):
+    readers.columns(path)
+
+
+def test_an_array_may_have_one_object(tmp_path):
+  path = tmp_path / "a.json"
+  path.write_text('[{"a": 1}]')
+  assert read_all(path)[0] == [(1,)]
+
+
 def test_keys_are_looked_for_in_all_objects(tmp_path):
   path = tmp_path / "a.jsonl"
   path.write_text('{"a": 1}\n' * 5 + '[]\n{"a": {"c": 1}}\n{"b": 2, "a": 1}\n')

@@ -1,5 +1,6 @@
 import csv
 import io
+import random
 
 import hypothesis
 import pyarrow as pa
@@ -93,6 +94,35 @@ def test_a_balanced_quote_holds_separators_and_lines():
     assert good[3][1] == ["u\n1", "x", "i1", "4", "click\nclick"]
 
 
+@pytest.mark.parametrize("seed", range(150))
+def test_no_line_is_lost_or_changed_by_lone_quotes(seed):
+  """Among titles that are quoted as they should be."""
+  rng = random.Random(seed)
+  separator, place = rng.choice([",", ";", "\t"]), rng.randrange(4)
+  true = []
+  for n in range(60):
+    fields = [f"u{n % 7}", f"i{n % 5}", str(1650000000 + n)]
+    fields.append(rng.choice(["click", "buy"]))
+    titles = ("M", f'"M{separator} 2"', '"M ""24"" x"', '""', "")
+    fields.insert(place, rng.choice(titles))
+    true.append(separator.join(fields))
+  lines = list(true)
+  for n in rng.sample(range(59), rng.choice([1, 2, 3])):
+    fields = lines[n].split(separator)
+    at = rng.randrange(len(fields))
+    lines[n] = separator.join(
+      [*fields[:at], f'"{fields[at]}', *fields[at + 1 :]]
+    )
+  names = ["user", "item", "time", "action"]
+  names.insert(place, "title")
+  good, broken = read(lines, first=separator.join(names), separator=separator)
+  assert len(good) + sum(one.lines for one in broken) == 60
+  for number, row in good:
+    (expected,) = csv.reader([true[number - 2]], delimiter=separator)
+    del row[place], expected[place]
+    assert [value.replace('"', "").strip() for value in row] == expected
+
+
 text = st.text("ab 1,\"\n|é'", max_size=8)
 
 
@@ -171,8 +201,9 @@ def test_a_header_may_be_given():
     separated.header(lines, "f", separated.Layout(header=("user", "item")))
 
 
-def test_a_header_that_comes_again_is_not_a_row():
-  lines = [*log(3), HEADER, *log(2)]
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_header_that_comes_again_is_not_a_row(mark):
+  lines = [*log(3), mark + HEADER, *log(2)]
   good, broken = read(lines)
   assert len(good) == 5
   assert [(one.row, one.reason) for one in broken] == [(5, separated.REPEATED)]

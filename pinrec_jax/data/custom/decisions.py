@@ -10,6 +10,7 @@ import pandas as pd
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import (
+  identifiers,
   row_errors,
   schema,
   sources,
@@ -21,6 +22,8 @@ FOUND = 16  # Actions that a log may have if the configuration names none.
 MOST = 62  # Actions that a log may have at all: one bit of a number each.
 EARLY = 631_152_000  # 1990-01-01. No log of times since 1970 is so old.
 SHIFT = 86_400  # Added to times that count from 0, which means no time.
+SUMMER = (3600, 86_400 - 3600)  # Seconds between two clocks of one place.
+DAILY = 0.9  # Fraction of the times that are days if a log has days.
 QUARTER = 900  # Seconds; every time zone is a multiple of them from UTC.
 RESERVED = ("unspecified",)  # Words of budgets.
 
@@ -126,11 +129,7 @@ def _times(
   errors: row_errors.RowErrors,
 ) -> bool:
   """Says when the log starts and ends; returns whether its times are days."""
-  first, last, low, high = _one(
-    database,
-    """SELECT min(time), max(time), min(time % 86400), max(time % 86400)
-    FROM good""",
-  )
+  first, last = _one(database, "SELECT min(time), max(time) FROM good")
   if not relative:
     errors.say(f"the log runs from {_written(first)} to {_written(last)}")
   elif custom.time_unit != "auto":
@@ -141,13 +140,25 @@ def _times(
       f"{_written(EARLY)}. Do its times count from the start of the log? Then "
       "set config.data.custom.time_unit to seconds, minutes, hours or days"
     )
-  daily = low == high and low % QUARTER == 0 and (relative or first < last)
+  daily = _is_daily(database)
   if daily:
     errors.say(
       "the times are days: rows with equal users, items and times are kept as "
       "separate events"
     )
   return daily
+
+
+def _is_daily(database: duckdb.DuckDBPyConnection) -> bool:
+  """Whether nearly all times of the good rows are days, in any time zone."""
+  clocks = database.sql(
+    """SELECT time % 86400 AS clock, count(*) FROM good WHERE time IS NOT NULL
+    GROUP BY clock ORDER BY 2 DESC, 1"""
+  ).fetchall()
+  (first, count), *others = clocks
+  # A local day begins an hour earlier or later in summer.
+  count += sum(n for clock, n in others[:1] if abs(clock - first) in SUMMER)
+  return first % QUARTER == 0 and count >= DAILY * sum(n for _, n in clocks)
 
 
 def _actions(
@@ -164,9 +175,17 @@ def _actions(
   if not outcomes:
     found = collections.Counter[str]()
     for text, count in texts:
-      found.update(dict.fromkeys(values.split(text), count))
+      found.update(dict.fromkeys(_parts(text), count))
     outcomes = [n for n, _ in found.most_common() if n not in {*shown, *known}]
-    if not 0 < len(outcomes) <= FOUND:
+    if not outcomes:
+      raise ValueError(
+        f"config.data.custom.action is {custom.action!r} and no row has an "
+        f"action to predict (found: {', '.join([*found][:5]) or 'nothing'}). "
+        "If every row is the same action, leave config.data.custom.action "
+        "empty; else name another column, or the actions in "
+        "config.data.custom.actions"
+      )
+    if len(outcomes) > FOUND:
       raise ValueError(
         f"config.data.custom.actions is empty and the log has {len(outcomes)} "
         f"different actions, such as {', '.join([*found][:5])}; name those to "
@@ -175,23 +194,28 @@ def _actions(
     known = outcomes + known
     shares = [f"{name} ({found[name]:,})" for name in outcomes]
     errors.say(f"actions that are predicted: {', '.join(shares)}")
-  if wrong := [
-    n for n in known if n in RESERVED or "," in n or len(known) > MOST
-  ]:
+  if wrong := [n for n in known if n in RESERVED or len(known) > MOST]:
     raise ValueError(
       f"the action {wrong[0]!r} cannot be budgeted: {RESERVED[0]!r} means no "
-      f"action, a comma separates actions, and a log has at most {MOST}; "
-      "rename it in the log"
+      f"action, and a log has at most {MOST} actions; rename it in the log"
     )
   bits = {name: 1 << bit for bit, name in enumerate(known)}
   bits |= dict.fromkeys(shown - {*known}, 0)
   masks = {}
   for text, _ in texts:
-    parts = [text] if text in bits else values.split(text)
+    parts = [text] if text in bits else _parts(text)
     if all(part in bits for part in parts):
       masks[text] = sum(bits[part] for part in {*parts})
   table = pd.DataFrame({"action": [*masks], "mask": [*masks.values()]})
   return known, len(outcomes), table.astype({"action": str, "mask": "int64"})
+
+
+def _parts(text: str) -> list[str]:
+  """Returns the actions of a text; `{a,b}` is an array of PostgreSQL."""
+  if text.startswith("{") and text.endswith("}"):
+    text = text[1:-1]
+  found = [part for own in values.split(text) for part in own.split(",")]
+  return [part for part in map(identifiers.id_text, found) if part]
 
 
 def _written(moment: int) -> str:

@@ -14,6 +14,7 @@ from pinrec_jax.data import (
   readers,
   row_errors,
   schema,
+  separated,
   sources,
 )
 from pinrec_jax.data.custom import roles as roles_lib
@@ -76,11 +77,17 @@ def check(
     part, _schema(features), compression="zstd"
   ) as out:
     for chunk in readers.chunks(path, layout, filter(None, wanted)):
+      if not errors.rows and not layout.header:
+        _require_header(path, chunk, roles)
       good = chunk.filter(errors)
       columns = _columns(chunk, good, roles, custom, now)
       columns["place"] = pa.array((number << FILE_BITS) + chunk.row)
       for name in features:
         columns[f"{FEATURE}{name}"] = values.texts(chunk.columns[name])
+        errors.note(
+          f"rows whose {name} is an object; it is missing",
+          int(values.objects(chunk.columns[name])[good.good].sum()),
+        )
       table = pa.table(
         [columns[name] for name in _schema(features).names], _schema(features)
       )
@@ -90,6 +97,17 @@ def check(
   # Workers of a pipeline hand the report over as a file, too.
   files.write_json(target.with_suffix(".json"), dataclasses.asdict(errors))
   return errors
+
+
+def _require_header(
+  path: pathlib.Path, chunk: readers.Chunk, roles: roles_lib.Roles
+) -> None:
+  """Raises ValueError if the name of a column of ids is one of its ids."""
+  usual = config_lib.Custom()
+  for name, default in ((roles.user, usual.user), (roles.item, usual.item)):
+    text = sources.format_of(path) in sources.TEXT and name != default
+    if text and name in readers.python(chunk.columns[name]):
+      raise separated.no_header(chunk.file, [*chunk.columns])
 
 
 def _schema(features: list[str]) -> pa.Schema:
@@ -133,7 +151,7 @@ def _columns(
   for field in ("surface", "session"):
     column = getattr(roles, field)
     found[field] = (
-      values.texts(given[column])
+      _names(chunk, good, field, column)
       if column
       else pa.array([""]).take(pa.array(np.zeros(len(chunk.row), int)))
     )
@@ -147,6 +165,15 @@ def _columns(
   return found
 
 
+def _names(
+  chunk: readers.Chunk, good: row_errors.RowFilter, field: str, column: str
+) -> pa.StringArray:
+  """Returns a column of names as text; rows with objects are rejected."""
+  given = chunk.columns[column]
+  good.reject(values.objects(given), f"{field} is not a name", column, given)
+  return values.texts(given)
+
+
 def _actions(
   chunk: readers.Chunk,
   good: row_errors.RowFilter,
@@ -155,7 +182,7 @@ def _actions(
 ) -> pa.StringArray:
   """Returns the actions of each row as text."""
   if roles.action:
-    return values.texts(chunk.columns[roles.action])
+    return _names(chunk, good, "action", roles.action)
   # Which of the true/false columns are true, as one number.
   code = np.zeros(len(chunk.row), np.int64)
   for bit, name in enumerate(roles.flags):

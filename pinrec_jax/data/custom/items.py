@@ -82,14 +82,13 @@ def _read(names: list[str], custom: config_lib.Custom) -> list[str]:
   kinds = ("number", "vector", "text", "category")
   chosen = {custom.item, custom.item_type}
   chosen |= {name for kind in kinds for name in typed(custom, kind)}
-  outer = {name.rpartition(".")[0] for name in names}
   ignored = typed(custom, "ignore")
   return [
     name
     for name in names
     if name in chosen
     or (
-      not ("*" in ignored or name in outer)
+      "*" not in ignored
       and not any(f"{name}.".startswith(f"{other}.") for other in ignored)
     )
   ]
@@ -164,6 +163,8 @@ def features(
     *(typed(custom, kind) for kind in ("number", "vector", "text"))
   )
   for name in (name for name in table if name not in known):
+    if all(isinstance(v, dict) for v in table[name] if v is not None):
+      continue  # The fields of the objects are columns of their own.
     found |= _category(table[name], str(name), {*found}, errors)
   return pd.DataFrame(found)
 
@@ -173,6 +174,10 @@ def _category(
 ) -> dict[str, Any]:
   """Returns the columns of a categorical feature, one a slot."""
   lists = column.map(_categories)
+  errors.note(
+    f"items whose {name} is an object; it is missing",
+    int(values.objects([*column]).sum()),
+  )
   # A dot separates a feature from its slot.
   feature = name.replace(".", "_")
   if f"{feature}." == catalog.NUMBER or f"{feature}.0" in taken:
@@ -197,7 +202,8 @@ def _categories(value: Any) -> list[str]:
     return values.split(value)
   if not isinstance(value, list | tuple | np.ndarray):
     value = [value]
-  return [text for text in map(identifiers.id_text, value) if text]
+  plain = (one for one in value if not isinstance(one, dict))
+  return [text for text in map(identifiers.id_text, plain) if text]
 
 
 def _vector(value: Any) -> list[float] | None:

@@ -122,6 +122,13 @@ class _Search:
       "session": self._optional("session"),
     }
     self._each("item_columns", features)
+    for field, names in (("item_columns", features), ("user", [custom.user])):
+      twice = len({*names}) < len(names) or names == [custom.item]
+      if twice:
+        self.problems.append(
+          f"config.data.custom.{field} names {names[-1]!r}, which is named "
+          "before; name each column once"
+        )
     extra = tuple(name for name in EXTRA if name in self._names)
     read = {*found.values(), *flags, *features, *extra}
     for name in read:
@@ -185,6 +192,9 @@ class _Search:
   def _missing(self, field: str, name: str, like: str, more: str = "") -> None:
     near = nearest(like, name, self._names)
     hint = f"the nearest is {' or '.join(map(repr, near))}; " if near else ""
+    if len(self._names) == 1 and re.search(r"\w\W+\w", self._names[0]):
+      hint = "give the character between its columns as "
+      hint += "config.data.custom.separator; "
     self.problems.append(
       f"{field} names {name!r}, and {self._file} has no such column; {hint}it "
       f"has {', '.join(self._names)}{more}"

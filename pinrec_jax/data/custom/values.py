@@ -1,6 +1,7 @@
 """Values of a user's own columns, whatever their types."""
 
 import ast
+import json
 import re
 import warnings
 from collections.abc import Callable
@@ -27,13 +28,18 @@ TRUE, FALSE = ("1", "true", "yes"), ("", "0", "false", "no")
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 # A larger number since 1970 is one of milli-, micro- or nanoseconds.
 MILLI, MICRO, NANO = 1e11, 1e14, 1e17
-# Numbers such as 20231114, by their smallest and largest value.
+# Whole numbers such as 20231114, by their smallest and largest value.
 DATES = {
+  "%Y": (1990, 2100),
+  "%Y%m": (199_001, 210_012),
   "%Y%m%d": (19_900_101, 21_001_231),
   "%Y%m%d%H%M": (199_001_010_000, 210_012_312_359),
   "%Y%m%d%H%M%S": (19_900_101_000_000, 21_001_231_235_959),
 }
+_NUMPY = re.compile(r"(['\"])\s+\1")  # Between texts of a NumPy array.
 _ZONE = re.compile(r"(?<=\d)\s*(UTC|GMT|Z)$")
+# "UTC+8" is eight hours ahead; POSIX and pandas read it the other way round.
+_AHEAD = re.compile(r"\s*(?:UTC|GMT) ?([+-])(\d\d?)(?::?(\d\d))?$")
 _OFFSET = re.compile(r"\s*([+-]\d\d:?\d\d)( UTC| GMT)?$")
 # With the name of a month, or year-month-day and a time of twelve hours.
 _NAMED = re.compile(
@@ -64,8 +70,9 @@ def mapped(
 def ids(column: Column) -> tuple[pa.StringArray, Bool[np.ndarray, "_"]]:
   """Returns ids as text, missing ones as "", and which values are not ids.
 
-  Lists, objects and truth values are not ids. Nor are floats that are so large
-  that their last digits are lost.
+  Lists, objects and truth values are not ids, and no text of a list or object
+  is. Nor are texts of several lines, or floats that are so large that their
+  last digits are lost.
   """
   found = mapped(column, _id)
   bad = found.is_null().to_numpy(zero_copy_only=False)
@@ -77,17 +84,38 @@ def _id(value: Any) -> str | None:
     return None
   if isinstance(value, float) and abs(value) >= EXACT:
     return None
+  if isinstance(value, str) and ("\n" in value.strip() or _is_nested(value)):
+    return None
   return identifiers.id_text(value)
 
 
+def _is_nested(text: str) -> bool:
+  """Whether a text is a list or an object, in Python or JSON."""
+  text = text.strip()
+  return text[:1] + text[-1:] in ("[]", "{}") and _literal(text) is not None
+
+
 def texts(column: Column) -> pa.StringArray:
-  """Returns values as text, missing ones as "", and lists joined by LIST."""
-  return mapped(column, _text)
+  """Returns values as text, lists joined by LIST; "" for missing and objects.
+
+  `objects` says which values are objects.
+  """
+  return mapped(column, lambda value: _text(value) or "")
 
 
-def _text(value: Any) -> str:
+def objects(column: Column) -> Bool[np.ndarray, "_"]:
+  """Returns which values are objects, or lists of them: neither is a text."""
+  if isinstance(column, pa.Array) and not pa.types.is_nested(column.type):
+    return np.zeros(len(column), bool)
+  return mapped(column, _text).is_null().to_numpy(zero_copy_only=False)
+
+
+def _text(value: Any) -> str | None:
+  if isinstance(value, dict):
+    return None
   if isinstance(value, list):
-    return LIST.join(filter(None, map(_text, value)))
+    found = [_text(inner) for inner in value]
+    return None if None in found else LIST.join(filter(None, found))
   return identifiers.id_text(value)
 
 
@@ -102,7 +130,7 @@ def missing(column: Column) -> Bool[np.ndarray, "_"]:
   """Returns which values are missing."""
   if isinstance(column, pa.Array) and _is_number(column.type):
     return column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
-  return empty(texts(column))
+  return empty(texts(column)) & ~objects(column)
 
 
 def empty(column: pa.StringArray) -> Bool[np.ndarray, "_"]:
@@ -113,15 +141,24 @@ def empty(column: pa.StringArray) -> Bool[np.ndarray, "_"]:
 def split(text: str) -> list[str]:
   """Returns the values of a list that is written as text.
 
-  LIST or SEPARATOR is between them, or it is a Python or JSON list.
+  LIST or SEPARATOR is between them, or it is a Python, JSON or NumPy list.
   """
   if text.startswith("[") and text.endswith("]"):
-    try:
-      return [*filter(None, map(identifiers.id_text, ast.literal_eval(text)))]
-    except (ValueError, SyntaxError, TypeError):
-      pass
+    found = _literal(_NUMPY.sub(r"\1, \1", text))
+    if isinstance(found, list):
+      return [*filter(None, map(_text, found))]
   parts = text.split(LIST if LIST in text else SEPARATOR)
   return [part for part in map(identifiers.id_text, parts) if part]
+
+
+def _literal(text: str) -> Any:
+  """Returns the value of a Python or JSON literal; None for other text."""
+  for read in (json.loads, ast.literal_eval):
+    try:
+      return read(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+      continue
+  return None
 
 
 def flags(
@@ -187,7 +224,8 @@ def _scale(found: Float[np.ndarray, "_"]) -> None:
   """Turns numbers into seconds since 1970, by their size."""
   there = found[~np.isnan(found)]
   for form, (low, high) in DATES.items():
-    if len(there) and np.mean((there >= low) & (there <= high)) > 0.5:
+    dates = (there >= low) & (there <= high) & (there % 1 == 0)
+    if len(there) and np.mean(dates) > 0.5:
       texts = [f"{value:.0f}" for value in np.unique(there)]
       read = pd.to_datetime(pd.Series(texts), format=form, errors="coerce")
       # Other numbers of this size are hardly ever dates.
@@ -206,7 +244,8 @@ def _since_1970(column: Any) -> Float[np.ndarray, "_"]:
   They are ISO 8601, year/month/day, or have the name of the month. Other forms
   are ambiguous, as 01/02/2023 is.
   """
-  text = column.str.replace(_OFFSET, r"\1", regex=True)
+  text = column.str.replace(_AHEAD, _ahead, regex=True)
+  text = text.str.replace(_OFFSET, r"\1", regex=True)
   text = text.str.replace(_ZONE, "Z", regex=True)
   text = text.str.replace(_SLASHES, r"\1-\2-\3", regex=True)
   read = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
@@ -219,6 +258,10 @@ def _since_1970(column: Any) -> Float[np.ndarray, "_"]:
       except (ValueError, OverflowError, Warning):
         continue
   return _seconds(read)
+
+
+def _ahead(found: re.Match[str]) -> str:
+  return f"{found[1]}{found[2]:0>2}:{found[3] or '00'}"
 
 
 def _seconds(column: Any) -> Float[np.ndarray, "_"]:

@@ -92,6 +92,28 @@ def test_words_that_are_values_of_their_columns_are_not_a_header(custom):
       dataset_lib.load(custom(content, **fields))
 
 
+@pytest.mark.parametrize(
+  ("line", "fields"),
+  [
+    (lambda n: f"user_{n},item_{n}", {"user": "user_0", "item": "item_0"}),
+    (lambda n: f"B{n:07},U-{n}-x", {"user": "U-0-x", "item": "B0000000"}),
+    (lambda n: f"{'ab'[n % 2]},{'x' * (n + 1)}", {"user": "a", "item": "x"}),
+  ],
+)
+def test_ids_that_are_named_as_columns_are_not_a_header(custom, line, fields):
+  content = "\n".join(map(line, range(20)))
+  with pytest.raises(ValueError, match="looks like data"):
+    dataset_lib.load(custom(content, **fields))
+
+
+def test_a_header_under_other_names_is_not_a_row(custom):
+  names = "uid,iid,act,ts"
+  fields = {"user": "uid", "item": "iid", "action": "act", "time": "ts"}
+  config = custom(text(rows()), header=names, **fields)
+  with pytest.raises(ValueError, match=r"row 1 of events\.csv looks like a head"):
+    dataset_lib.load(config)
+
+
 # 3. Ids that are not ids.
 
 
@@ -109,6 +131,24 @@ def test_nested_ids_are_bad_rows(custom, load, bad, field):
   assert errors.examples[f"{field} is not an id"] == [
     f"events.jsonl:4 {field}={bad!r}"
   ]
+
+
+@pytest.mark.parametrize("field", ["action", "surface", "session"])
+def test_objects_are_not_names(load, field):
+  found = rows(**{field: "click"})
+  found[3][field] = {"name": "click"}
+  _, errors = load(found, max_bad=0.1)
+  assert errors.counts == {f"{field} is not a name": 1}
+
+
+def test_features_that_are_objects_are_missing(load):
+  table = [{"item": f"i{n}", "tag": f"t{n}"} for n in range(7)]
+  table[3]["tag"], table[4]["tag"] = {"a": 1}, [{"a": 1}]
+  found = rows(kind=lambda n: {"a": 1} if n == 3 else "k")
+  dataset, errors = load(found, table, item_columns="kind")
+  assert sorted(dataset.catalog.values["tag"]) == ["t0", "t1", "t2", "t5", "t6"]
+  assert errors.notes["items whose tag is an object; it is missing"] == 2
+  assert errors.notes["rows whose kind is an object; it is missing"] == 1
 
 
 def test_a_field_of_an_object_may_be_named_with_a_dot(load, shown):
@@ -352,8 +392,19 @@ def test_the_nearest_column_is_named(custom, header, field, near):
   assert f"the nearest is {near!r}" in line
 
 
+def test_one_joined_column_asks_for_the_separator(custom):
+  with pytest.raises(ValueError, match=r"between its columns as .*separator"):
+    dataset_lib.load(custom(text(rows(), ":")))
+
+
+def test_columns_are_named_once(custom):
+  for fields in ({"item_columns": "n,n"}, {"user": "item"}):
+    with pytest.raises(ValueError, match="named before; name each column once"):
+      dataset_lib.load(custom(rows(n=1), **fields))
+
+
 def test_spaces_around_a_name_do_not_matter(load):
-  found = text(rows(), header=[" user", "item ", "action", " time "])
+  found = text(rows(), header=[" user", "item\u200b ", "action", " time\xa0"])
   assert len(load(found)[0].users) == 5
 
 
@@ -371,9 +422,21 @@ def test_duplicates_are_dropped_and_are_not_bad(load):
 
 
 @pytest.mark.parametrize("zone", [0, 3600 * 8, -1800])
-def test_repeats_within_a_day_are_kept(load, zone):
+@pytest.mark.parametrize("days", [1, 2, 40])
+def test_repeats_within_a_day_are_kept(load, zone, days):
   day = AT - AT % 86400 - zone
-  found = rows(40, time=lambda n: day + 86400 * (n // 20), item=lambda n: "i")
+  found = rows(40, time=lambda n: day + 86400 * (n % days), item=lambda n: "i")
+  dataset, errors = load(found)
+  assert not errors.dropped
+  assert sum(map(len, dataset.events)) == 40
+  assert "times are days" in str(errors)
+
+
+@pytest.mark.parametrize("other", ["2022-04-15T00:00:00+02:00", AT])
+def test_days_in_summer_and_a_few_times_are_days(load, other):
+  found = rows(40, time="2022-03-15T00:00:00+01:00", item="i")
+  for row in found[:20] if isinstance(other, str) else found[:2]:
+    row["time"] = other
   dataset, errors = load(found)
   assert not errors.dropped
   assert sum(map(len, dataset.events)) == 40
@@ -385,8 +448,12 @@ def test_repeats_within_a_day_are_kept(load, zone):
 
 @pytest.mark.parametrize(
   "actions",
-  [["click", "save"], "click|save", '["click", "save"]', "['click','save']"],
-)
+  [
+    ["click", "save"], "click|save", '["click", "save"]', "['click','save']",
+    "click, save", "click,save", "['click' 'save']", "{click,save}",
+    ["click", None, "save"], [["click"], ["save"]],
+  ],
+)  # fmt: skip
 def test_a_row_may_have_several_actions(load, actions):
   found = rows(action=lambda n: actions if n % 2 else ["click"])
   for fields in ({"actions": "click,save"}, {}):
@@ -473,9 +540,10 @@ def test_actions_are_found_in_the_log(load):
   ("columns", "fields", "message"),
   [
     ({"action": lambda n: f"a{n}"}, {}, "20 different actions, such as a0"),
-    ({"action": ""}, {}, "has 0 different actions"),
+    ({"action": ""}, {}, "no row has an action to predict .found: nothing"),
+    ({"action": "impression"}, {}, "found: impression.*leave .*action empty"),
+    ({}, {"signals": "click"}, "no row has an action to predict .found: click"),
     ({"action": "unspecified"}, {}, "'unspecified' cannot be budgeted"),
-    ({"action": "a,b"}, {}, "'a,b' cannot be budgeted"),
     ({}, {"actions": "click,click"}, "name each action once"),
     ({}, {"actions": "click", "signals": "click"}, "name each action once"),
     (

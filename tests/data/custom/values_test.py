@@ -36,7 +36,8 @@ def test_whole_numbers_are_one_id(value):
   "value",
   [
     None, float("nan"), np.nan, "", "  ", "nan", "NaN", "NULL", "null", "NA",
-    "N/A", "None", "none", "<NA>", "\\N", pd.NA, pd.NaT,
+    "N/A", "None", "none", "<NA>", "\\N", "#N/A", "(null)", "undefined",
+    "-nan", pd.NA, pd.NaT,
   ],
 )  # fmt: skip
 def test_missing_values_are_not_ids(value):
@@ -87,6 +88,7 @@ def test_lists_objects_and_truths_are_not_ids():
   assert bad.tolist() == [True, True, True, True, False, False, False]
   assert found.to_pylist()[4:] == ["x", "", "7"]
   for column in (
+    pa.array(["['u1']", '{"id": "i1"}', " [1, 2]", "[]", "{'a': 1}", "u\n1"]),
     pa.array([[1], [2, 3]]),
     pa.array([{"a": 1}, {"a": 2}]),
     pa.array([True, False]),
@@ -103,6 +105,8 @@ def test_lists_objects_and_truths_are_not_ids():
     "2019-10-01 12:00:00.000 UTC", "2019-10-01T12:00:00.123456789Z",
     "2019-10-01 14:00:00+02:00", "2019-10-01 14:00:00 +0200",
     "2019-10-01 12:00:00 +0000 UTC", "2019-10-01 13:00:00+01",
+    "2019-10-01 20:00:00 UTC+8", "2019-10-01 08:30:00 GMT-03:30",
+    "2019-10-01T12:00:00 UTC+0", "2019-10-01 17:30 UTC+0530",
     "20191001T120000Z",
     "2019/10/01 12:00:00", "Tue, 01 Oct 2019 12:00:00 GMT",
     "Tue Oct 01 12:00:00 +0000 2019", "1 Oct 2019 12:00",
@@ -165,6 +169,26 @@ def test_times_that_are_ambiguous_or_wrong_are_not_read(text):
   assert np.isnan(values.seconds(pa.array([text]))).all()
 
 
+@pytest.mark.parametrize(
+  ("given", "texts"),
+  [
+    ([2019, 2020], ["2019-01-01", "2020-01-01"]),
+    (["201910", "202002"], ["2019-10-01", "2020-02-01"]),
+    ([2022.0, 1999.0], ["2022-01-01", "1999-01-01"]),
+  ],
+)
+def test_years_and_months_are_read(given, texts):
+  expected = values.seconds(pa.array(texts))
+  np.testing.assert_array_equal(values.seconds(pa.array(given)), expected)
+
+
+@pytest.mark.parametrize(
+  "given", [[2019.5, 2020.5], [0, 100, 2019], [201913, 201999], [199, 2101]]
+)
+def test_other_numbers_are_not_years_or_months(given):
+  np.testing.assert_array_equal(values.seconds(pa.array(given)), given)
+
+
 def test_seconds_that_look_like_dates_are_not_dates():
   # Seconds from the start of a log, among which some look like 2000-01-01.
   given = np.arange(20_000_000, 20_010_000)
@@ -185,12 +209,28 @@ def test_numbers_may_have_a_unit(unit):
     ('["click", "save"]', ["click", "save"]), ("['a']", ["a"]), ("[]", []),
     ("[a, b", ["[a, b"]), ("[a b]", ["[a b]"]), (" a | b |", ["a", "b"]),
     (f"a|b{values.LIST}c", ["a|b", "c"]),
-    ("[1, 2.0, null]", ["[1, 2.0, null]"]),
+    ("[1, 2.0, null]", ["1", "2"]), ("['a' 'b']", ["a", "b"]),
+    ("['a'\n 'b' 'c']", ["a", "b", "c"]), ('["a", {"b": 1}]', ["a"]),
     ("[1, 2.0]", ["1", "2"]),
   ],
 )  # fmt: skip
 def test_lists_are_split(text, found):
   assert values.split(text) == found
+
+
+@pytest.mark.parametrize("text", ["[x]", "{a", "[a, b", "{x}", "a[1]", " u\n"])
+def test_other_brackets_may_be_in_an_id(text):
+  found, bad = values.ids(pa.array([text]))
+  assert found.to_pylist() == [text.strip()]
+  assert not bad.any()
+
+
+def test_objects_are_not_texts():
+  given = [{"a": 1}, [{"a": 1}], ["x", "y"], "x", None, 7]
+  assert values.objects(given).tolist() == [True, True, *[False] * 4]
+  assert values.objects(pa.array([{"a": 1}])).tolist() == [True]
+  assert values.objects(pa.array([["x"], None])).tolist() == [False, False]
+  assert values.texts(given).to_pylist()[:4] == ["", "", "x\x1fy", "x"]
 
 
 def test_lists_of_any_type_are_text():
