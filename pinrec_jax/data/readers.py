@@ -13,13 +13,18 @@ import pyarrow as pa
 from jaxtyping import Int
 from pyarrow import compute, parquet
 
-from pinrec_jax.data import row_errors, separated, sources
+from pinrec_jax.data import (
+  headers,
+  json_lines,
+  row_errors,
+  separated,
+  sources,
+)
 
 # Arrow makes its functions when it is loaded, which hides them from pyright.
 kernels: Any = compute
 ROWS = 1 << 18  # Rows of a piece.
 OBJECT = "not a JSON object"
-JSON_SPACE = " \t\r\n\ufeff"  # With the mark of a file that was appended.
 
 
 class Chunk(NamedTuple):
@@ -48,7 +53,7 @@ class Chunk(NamedTuple):
 
 
 def columns(
-  path: pathlib.Path, layout: separated.Layout = separated.DEFAULT
+  path: pathlib.Path, layout: headers.Layout = headers.DEFAULT
 ) -> list[str]:
   """Returns the names of a file's columns, repeated ones included.
 
@@ -62,7 +67,7 @@ def columns(
   return found + [key for key in sources.partitions(path) if key not in found]
 
 
-def _inner_columns(path: pathlib.Path, layout: separated.Layout) -> list[str]:
+def _inner_columns(path: pathlib.Path, layout: headers.Layout) -> list[str]:
   """Returns the names of a file's columns, without those of its folders.
 
   Raises:
@@ -74,18 +79,10 @@ def _inner_columns(path: pathlib.Path, layout: separated.Layout) -> list[str]:
         found = [*_fields(file.schema_arrow)]
     elif sources.format_of(path) in sources.TEXT:
       with _text(path) as lines:
-        found = separated.header(
-          lines, sources.name(path), _layout(path, layout)
-        )
+        found = headers.header(lines, sources.name(path), _layout(path, layout))
     else:
-      found, shapes = [], set()
       with _text(path) as lines:
-        for _, value in _objects(lines):
-          shape = (*value,) if isinstance(value, dict) else ()
-          inner = any(isinstance(value[key], dict) for key in shape)
-          if inner or shape not in shapes:
-            shapes.add(shape)
-            found += [key for key in _keys(value) if key not in found]
+        found = json_lines.keys(lines)
       if not found:
         raise ValueError(
           f"no line of {path} is a JSON object; write one object per line, or "
@@ -102,7 +99,7 @@ def _fields(schema: Any, outer: str = "") -> Iterator[str]:
       yield from _fields(field.type, f"{outer}{field.name}.")
 
 
-def _layout(path: pathlib.Path, layout: separated.Layout) -> separated.Layout:
+def _layout(path: pathlib.Path, layout: headers.Layout) -> headers.Layout:
   """Returns the layout of a file; tabs separate .tsv unless it says else."""
   if sources.format_of(path) == ".tsv" and not layout.separator:
     return layout._replace(separator="\t")
@@ -111,7 +108,7 @@ def _layout(path: pathlib.Path, layout: separated.Layout) -> separated.Layout:
 
 def chunks(
   path: pathlib.Path,
-  layout: separated.Layout = separated.DEFAULT,
+  layout: headers.Layout = headers.DEFAULT,
   wanted: Iterable[str] | None = None,
 ) -> Iterator[Chunk]:
   """Yields a file's rows in order.
@@ -190,11 +187,11 @@ def _nested(batch: pa.RecordBatch, key: str) -> pa.Array:
 
 
 def _separated(
-  path: pathlib.Path, layout: separated.Layout, wanted: list[str]
+  path: pathlib.Path, layout: headers.Layout, wanted: list[str]
 ) -> _Pieces:
   layout = _layout(path, layout)
   with _text(path) as lines:
-    names = separated.header(lines, sources.name(path), layout)
+    names = headers.header(lines, sources.name(path), layout)
   with _text(path) as lines:
     pieces = separated.pieces(lines, sources.name(path), layout, ROWS)
     for numbers, columns, broken in pieces:
@@ -208,14 +205,14 @@ def _separated(
       values = (
         [column.to_pylist() for column in found.values()] if start else []
       )
-      if start and separated.looks_like_data([*found], values):
-        raise separated.no_header(sources.name(path), names)
+      if start and headers.looks_like_data([*found], values):
+        raise headers.no_header(sources.name(path), names)
       yield np.array(numbers, int), {key: found[key] for key in wanted}, broken
 
 
 def _lines(path: pathlib.Path, wanted: list[str]) -> _Pieces:
   with _text(path) as lines:
-    objects = _objects(lines)
+    objects = json_lines.objects(lines)
     while part := list(itertools.islice(objects, ROWS)):
       good = [(row, value) for row, value in part if isinstance(value, dict)]
       broken = [
@@ -224,7 +221,8 @@ def _lines(path: pathlib.Path, wanted: list[str]) -> _Pieces:
         if not isinstance(value, dict)
       ]
       found = {
-        key: _arrow([_at(value, key) for _, value in good]) for key in wanted
+        key: _arrow([json_lines.value_at(value, key) for _, value in good])
+        for key in wanted
       }
       yield np.array([row for row, _ in good], int), found, broken
 
@@ -235,57 +233,6 @@ def _arrow(values: list[Any]) -> Any:
     return pa.array(values)
   except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
     return values
-
-
-def _objects(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
-  """Yields the objects of JSON lines, or of a file that is one JSON array.
-
-  A line that is not an object is its text.
-  """
-  numbered = enumerate(lines, start=1)
-  for number, line in numbered:
-    text = line.strip(JSON_SPACE)
-    if number == 1 and text.startswith("[") and not text.endswith("]"):
-      rest = "".join(line for _, line in numbered)
-      yield from enumerate(_JSON.decode(text + rest), start=1)
-      return
-    if text:
-      try:
-        value: Any = _JSON.decode(text)
-      except ValueError:
-        value = text
-      whole = number == 1 and isinstance(value, list) and value
-      if whole and all(isinstance(one, dict) for one in value):
-        yield from enumerate(value, start=1)
-      else:
-        yield number, value if isinstance(value, dict) else text
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  """Returns a JSON object; raises JSONDecodeError if a key is there twice."""
-  found = dict(pairs)
-  if len(found) < len(pairs):
-    raise json.JSONDecodeError("a key is there twice", str(pairs)[:80], 0)
-  return found
-
-
-_JSON = json.JSONDecoder(object_pairs_hook=_unique)
-
-
-def _keys(value: Any) -> Iterator[str]:
-  """Yields the keys of an object, those of inner objects dotted."""
-  for key, own in value.items() if isinstance(value, dict) else ():
-    yield key
-    yield from (f"{key}.{inner}" for inner in _keys(own))
-
-
-def _at(value: Any, key: str) -> Any:
-  """Returns the value at a key, or at a dotted key of an inner object."""
-  if key in value:
-    return value[key]
-  outer, _, inner = key.partition(".")
-  found = value.get(outer)
-  return _at(found, inner) if inner and isinstance(found, dict) else None
 
 
 def _text(path: pathlib.Path) -> io.TextIOWrapper:

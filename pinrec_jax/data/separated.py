@@ -1,48 +1,19 @@
-"""Separated text such as CSV: its header, its rows, and its broken lines."""
+"""Separated text such as CSV: its rows and its broken lines."""
 
 import csv
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-SEPARATORS = (",", "\t", ";", "|")
+from pinrec_jax.data import headers
+
 FIELDS = "wrong number of fields"
 SWALLOWED = "line inside a quote that is not closed"
 REPEATED = "header line again"
 FIELD_SIZE = 1 << 24  # Characters of a field.
-MARKS = "\ufeff\u200b"  # Byte order mark and zero-width space.
-# Names of columns, without signs. Two of them in a line make it a header.
-WORDS = frozenset(
-  (
-    "user", "userid", "item", "itemid", "product", "productid", "time",
-    "timestamp", "date", "datetime", "action", "event", "eventtype", "rating",
-    "session", "sessionid", "category", "price",
-  )
-)  # fmt: skip
-LOOKED_AT = 1000  # Rows whose values are compared with the header.
-LARGE = 10_000  # No column has a number as large as this for a name.
-_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
-_DIGITS = re.compile(r"\d+")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-
-
-class Layout(NamedTuple):
-  """How a file of separated text is written.
-
-  Attributes:
-    header: names of the columns of a file without a header line.
-    separator: between fields; empty is the most frequent of the first line.
-  """
-
-  header: tuple[str, ...] = ()
-  separator: str = ""
-
-
-DEFAULT = Layout()
 
 
 class Broken(NamedTuple):
@@ -66,48 +37,8 @@ Row = tuple[int, list[str]] | Broken
 Piece = tuple[list[int], Sequence[Sequence[Any]], Sequence[Broken]]
 
 
-def header(lines: Iterable[str], file: str, layout: Layout) -> list[str]:
-  """Returns the names of the columns.
-
-  Raises:
-    ValueError: if the first line looks like data, or like a header although
-      the layout has one.
-  """
-  first = next((line for line in lines if line.strip()), "")
-  names = _fields(first, separator_of(first, layout))
-  if layout.header:
-    if len(layout.header) != len(names):
-      raise ValueError(
-        f"config.data.custom.header has {len(layout.header)} names and row 1 "
-        f"of {file} has {len(names)} fields; give one name per field"
-      )
-    plain = [re.sub(r"[\W_]", "", name).lower() for name in names]
-    if [*layout.header] != names and len(WORDS & {*plain}) > 1:
-      raise ValueError(
-        f"row 1 of {file} looks like a header: {', '.join(names)[:60]!r}; "
-        "leave config.data.custom.header empty"
-      )
-    return [*layout.header]
-  numbers = [name for name in names if _NUMBER.fullmatch(name)]
-  large = any(abs(float(name)) >= LARGE or "." in name for name in numbers)
-  dated = any(_DATE.match(name) for name in names)
-  most = names[0] in numbers and 2 * len(numbers) > len(names)
-  if large or dated or most:
-    raise no_header(file, names)
-  return names
-
-
-def no_header(file: str, names: Sequence[str]) -> ValueError:
-  """Returns the error of a file whose first line looks like data."""
-  return ValueError(
-    f"row 1 of {file} looks like data: {', '.join(names)[:60]!r}. If the file "
-    "has no header line, give the names of its columns, as "
-    "--config.data.custom.header=user,item,time"
-  )
-
-
 def pieces(
-  lines: Iterable[str], file: str, layout: Layout, size: int
+  lines: Iterable[str], file: str, layout: headers.Layout, size: int
 ) -> Iterator[Piece]:
   """Yields the rows, about `size` of them at a time.
 
@@ -122,8 +53,8 @@ def pieces(
     number += 1
     if first.strip():
       break
-  separator = separator_of(first, layout)
-  names = _fields(first, separator)
+  separator = headers.separator_of(first, layout)
+  names = headers.fields_of(first, separator)
   if layout.header and [*layout.header] != names:  # The first line is a row.
     lines, number, names = (
       itertools.chain([first], lines),
@@ -171,7 +102,7 @@ def _plain(
     return None
   columns = [column.combine_chunks() for column in table.columns]
   header = block[0].startswith(names[0]) or f"\n{names[0]}" in text
-  header |= any(mark in text for mark in MARKS)
+  header |= any(mark in text for mark in headers.MARKS)
   return None if header or len(table) != len(block) else columns
 
 
@@ -200,7 +131,7 @@ class _Records:
         # A quote that is not closed may join two fields of a line, too.
         joined = plain and any(self._separator in field for field in row)
         if plain and not (joined and not _is_strict(held, self._separator)):
-          if _is_header(row, self._names):
+          if headers.is_header(row, self._names):
             yield Broken(number, REPEATED, "")
           else:
             yield number, row
@@ -255,10 +186,9 @@ def _unusual(
 def _is_strict(held: list[str], separator: str) -> bool:
   """Whether lines are one record, with nothing after a closing quote."""
   try:
-    [*csv.reader(held, delimiter=separator, strict=True)]
+    return bool([*csv.reader(held, delimiter=separator, strict=True)])
   except csv.Error:
     return False
-  return True
 
 
 def _swallowed(
@@ -274,7 +204,8 @@ def _swallowed(
     if len(fields) != width or not before:
       return len(fields) == width
     kinds = (
-      [bool(_NUMBER.fullmatch(f.strip())) for f in r] for r in (fields, before)
+      [bool(headers.NUMBER.fullmatch(f.strip())) for f in r]
+      for r in (fields, before)
     )
     return next(kinds) == next(kinds)
 
@@ -291,46 +222,3 @@ def _held(lines: Iterable[str], held: list[str]) -> Iterator[str]:
   for line in lines:
     held.append(line)
     yield line
-
-
-def separator_of(line: str, layout: Layout) -> str:
-  """Returns the separator: the given one, or the most frequent."""
-  if layout.separator:
-    return "\t" if layout.separator in ("\\t", "tab") else layout.separator
-  unquoted = re.sub('"[^"]*"', "", line)
-  return max(SEPARATORS, key=unquoted.count)
-
-
-def _fields(line: str, separator: str) -> list[str]:
-  """Returns the fields of a header line without outer spaces."""
-  found = next(csv.reader([line.rstrip("\r\n")], delimiter=separator), [])
-  return [_plain_name(field) for field in found]
-
-
-def _is_header(row: list[str], names: list[str]) -> bool:
-  """Whether a row repeats the names of the columns."""
-  if names[0] not in row[0]:
-    return False
-  return [_plain_name(field) for field in row] == names
-
-
-def looks_like_data(names: Sequence[str], columns: Sequence[Any]) -> bool:
-  """Whether the names of columns are values of the same columns.
-
-  Two names occur in their columns; or a name differs only in its digits from
-  most values, as `user_1` and `user_27` do.
-  """
-  found = 0
-  for name, column in zip(names, columns, strict=True):
-    values = [*map(str, column)]
-    found += name in values
-    if re.search(r"\d", name) and re.search(r"[^\W\d_]", name):
-      shape, some = _DIGITS.sub("0", name), values[:LOOKED_AT]
-      alike = [value for value in some if _DIGITS.sub("0", value) == shape]
-      found += 2 * (len({*alike}) > 1 and 2 * len(alike) > len(some))
-  return found > 1
-
-
-def _plain_name(field: str) -> str:
-  """Returns the name of a column without outer spaces and marks."""
-  return field.strip().strip(MARKS).strip()

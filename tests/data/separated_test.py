@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
-from pinrec_jax.data import separated
+from pinrec_jax.data import headers, separated
 
 HEADER = "user,title,item,time,action"
 
@@ -28,7 +28,7 @@ def read(lines, separator=",", first=HEADER, joined="\n", **layout):
   text = joined.join([first, *lines] if first else lines) + joined
   text = text.replace(",", separator)
   good, broken = [], []
-  layout_ = separated.Layout(separator=separator)._replace(**layout)
+  layout_ = headers.Layout(separator=separator)._replace(**layout)
   pieces = separated.pieces(
     io.StringIO(text, newline=""), "log.csv", layout_, SIZE
   )
@@ -148,17 +148,17 @@ def test_what_the_csv_module_writes_is_read_or_counted(rows):
 @pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
 def test_the_separator_is_found_in_the_header(separator):
   line = HEADER.replace(",", separator)
-  assert separated.separator_of(line, separated.Layout()) == separator
-  assert separated.header([line], "f", separated.Layout()) == HEADER.split(",")
+  assert headers.separator_of(line, headers.Layout()) == separator
+  assert headers.header([line], "f", headers.Layout()) == HEADER.split(",")
 
 
 @pytest.mark.parametrize(
   ("given", "separator"), [("tab", "\t"), ("\\t", "\t"), (":", ":"), (" ", " ")]
 )
 def test_another_separator_may_be_named(given, separator):
-  layout = separated.Layout(separator=given)
+  layout = headers.Layout(separator=given)
   line = f"a;b{separator}c"
-  assert separated.header([line], "f", layout) == ["a;b", "c"]
+  assert headers.header([line], "f", layout) == ["a;b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -174,22 +174,22 @@ def test_another_separator_may_be_named(given, separator):
 )
 def test_a_header_that_looks_like_data_is_refused(line):
   with pytest.raises(ValueError, match=r"row 1 of f looks like data.*header="):
-    separated.header([line], "f", separated.Layout())
+    headers.header([line], "f", headers.Layout())
 
 
 @pytest.mark.parametrize(
   "line", ["user,item", "user,item,0,1,2", "User ID, Item ", "user,2021"]
 )
 def test_a_header_may_have_numbers(line):
-  names = separated.header([line], "f", separated.Layout())
+  names = headers.header([line], "f", headers.Layout())
   assert names == [name.strip() for name in line.split(",")]
 
 
 def test_a_header_may_be_given():
   names = ("user", "item", "category", "action", "time")
   lines = ["1,2268318,2520377,pv,1511544070", "1,2333346,2520771,pv,1511561733"]
-  layout = separated.Layout(header=names)
-  assert separated.header(lines, "f", layout) == [*names]
+  layout = headers.Layout(header=names)
+  assert headers.header(lines, "f", layout) == [*names]
   for header in ("", ",".join(names)):  # Named again, it is not data.
     good, broken = read(lines, ",", header, header=names)
     assert [row for _, row in good] == [line.split(",") for line in lines]
@@ -198,7 +198,7 @@ def test_a_header_may_be_given():
   with pytest.raises(
     ValueError, match="header has 2 names and row 1 of f has 5"
   ):
-    separated.header(lines, "f", separated.Layout(header=("user", "item")))
+    headers.header(lines, "f", headers.Layout(header=("user", "item")))
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])

@@ -11,10 +11,10 @@ from pyarrow import parquet
 from pinrec_jax import config as config_lib
 from pinrec_jax import files
 from pinrec_jax.data import (
+  headers,
   readers,
   row_errors,
   schema,
-  separated,
   sources,
 )
 from pinrec_jax.data.custom import roles as roles_lib
@@ -107,7 +107,7 @@ def _require_header(
   for name, default in ((roles.user, usual.user), (roles.item, usual.item)):
     text = sources.format_of(path) in sources.TEXT and name != default
     if text and name in readers.python(chunk.columns[name]):
-      raise separated.no_header(chunk.file, [*chunk.columns])
+      raise headers.no_header(chunk.file, [*chunk.columns])
 
 
 def _schema(features: list[str]) -> pa.Schema:

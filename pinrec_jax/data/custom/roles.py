@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import (
+  headers,
   readers,
   schema,
-  separated,
   sources,
 )
 
@@ -73,9 +73,9 @@ def actions(custom: config_lib.Custom) -> tuple[list[str], list[str]]:
   return outcomes, outcomes + signals
 
 
-def layout(custom: config_lib.Custom) -> separated.Layout:
+def layout(custom: config_lib.Custom) -> headers.Layout:
   """Returns the layout of separated text."""
-  return separated.Layout(tuple(schema.names(custom.header)), custom.separator)
+  return headers.Layout(tuple(schema.names(custom.header)), custom.separator)
 
 
 def of_files(

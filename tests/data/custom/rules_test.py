@@ -110,7 +110,9 @@ def test_a_header_under_other_names_is_not_a_row(custom):
   names = "uid,iid,act,ts"
   fields = {"user": "uid", "item": "iid", "action": "act", "time": "ts"}
   config = custom(text(rows()), header=names, **fields)
-  with pytest.raises(ValueError, match=r"row 1 of events\.csv looks like a head"):
+  with pytest.raises(
+    ValueError, match=r"row 1 of events\.csv looks like a head"
+  ):
     dataset_lib.load(config)
 
 
