@@ -49,7 +49,7 @@ def main() -> None:
 
 def last_loss(folder: pathlib.Path) -> float:
   """Returns the last training loss that a run logged; NaN if it logged none."""
-  lines = (folder / "metrics.jsonl").read_text().splitlines()
+  lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
   losses = [row["loss"] for row in map(json.loads, lines) if "loss" in row]
   return losses[-1] if losses else math.nan
 

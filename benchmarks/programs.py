@@ -46,7 +46,7 @@ class Program:
       [*command, *self.flags],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
-      text=True,
+      encoding="utf-8",
       cwd=FOLDER,
     )
 

@@ -59,7 +59,9 @@ class Server:
       f"--config.serve.store={workdir}/benchmark-{os.getpid()}.sqlite",
     ]  # fmt: skip
     self.began = time.monotonic()
-    self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    self.process = subprocess.Popen(
+      command, stdout=subprocess.PIPE, encoding="utf-8"
+    )
     assert self.process.stdout is not None
     line = self.process.stdout.readline()
     self.host, _, port = line.strip().rpartition("//")[2].partition(":")
@@ -67,7 +69,7 @@ class Server:
 
   def memory(self) -> float:
     """Returns the resident memory in MB."""
-    status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+    status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text("utf-8")
     line = next(x for x in status.splitlines() if x.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 

@@ -159,7 +159,7 @@ if __name__ == "__main__":
   written = page()
   if "--check" not in sys.argv[1:]:
     print(written, end="")
-  elif not PAGE.is_file() or PAGE.read_text() != written:
+  elif not PAGE.is_file() or PAGE.read_text("utf-8") != written:
     sys.exit(
       f"{PAGE} is out of date; run python docs/configuration.py > "
       "docs/configuration.md"

@@ -1,6 +1,5 @@
 """The modes of the command line: each prints, plots and writes its report."""
 
-import json
 import pathlib
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pinrec_jax import doctor as doctor_lib
 from pinrec_jax import files, reports, workflows
 from pinrec_jax import twin as twin_lib
 from pinrec_jax.evals import plots, text
+from pinrec_jax.training import logs
 
 REPORT = "report.json"
 
@@ -91,11 +91,7 @@ def _show_training(
       "data order were new"
     )
   if _is_first():
-    rows = [
-      json.loads(line)
-      for line in (workdir / "metrics.jsonl").read_text().splitlines()
-    ]
-    plots.training(rows, workdir / "training.png")
+    plots.training(logs.read(workdir), workdir / "training.png")
 
 
 def index(

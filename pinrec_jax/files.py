@@ -1,14 +1,20 @@
 """Files that are written whole or not at all, and their digests."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from typing import Any
+
+LOCK = ".lock"  # In a work folder that a training uses.
+# Locks that this process has: the system would give it a lock twice.
+_held: set[pathlib.Path] = set()
 
 
 def write(path: pathlib.Path, content: str | bytes) -> None:
@@ -67,6 +73,46 @@ def read_json(path: pathlib.Path, kind: type = dict) -> Any:
   if not isinstance(value, kind):
     raise ValueError(f"{path} is damaged: it does not hold a {kind.__name__}")
   return value
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+  """Keeps other processes out of a work folder.
+
+  The lock belongs to the process, so a killed process leaves none. On file
+  systems without locks, nothing is kept out.
+
+  Raises:
+    ValueError: naming the process that has the lock.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  path = (folder / LOCK).resolve()
+  if path in _held:  # Opening the file again would end the lock.
+    raise ValueError(_in_use(folder, "this process"))
+  with path.open("a+", encoding="utf-8") as file:
+    try:
+      fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+      file.seek(0)
+      raise ValueError(_in_use(folder, file.read().strip())) from error
+    except OSError:  # There are no locks here, as on some network drives.
+      yield
+      return
+    _held.add(path)
+    try:
+      file.truncate(0)
+      file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+      file.flush()
+      yield
+    finally:
+      _held.discard(path)
+
+
+def _in_use(folder: pathlib.Path, process: str) -> str:
+  return (
+    f"the work folder {folder} is in use by {process}; wait until it ends, or "
+    "use another --workdir"
+  )
 
 
 @contextlib.contextmanager

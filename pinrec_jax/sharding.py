@@ -160,6 +160,14 @@ def from_all(mesh: Mesh, whole: Any) -> Any:
   )
 
 
+def wait_for_all(name: str) -> None:
+  """Returns once every process has called it with the same name."""
+  if jax.process_count() > 1:
+    from jax.experimental import multihost_utils
+
+    multihost_utils.sync_global_devices(name)
+
+
 def on_host(tree: Any) -> Any:
   """Returns global arrays as whole NumPy arrays, on every process."""
   if jax.process_count() == 1:

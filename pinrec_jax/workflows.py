@@ -9,6 +9,7 @@ from absl import logging
 
 from pinrec_jax import (
   compilation_cache,
+  files,
   processes,
   reports,
   sharding,
@@ -108,11 +109,14 @@ def train(
   Raises:
     RunDivergedError: (pinrec_jax.training.errors) if the loss is not finite.
     RunStoppedError: after Ctrl-C or SIGTERM; the state is saved.
-    ValueError: on a bad field, or a log that cannot be read.
+    ValueError: on a bad field, a log that cannot be read, or if another
+      process trains in the work folder.
   """
   workdir = check(config, workdir)
-  workdir.mkdir(parents=True, exist_ok=True)
-  return loop.train(config, dataset or load(config), workdir)
+  if jax.process_index():  # The first process has the lock.
+    return loop.train(config, dataset or load(config), workdir)
+  with files.locked(workdir):
+    return loop.train(config, dataset or load(config), workdir)
 
 
 def retriever(

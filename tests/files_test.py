@@ -1,7 +1,10 @@
 """Files are written whole or not at all, and their digests are checked."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -87,3 +90,56 @@ def test_digests_find_a_changed_and_a_missing_file(tmp_path):
   (tmp_path / "a").unlink()
   with pytest.raises(ValueError, match="a is missing; write it again"):
     files.check(tmp_path, digests, "write it again")
+
+
+HOLD = """
+import pathlib, sys, time
+from pinrec_jax import files
+with files.locked(pathlib.Path(sys.argv[1])):
+  print("locked", flush=True)
+  time.sleep(60)
+"""
+
+
+def _holding(folder):
+  """Starts a process that locks a folder."""
+  process = subprocess.Popen(
+    [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE
+  )
+  assert process.stdout
+  assert process.stdout.readline() == b"locked\n"
+  return process
+
+
+def test_a_lock_names_the_other_process_and_ends_with_it(tmp_path):
+  folder = tmp_path / "run"
+  with _holding(folder) as process:
+    named = rf"run is in use by process {process.pid} on .*another --workdir"
+    for _ in range(2):
+      with pytest.raises(ValueError, match=named), files.locked(folder):
+        pass
+    with files.locked(tmp_path / "other"):
+      pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+  with files.locked(folder):
+    again = r"in use by this process; wait"
+    with pytest.raises(ValueError, match=again), files.locked(folder):
+      pass
+    done = subprocess.run(
+      [sys.executable, "-c", HOLD, str(folder)],
+      capture_output=True,
+      text=True,
+    )
+    assert f"in use by process {os.getpid()} on" in done.stderr
+  with files.locked(folder):
+    pass
+
+
+def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch):
+  def fail(*_):
+    raise OSError(95, "not supported")
+
+  monkeypatch.setattr(files.fcntl, "lockf", fail)
+  with files.locked(tmp_path):
+    pass

@@ -184,7 +184,7 @@ def _around(page: pathlib.Path) -> tuple[str, str]:
   """Returns the text of a page before and after the table."""
   begin, end = MARKS
   try:
-    before, _, rest = page.read_text().partition(begin)
+    before, _, rest = page.read_text("utf-8").partition(begin)
   except OSError as error:
     sys.exit(f"error: {page} cannot be read ({error}); name an existing page")
   if end not in rest:

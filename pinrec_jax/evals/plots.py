@@ -1,5 +1,6 @@
 """Plots of a run."""
 
+import io
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +8,9 @@ import numpy as np
 from jaxtyping import Real
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from pinrec_jax import files
 from pinrec_jax.data import statistics as statistics_lib
 from pinrec_jax.types import Number
 
@@ -24,8 +27,11 @@ LEGEND_COLUMNS = 3
 def _save(figure: Figure, path: pathlib.Path) -> None:
   for axes in figure.axes:
     axes.spines[["top", "right"]].set_visible(False)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=120)
+  for text in figure.findobj(Text):  # An action may have "$" in its name.
+    text.set_parse_math(False)
+  image = io.BytesIO()
+  figure.savefig(image, dpi=120, format="png")
+  files.write(path, image.getvalue())
 
 
 def _legend(figure: Figure, axes: Axes, title: str = "") -> None:
@@ -54,7 +60,8 @@ def budget_sweep(
       for end in ("", ":low", ":high")
     )
     lowest = rate.min() or 1.0
-    label = f"{name}, {rate.min():.3f} to {rate.max():.3f} %"
+    # Matplotlib leaves out labels that begin with "_".
+    label = f" {name}, {rate.min():.3f} to {rate.max():.3f} %"
     (line,) = above.plot(place, rate / lowest, marker="o", label=label)
     color = line.get_color()
     above.fill_between(

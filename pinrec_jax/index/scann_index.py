@@ -135,14 +135,14 @@ class Scann:
     folder.mkdir(parents=True, exist_ok=True)
     self._searcher.serialize(str(folder), relative_path=True)
     effort = self.effort._asdict() if self.effort else None
-    (folder / EFFORT_FILE).write_text(json.dumps(effort))
+    (folder / EFFORT_FILE).write_text(json.dumps(effort), encoding="utf-8")
 
   @classmethod
   def load(cls, folder: pathlib.Path) -> "Scann":
     """Reads an index that `save` wrote."""
     index = cls.__new__(cls)
     index._searcher = _load_scann().scann_ops_pybind.load_searcher(str(folder))
-    effort = json.loads((folder / EFFORT_FILE).read_text())
+    effort = json.loads((folder / EFFORT_FILE).read_text(encoding="utf-8"))
     index.effort = Effort(**effort) if effort else None
     return index
 

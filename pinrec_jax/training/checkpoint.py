@@ -1,6 +1,7 @@
 """Checkpoints of a run, written in the background. The only Orbax code."""
 
 import pathlib
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -9,11 +10,12 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
-from pinrec_jax import sharding
-from pinrec_jax.training import compatibility
+from pinrec_jax import files, sharding
+from pinrec_jax.training import checkpoint_files, compatibility
 
 METRIC = "recall@10"  # Of the validation; it decides which step is the best.
 KEPT = 2  # Latest checkpoints that are kept, in case the last one is no good.
+PLACE = "metrics"  # Folder and file of the validation metrics.
 
 
 def _score(metrics: Mapping[str, float]) -> float:
@@ -24,7 +26,7 @@ def _score(metrics: Mapping[str, float]) -> float:
 class Checkpoints:
   """The checkpoints of one run: the best one and the last two.
 
-  Each holds all that resuming needs.
+  Each holds all that resuming needs, and digests of its files.
   """
 
   def __init__(self, folder: pathlib.Path, *, read_only: bool = False):
@@ -32,9 +34,11 @@ class Checkpoints:
 
     Args:
       folder: folder of the checkpoints; it is created if needed.
-      read_only: whether the folder must exist already.
+      read_only: whether the folder must exist already. If not, checkpoints of
+        which a small file is damaged are set aside.
 
     Raises:
+      DamagedError: if all checkpoints were damaged.
       FileNotFoundError: if `read_only` and there is no folder.
     """
     if read_only and not folder.is_dir():
@@ -42,18 +46,62 @@ class Checkpoints:
         f"there is no checkpoint in {folder}; train first, with the same "
         "--workdir"
       )
+    self._folder = folder.absolute()
+    if not read_only:
+      self._folder.mkdir(parents=True, exist_ok=True)
+      self._set_aside(self._damaged())
     keep = policies.AnyPreservationPolicy(
       [
         policies.LatestN(n=KEPT),
         policies.BestN(get_metric_fn=_score, n=1),
       ]
     )
+    self._plain = checkpoint_files.Plain(self._folder)
     self._manager = ocp.CheckpointManager(
-      folder.absolute(),
+      self._plain.path,
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=keep, best_fn=_score, create=not read_only
+        preservation_policy=None if read_only else keep,
+        best_fn=None if read_only else _score,
+        create=False,
+        async_options=ocp.AsyncOptions(post_finalization_callback=self._finish),
       ),
     )
+
+  def _damaged(self) -> dict[int, checkpoint_files.DamagedError]:
+    """Returns the steps of which a small file is damaged."""
+    found = {}
+    for step in checkpoint_files.steps(self._folder):
+      try:
+        checkpoint_files.check(self._folder / str(step), large=False)
+      except checkpoint_files.DamagedError as error:
+        found[step] = error
+    return found
+
+  def _set_aside(
+    self, damaged: Mapping[int, checkpoint_files.DamagedError]
+  ) -> None:
+    """Renames damaged checkpoints, so that nothing reads them.
+
+    Raises:
+      DamagedError: if no checkpoint is left.
+    """
+    for step, error in damaged.items():
+      # All processes have seen the damage before one of them renames it.
+      sharding.wait_for_all(f"damaged {step}")
+      if jax.process_index() == 0:
+        place = checkpoint_files.set_aside(self._folder / str(step))
+        print(f"{error}. It is set aside as {place}", file=sys.stderr)
+      sharding.wait_for_all(f"set aside {step}")
+    if damaged and not checkpoint_files.steps(self._folder):
+      raise checkpoint_files.DamagedError(
+        f"all checkpoints of {self._folder} were damaged and are set aside; "
+        "the same command trains from the start"
+      )
+
+  def _finish(self) -> None:
+    """Stores the digests of a checkpoint just before it gets its name."""
+    if jax.process_index() == 0:
+      checkpoint_files.write_digests(self._folder)
 
   @property
   def last(self) -> int | None:
@@ -61,9 +109,18 @@ class Checkpoints:
     return self._manager.latest_step()
 
   @property
-  def best(self) -> int | None:
-    """The step with the best validation; without validations, the last one."""
-    return self._manager.best_step() or self.last
+  def by_score(self) -> list[int]:
+    """The good steps, the best validation first; of equal ones, the last.
+
+    It says which steps are left out because a small file is damaged.
+    """
+    damaged = self._damaged()
+    for error in damaged.values():
+      print(f"{error}. Another checkpoint is read", file=sys.stderr)
+    steps = [
+      n for n in checkpoint_files.steps(self._folder) if n not in damaged
+    ]
+    return sorted(steps, key=lambda n: _score(self.metrics(n)), reverse=True)
 
   def save(
     self,
@@ -94,6 +151,29 @@ class Checkpoints:
       ),
     )
 
+  def resume(
+    self,
+    like: Any,
+    mesh: jax.sharding.Mesh,
+    network: Mapping[str, Any],
+    data: Any,
+  ) -> Any:
+    """Returns the state of the last good step; None without checkpoints.
+
+    Damaged checkpoints are set aside. Arguments as `restore`.
+
+    Raises:
+      DamagedError: if all checkpoints were damaged.
+      ValueError: if a checkpoint does not fit the run.
+    """
+    while (step := self.last) is not None:
+      try:
+        return self.restore(step, like, mesh, network, data)
+      except checkpoint_files.DamagedError as error:
+        self._set_aside({step: error})
+        self._manager.reload()
+    return None
+
   def restore(
     self,
     step: int,
@@ -114,38 +194,47 @@ class Checkpoints:
       ignoring: names of the network that need not agree.
 
     Raises:
+      DamagedError: naming a damaged file.
       ValueError: if the checkpoint does not fit the run.
     """
+    folder = self._folder / str(step)
+    checkpoint_files.check(folder, large=False)
     differing = compatibility.differences(
       self._network(step), network, ignoring
     )
     if differing:
       raise ValueError(
-        f"checkpoint {self._manager.directory}/{step} does not fit this run: "
-        f"{differing}; use another --workdir, or train again"
+        f"checkpoint {folder} does not fit this run: {differing}; use another "
+        "--workdir, or train again"
       )
+    checkpoint_files.require_digests(folder)
     target = jax.tree.map(
       lambda x, layout: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=layout),
       like,
       sharding.of_tree(mesh, like),
     )
-    parts: dict[str, Any] = {"state": ocp.args.StandardRestore(target)}
+    with checkpoint_files.checked(folder):
+      state = self._read(step, state=ocp.args.StandardRestore(target))
     if data is not None:
-      parts["data"] = grain.checkpoint.CheckpointRestore(data)
-    args = ocp.args.Composite(**parts)
-    return self._manager.restore(step, args=args)["state"]
+      self._read(step, data=grain.checkpoint.CheckpointRestore(data))
+    return state
+
+  def _read(self, step: int, **part: Any) -> Any:
+    (name,) = part
+    args = ocp.args.Composite(**part)
+    return self._manager.restore(step, args=args)[name]
 
   def _network(self, step: int) -> Mapping[str, Any]:
     """Returns the network of a saved step; empty if other code wrote it."""
-    args = ocp.args.Composite(network=ocp.args.JsonRestore())
     try:
-      return self._manager.restore(step, args=args)["network"]
+      return self._read(step, network=ocp.args.JsonRestore())
     except (FileNotFoundError, KeyError, ValueError):
       return {}
 
   def metrics(self, step: int) -> dict[str, float]:
-    """Returns the validation metrics of a saved step."""
-    return dict(self._manager.metrics(step) or {})
+    """Returns the validation metrics of a saved step; empty without any."""
+    path = self._folder / str(step) / PLACE / PLACE
+    return files.read_json(path) if path.is_file() else {}
 
   def remove(self, step: int) -> None:
     """Deletes a saved step."""
@@ -159,3 +248,4 @@ class Checkpoints:
   def close(self) -> None:
     """Finishes writing."""
     self._manager.close()
+    self._plain.close()

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ import tqdm
 
 from pinrec_jax import sharding
 
+FILE = "metrics.jsonl"
 PROFILE_AFTER = 10  # Steps before a profile starts.
 
 
@@ -27,7 +29,9 @@ class Logs:
     self._mark = time.monotonic()
     self.seconds, self.tokens = 0.0, 0
     if self._first:
-      self._file = (workdir / "metrics.jsonl").open("a", buffering=1)
+      path = workdir / FILE
+      _end_last_line(path)
+      self._file = path.open("a", buffering=1, encoding="utf-8")
       self._board = tensorboardX.SummaryWriter(str(workdir / "tensorboard"))
 
   def __enter__(self) -> "Logs":
@@ -68,6 +72,34 @@ class Logs:
     for name, value in values.items():
       self._board.add_scalar(name, value, step)
     self._bar.set_postfix({k: f"{v:.4g}" for k, v in values.items()})
+
+
+def read(workdir: pathlib.Path) -> list[dict[str, float]]:
+  """Returns the rows of a run's metrics; a damaged line is named and left out.
+
+  A killed process may leave half a line.
+  """
+  path, rows = workdir / FILE, []
+  lines = path.read_bytes().splitlines()
+  for number, line in enumerate(lines, start=1):
+    try:
+      row = json.loads(line)
+    except ValueError:
+      row = None
+    if isinstance(row, dict) and "step" in row:
+      rows.append(row)
+    else:
+      text = f"{path}:{number} is damaged: {line[:40]!r}; it is left out"
+      print(text, file=sys.stderr)
+  return rows
+
+
+def _end_last_line(path: pathlib.Path) -> None:
+  """Ends the last line, so that the next one does not become a part of it."""
+  content = path.read_bytes() if path.is_file() else b""
+  if content and not content.endswith(b"\n"):
+    with path.open("ab") as file:
+      file.write(b"\n")
 
 
 class Profile:

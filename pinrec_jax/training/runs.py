@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Collection
 from typing import Any
 
@@ -20,6 +21,7 @@ from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import (
   checkpoint,
+  checkpoint_files,
   compatibility,
   optimizer,
   training_data,
@@ -82,8 +84,8 @@ def begin(
   """Returns a new run, or the saved one of the work folder.
 
   Raises:
-    ValueError: if the log has nothing to train on, or if a checkpoint in the
-      work folder does not fit the configuration.
+    ValueError: if the log has nothing to train on, if a checkpoint in the
+      work folder does not fit the configuration, or if all are damaged.
   """
   train = config.train
   rows, corpus = training_data.packed(config, dataset)
@@ -114,12 +116,10 @@ def begin(
     state=state_lib.initial(model, transform, mesh, train.seed),
     filled=rows.filled,
   )
-  last = run.checkpoints.last
-  if last is not None:
-    logging.info("resuming at step %d", last)
-    run.state = run.checkpoints.restore(
-      last, run.state, mesh, run.network, run.data
-    )
+  saved = run.checkpoints.resume(run.state, mesh, run.network, run.data)
+  if saved is not None:
+    logging.info("resuming at step %d", run.checkpoints.last)
+    run.state = saved
   elif train.init_from:
     _inherit(run, config, dataset.catalog)
   path = workdir / "config.json"
@@ -157,7 +157,7 @@ def best(
   """Returns the checkpoint with the best validation, or else the last one.
 
   Raises:
-    FileNotFoundError: if the run has no checkpoint.
+    FileNotFoundError: if the run has no good checkpoint.
     ValueError: if the checkpoint does not fit the configuration.
   """
   step, state, metrics = _saved(config, catalog, workdir)
@@ -170,20 +170,29 @@ def _saved(
   workdir: pathlib.Path,
   ignoring: Collection[str] = (),
 ) -> tuple[int, state_lib.State, dict[str, float]]:
-  """Returns the best step of a run, its state on the mesh and its metrics."""
+  """Returns the best step of a run, its state on the mesh and its metrics.
+
+  Damaged checkpoints are left out with a message.
+  """
   folder = workdir / CHECKPOINTS
   checkpoints = checkpoint.Checkpoints(folder, read_only=True)
-  step = checkpoints.best
-  if step is None:
-    raise FileNotFoundError(
-      f"there is no checkpoint in {folder}; train first, with the same "
-      "--workdir"
-    )
   shapes = state_lib.shapes(
     pinrec.of_config(config, catalog.vocabulary), optimizer.build(config.train)
   )
   mesh = sharding.device_mesh(config.train.model_axis, config.train.fsdp_axis)
   network = compatibility.network(config, catalog)
   with contextlib.closing(checkpoints):
-    state = checkpoints.restore(step, shapes, mesh, network, ignoring=ignoring)
-    return step, state, checkpoints.metrics(step)
+    steps = checkpoints.by_score
+    for step in steps:
+      try:
+        state = checkpoints.restore(
+          step, shapes, mesh, network, ignoring=ignoring
+        )
+      except checkpoint_files.DamagedError as error:
+        print(f"{error}. Another checkpoint is read", file=sys.stderr)
+        continue
+      return step, state, checkpoints.metrics(step)
+    found = "only damaged checkpoints" if steps else "no checkpoint"
+    raise FileNotFoundError(
+      f"there is {found} in {folder}; train first, with the same --workdir"
+    )

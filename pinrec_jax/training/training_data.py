@@ -78,8 +78,9 @@ def _require_outcomes(
   counts: Integer[np.ndarray, "o"],
 ) -> None:
   """Raises ValueError for a configured outcome without a training target."""
-  text = f"{config.data.target_outcomes},{config.decode.budget}"
-  wanted = {part.partition(":")[0].strip() for part in text.split(",")}
+  shares = config.decode.budget.split(",")
+  wanted = {part.rpartition(":")[0].strip() for part in shares}
+  wanted |= {part.strip() for part in config.data.target_outcomes.split(",")}
   for name, count in zip(names, counts, strict=True):
     if not count and name in wanted:
       raise ValueError(
