@@ -1,7 +1,9 @@
 """What reaches the terminal: lines of this package, and errors of libraries."""
 
+import io
 import logging as std_logging
 import pathlib
+import sys
 
 from absl import logging
 
@@ -21,7 +23,8 @@ def _own(record: std_logging.LogRecord) -> bool:
 def quiet() -> None:
   """Shows the package's own lines, and errors of libraries, and nothing else.
 
-  Orbax, JAX and TFDS log many lines that no user can act on.
+  Orbax, JAX and TFDS log many lines that no user can act on. Signs that the
+  terminal lacks are shown by their number.
   """
   handler = logging.get_absl_handler()
   handler.setFormatter(_Plain())
@@ -29,3 +32,7 @@ def quiet() -> None:
     lambda record: _own(record) or record.levelno >= std_logging.ERROR
   )
   logging.set_verbosity(logging.INFO)
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):  # Not so in a notebook.
+      # A locale may lack the signs of an item's name.
+      stream.reconfigure(errors="backslashreplace")

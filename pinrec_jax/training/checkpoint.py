@@ -50,22 +50,32 @@ class Checkpoints:
     if not read_only:
       self._folder.mkdir(parents=True, exist_ok=True)
       self._set_aside(self._damaged())
+    self._plain = checkpoint_files.Plain(self._folder)
+    self._reader = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+    # A manager would read the metrics of all steps, damaged or not.
+    self._manager = None if read_only else self._writer()
+
+  def _writer(self) -> ocp.CheckpointManager:
+    """Returns what writes checkpoints and deletes old ones."""
     keep = policies.AnyPreservationPolicy(
       [
         policies.LatestN(n=KEPT),
         policies.BestN(get_metric_fn=_score, n=1),
       ]
     )
-    self._plain = checkpoint_files.Plain(self._folder)
-    self._manager = ocp.CheckpointManager(
+    finish = ocp.AsyncOptions(post_finalization_callback=self._finish)
+    return ocp.CheckpointManager(
       self._plain.path,
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=None if read_only else keep,
-        best_fn=None if read_only else _score,
-        create=False,
-        async_options=ocp.AsyncOptions(post_finalization_callback=self._finish),
+        preservation_policy=keep, best_fn=_score, async_options=finish
       ),
     )
+
+  @property
+  def _written(self) -> ocp.CheckpointManager:
+    if self._manager is None:
+      raise ValueError(f"{self._folder} was opened for reading")
+    return self._manager
 
   def _damaged(self) -> dict[int, checkpoint_files.DamagedError]:
     """Returns the steps of which a small file is damaged."""
@@ -106,7 +116,9 @@ class Checkpoints:
   @property
   def last(self) -> int | None:
     """The last step that was saved."""
-    return self._manager.latest_step()
+    if self._manager is not None:  # It knows the step that is being written.
+      return self._manager.latest_step()
+    return next(iter(checkpoint_files.steps(self._folder)), None)
 
   @property
   def by_score(self) -> list[int]:
@@ -141,7 +153,7 @@ class Checkpoints:
     """
     if step == self.last:
       return
-    self._manager.save(
+    self._written.save(
       step,
       metrics=dict(metrics),
       args=ocp.args.Composite(
@@ -171,7 +183,7 @@ class Checkpoints:
         return self.restore(step, like, mesh, network, data)
       except checkpoint_files.DamagedError as error:
         self._set_aside({step: error})
-        self._manager.reload()
+        self._written.reload()
     return None
 
   def restore(
@@ -222,7 +234,7 @@ class Checkpoints:
   def _read(self, step: int, **part: Any) -> Any:
     (name,) = part
     args = ocp.args.Composite(**part)
-    return self._manager.restore(step, args=args)[name]
+    return self._reader.restore(self._plain.path / str(step), args=args)[name]
 
   def _network(self, step: int) -> Mapping[str, Any]:
     """Returns the network of a saved step; empty if other code wrote it."""
@@ -239,13 +251,15 @@ class Checkpoints:
   def remove(self, step: int) -> None:
     """Deletes a saved step."""
     self.wait()
-    self._manager.delete(step)
+    self._written.delete(step)
 
   def wait(self) -> None:
     """Returns once everything is on disk."""
-    self._manager.wait_until_finished()
+    self._written.wait_until_finished()
 
   def close(self) -> None:
     """Finishes writing."""
-    self._manager.close()
+    if self._manager is not None:
+      self._manager.close()
+    self._reader.close()
     self._plain.close()
