@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import pathlib
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -179,6 +180,9 @@ async def _serve(
       timeout_graceful_shutdown=int(own.drain_seconds) or 1,
     )
   )
+  # uvicorn raises the signals again once it has ended; ending is enough.
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)
   await server.serve(sockets=[listening])
   if failure:
     raise ValueError(str(failure[0])) from failure[0]

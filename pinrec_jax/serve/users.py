@@ -90,7 +90,7 @@ class Users:
     now = self._now()
     for place, event in enumerate(events):
       if event.time is None:
-        event.time = now
+        event.time = float(now)
       if event.time > now + DAY:
         raise ValueError(
           f"events[{place}]: time is {event.time:.15g}, in the future; give "
