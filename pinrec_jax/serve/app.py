@@ -14,7 +14,7 @@ import prometheus_client
 from starlette import applications, requests, responses, routing
 
 from pinrec_jax.inference import answers
-from pinrec_jax.serve import limits, messages, openapi
+from pinrec_jax.serve import limits, messages, openapi, stores
 from pinrec_jax.serve.errors import RefusedError
 from pinrec_jax.serve.service import Service
 
@@ -120,7 +120,7 @@ class _Calls:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
       many = None  # Reading the request names the fault.
     if many is None:
-      found = await self._service.retrieve(body, deadline)
+      found = await self._service.retrieval.answer(body, deadline)
       status = 422 if isinstance(found, answers.Failure) else 200
       return _json(found, status)
     most = self._service.config.serve.max_queue
@@ -140,8 +140,8 @@ class _Calls:
   async def _one(self, body: bytes, deadline: float, name: str) -> Any:
     """Answers one of several requests; a refusal is its answer, too."""
     try:
-      return await self._service.retrieve(body, deadline, name)
-    except RefusedError as error:
+      return await self._service.retrieval.answer(body, deadline, name)
+    except (RefusedError, stores.StoreError) as error:
       return answers.Failure(f"{name}: {error}")
 
   def _seconds(self, request: requests.Request) -> float:
@@ -171,15 +171,15 @@ class _Calls:
   async def append(self, request: requests.Request) -> Any:
     """Stores events of a user."""
     body = await self._body(request)
-    return await self._service.append(request.path_params["user"], body)
+    return await self._service.users.append(request.path_params["user"], body)
 
   async def history(self, request: requests.Request) -> Any:
     """Returns a user's history."""
-    return await self._service.history(request.path_params["user"])
+    return await self._service.users.history(request.path_params["user"])
 
   async def forget(self, request: requests.Request) -> Any:
     """Deletes a user's events."""
-    return await self._service.forget(request.path_params["user"])
+    return await self._service.users.forget(request.path_params["user"])
 
   async def items(self, request: requests.Request) -> Any:
     """Returns a page of items."""
@@ -190,16 +190,16 @@ class _Calls:
       )
     limit = _number(request, "limit", 100, 1, PAGE_LIMIT)
     after = _number(request, "after", 0, 0, 2**31 - 1)
-    return await self._service.items(query, limit, after)
+    return await self._service.items.search(query, limit, after)
 
   async def put_item(self, request: requests.Request) -> Any:
     """Adds or replaces an item."""
     body = await self._body(request)
-    return await self._service.put_item(request.path_params["item"], body)
+    return await self._service.items.put(request.path_params["item"], body)
 
   async def delete_item(self, request: requests.Request) -> Any:
     """Deletes an item."""
-    return await self._service.delete_item(request.path_params["item"])
+    return await self._service.items.delete(request.path_params["item"])
 
   async def bundle(self, request: requests.Request) -> Any:
     """Returns what is served."""
@@ -222,7 +222,7 @@ class _Calls:
   async def metrics(self, request: requests.Request) -> Any:
     """Returns the metrics."""
     return responses.Response(
-      self._service.metrics.render(),
+      self._service.measured(),
       media_type=prometheus_client.CONTENT_TYPE_LATEST,
     )
 
@@ -252,6 +252,8 @@ def _answering(handler: Handler) -> Any:
     except RefusedError as error:
       found = _error(error.status, str(error))
       found.headers.update(error.headers)
+    except stores.StoreError as error:
+      found = _error(503, str(error))
     except RecursionError:
       found = _error(422, "the JSON is nested too deeply; use fewer levels")
     except ValueError as error:

@@ -12,7 +12,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.inference import answers, bundle, engine, requests, wire
-from pinrec_jax.serve import live_items, messages, serving
+from pinrec_jax.serve import messages, serving, snapshots
 
 BACKGROUND = 800  # Items of the map that are drawn as its background.
 SAMPLE_USERS = 40
@@ -199,7 +199,7 @@ def _shown(event: wire.EventFields) -> dict[str, Any]:
 
 
 def items(
-  snapshot: live_items.Snapshot,
+  snapshot: snapshots.Snapshot,
   found: bundle.Bundle,
   query: str,
   limit: int,

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from pinrec_jax.inference import engine, wire
 from pinrec_jax.model import item_embedder
-from pinrec_jax.serve import live_items, messages
+from pinrec_jax.serve import item_rows, messages
 
 UNIT = 1e-3  # By which the norm of a given vector may differ from 1.
 
@@ -37,7 +37,7 @@ class Checked(NamedTuple):
     features: input of the model, if it computes the vector.
   """
 
-  change: live_items.Change
+  change: item_rows.Change
   features: item_embedder.ItemFeatures | None = None
 
 
@@ -51,14 +51,14 @@ def check(retriever: engine.Retriever, item: str, state: ItemState) -> Checked:
     ValueError: on an unknown type or feature, or a bad vector.
   """
   if state.deleted or state.item is None:
-    return Checked(live_items.Change(item, None))
+    return Checked(item_rows.Change(item, None))
   found, given = retriever.bundle, state.item
   kind = 0
   if given.item_type:
     kind = found.vocabulary.item_type(given.item_type)
   values = _texts(given.features or {})
   codes = found.catalog.encode(values)
-  change = live_items.Change(
+  change = item_rows.Change(
     item, None, _own_id(item, found.catalog.items.ids), kind, codes, values
   )
   if given.vector is not None:
@@ -70,7 +70,7 @@ def check(retriever: engine.Retriever, item: str, state: ItemState) -> Checked:
 
 def embed(
   retriever: engine.Retriever, checked: Sequence[Checked]
-) -> list[live_items.Change]:
+) -> list[item_rows.Change]:
   """Returns changes with all vectors that the model computes."""
   wanted = [one.features for one in checked if one.features is not None]
   vectors = iter(())
@@ -87,7 +87,7 @@ def embed(
 
 def known(
   retriever: engine.Retriever, stored: Sequence[tuple[str, bytes]]
-) -> list[live_items.Change]:
+) -> list[item_rows.Change]:
   """Returns stored changes, for a bundle that may have other features.
 
   Types, features and vectors that the bundle does not know are left out.
@@ -112,7 +112,7 @@ def known(
 
 
 def _features(
-  retriever: engine.Retriever, change: live_items.Change
+  retriever: engine.Retriever, change: item_rows.Change
 ) -> item_embedder.ItemFeatures:
   """Returns the input of the model for one item.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pinrec_jax.serve import item_changes, live_items, metrics, stores
+from pinrec_jax.serve import item_changes, metrics, snapshots, stores
 from pinrec_jax.serve import serving as serving_lib
 
 MAX_CHANGES = 256  # Changes that are applied together.
@@ -60,7 +60,7 @@ class ItemWriter:
 
   async def write(
     self, item: str, state: item_changes.ItemState
-  ) -> live_items.Snapshot:
+  ) -> snapshots.Snapshot:
     """Returns the live items once they have a change.
 
     Raises:

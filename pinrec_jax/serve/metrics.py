@@ -3,7 +3,7 @@
 import prometheus_client
 from prometheus_client import core
 
-from pinrec_jax.serve import live_items
+from pinrec_jax.serve import snapshots
 
 STAGES = ("queue", "parse", "model", "search", "merge", "total")
 SECONDS = (
@@ -68,7 +68,7 @@ class Metrics:
     """Counts a response."""
     self._responses.labels(route, status).inc()
 
-  def of_items(self, snapshot: live_items.Snapshot) -> None:
+  def of_items(self, snapshot: snapshots.Snapshot) -> None:
     """Records the numbers of items."""
     self.items.set(snapshot.count)
     self.delta.set(len(snapshot.place_rows) - snapshot.base)

@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import pathlib
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -30,6 +31,7 @@ BUNDLES, TWIN = "bundles", "uc"  # Folders of a work folder.
 STORE = "store.sqlite"
 TOKEN = "PINREC_TOKEN"  # Environment variable.
 BACKLOG = 2048  # Connections that wait to be accepted.
+ENDING = (signal.SIGTERM, signal.SIGINT)
 REDIS = ("redis://", "rediss://", "unix://")
 
 
@@ -179,7 +181,13 @@ async def _serve(
       timeout_graceful_shutdown=int(own.drain_seconds) or 1,
     )
   )
+  # uvicorn raises the signals again once it has ended; ending is enough.
+  before = {number: signal.getsignal(number) for number in ENDING}
+  for number in ENDING:
+    signal.signal(number, signal.SIG_IGN)
   await server.serve(sockets=[listening])
+  for number, handler in before.items():
+    signal.signal(number, handler)
   if failure:
     raise ValueError(str(failure[0])) from failure[0]
 

@@ -11,7 +11,7 @@ from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.index import build
 from pinrec_jax.inference import bundle
 from pinrec_jax.model import item_embedder
-from pinrec_jax.serve import live_items
+from pinrec_jax.serve import item_rows, live_items
 
 DIM = 16
 
@@ -48,7 +48,7 @@ def _items(vectors, kind="exact"):
 
 
 def _change(item, vector):
-  return live_items.Change(item, vector, own_id=item, codes=np.zeros(2, int))
+  return item_rows.Change(item, vector, own_id=item, codes=np.zeros(2, int))
 
 
 def _truth(query, known, k):
@@ -78,7 +78,7 @@ def test_search_equals_brute_force_after_random_changes(kind):
     for _ in range(rng.integers(1, 6)):
       name = f"i{rng.integers(1, 120)}"
       if rng.random() < 0.4:
-        changes.append(live_items.Change(name, None))
+        changes.append(item_rows.Change(name, None))
         known.pop(name, None)
       else:
         vector = _unit(rng, DIM)
@@ -102,7 +102,7 @@ def test_a_snapshot_never_changes():
   before = old.search(query, 8)
   for n in range(40):
     items.apply([_change(f"new{n}", query[0])])
-    items.apply([live_items.Change(f"i{1 + n % 19}", None)])
+    items.apply([item_rows.Change(f"i{1 + n % 19}", None)])
   items.rebuild()
   after = old.search(query, 8)
   np.testing.assert_array_equal(before.place, after.place)
@@ -113,9 +113,9 @@ def test_a_snapshot_never_changes():
 def test_changes_of_one_call_are_applied_in_order():
   rng = np.random.default_rng(0)
   items, vector = _items(_unit(rng, 10, DIM)), _unit(rng, DIM)
-  items.apply([_change("a", vector), live_items.Change("a", None)])
+  items.apply([_change("a", vector), item_rows.Change("a", None)])
   assert items.snapshot.count == 9
-  items.apply([live_items.Change("i1", None), _change("i1", vector)])
+  items.apply([item_rows.Change("i1", None), _change("i1", vector)])
   assert items.snapshot.count == 9
   found = items.snapshot.search(vector[None], 1)
   assert _names(items, found) == [["i1"]]
@@ -125,12 +125,12 @@ def test_changes_of_one_call_are_applied_in_order():
 def test_fewer_items_than_asked_for_are_filled_with_none():
   rng = np.random.default_rng(0)
   items = _items(_unit(rng, 5, DIM))
-  items.apply([live_items.Change(f"i{n}", None) for n in (1, 2)])
+  items.apply([item_rows.Change(f"i{n}", None) for n in (1, 2)])
   found = items.snapshot.search(_unit(rng, 2, DIM), 6)
   assert (found.place >= 0).sum(1).tolist() == [2, 2]
   assert (found.place[:, 2:] == -1).all()
   assert np.isneginf(found.score[:, 2:]).all()
-  items.apply([live_items.Change(f"i{n}", None) for n in (3, 4)])
+  items.apply([item_rows.Change(f"i{n}", None) for n in (3, 4)])
   assert (items.snapshot.search(_unit(rng, 2, DIM), 3).place == -1).all()
   items.rebuild()
   assert items.snapshot.count == 0
@@ -144,7 +144,7 @@ def test_filtered_search_finds_what_brute_force_finds(kind, fraction):
   vectors = _unit(rng, 12_001, DIM)
   items = _items(vectors, kind)
   items.apply([_change(f"new{n}", _unit(rng, DIM)) for n in range(50)])
-  items.apply([live_items.Change(f"i{n}", None) for n in range(1, 200)])
+  items.apply([item_rows.Change(f"i{n}", None) for n in range(1, 200)])
   snapshot = items.snapshot
   allowed = rng.random(len(snapshot.place_rows)) < fraction
   query = _unit(rng, 8, DIM)

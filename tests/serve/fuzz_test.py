@@ -1,0 +1,57 @@
+"""Random calls of everything in the OpenAPI document.
+
+The slow test sends 5,000 calls and more:
+  launch/test.sh -m slow tests/serve/fuzz_test.py
+"""
+
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis import checks
+from schemathesis.specs.openapi import checks as document_checks
+
+from pinrec_jax.serve import openapi
+
+FEW, MANY, SWAPS = 12, 400, 4  # Cases of each call.
+SWAP = {"path": "/v1/bundle", "method": "POST"}  # Loads a bundle each time.
+CHECKS = [
+  checks.not_a_server_error,
+  document_checks.status_code_conformance,
+  document_checks.content_type_conformance,
+  document_checks.response_schema_conformance,
+]
+
+
+DOCUMENT = schemathesis.openapi.from_dict(openapi.document())
+
+
+def cases(count):
+  return hypothesis.settings(
+    max_examples=count,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[*hypothesis.HealthCheck],
+  )
+
+
+@DOCUMENT.exclude(**SWAP).parametrize()
+@cases(FEW)
+def test_random_calls_are_answered(case, server):
+  case.call_and_validate(checks=CHECKS, base_url=server.address, timeout=30)
+  assert server.process.poll() is None
+
+
+@DOCUMENT.include(**SWAP).parametrize()
+@cases(SWAPS)
+def test_random_swaps_are_answered(case, server):
+  case.call_and_validate(checks=CHECKS, base_url=server.address, timeout=60)
+  assert server.process.poll() is None
+
+
+@pytest.mark.slow
+@DOCUMENT.exclude(**SWAP).parametrize()
+@cases(MANY)
+def test_many_random_calls_are_answered(case, server):
+  case.call_and_validate(checks=CHECKS, base_url=server.address, timeout=30)
+  assert server.process.poll() is None
