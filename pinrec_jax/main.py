@@ -87,8 +87,8 @@ def _serve(config: Any, workdir: pathlib.Path) -> None:
     from pinrec_jax.serve import server
   except ModuleNotFoundError as error:
     raise ValueError(
-      f"--mode=serve needs the package {error.name}; install the extra, as: "
-      "pip install 'pinrec-jax[serve]'"
+      f"--mode=serve needs the package {error.name}; install the extra from "
+      "the folder of the repository, as: pip install '.[serve]'"
     ) from error
   server.serve(config, workdir)
 

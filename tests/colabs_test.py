@@ -19,7 +19,9 @@ def _read(path):
 def test_begins_with_a_badge_and_an_install_cell(path):
   cells = _read(path).cells
   assert "colab-badge.svg" in cells[0].source
-  assert "%pip install" in cells[1].source
+  # Of a clone: the package is in no registry.
+  assert 'REPOSITORY = ".."' in cells[1].source
+  assert "%pip install -q $REPOSITORY" in cells[1].source
   texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
   assert re.search(r"minutes\s+on\s+two\s+CPU\s+cores", texts[0])
 

@@ -129,8 +129,8 @@ def _checked(
     except ImportError as error:
       raise ValueError(
         f"config.data.beam_options is {data.beam_options!r} and Apache Beam is "
-        "not installed; install pinrec-jax[beam] (EXTRAS=beam for the launch "
-        "scripts)"
+        "not installed; install it from the folder of the repository, "
+        "as: pip install '.[beam]' (EXTRAS=beam for the launch scripts)"
       ) from error
     distributed.check(jobs, data.beam_options)
   else:
