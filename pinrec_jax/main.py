@@ -108,5 +108,6 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+  terminal.use_utf8()
   terminal.quiet()
   app.run(main, flags_parser=_parse)

@@ -2,6 +2,7 @@
 
 import io
 import logging as std_logging
+import os
 import pathlib
 import sys
 
@@ -18,6 +19,17 @@ class _Plain(logging.PythonFormatter):
 
 def _own(record: std_logging.LogRecord) -> bool:
   return record.pathname.startswith(PACKAGE)
+
+
+def use_utf8() -> None:
+  """Starts the program again in UTF-8 if the locale has another encoding.
+
+  Else libraries would not find files with other signs in their names.
+  """
+  encoding = sys.getfilesystemencoding().lower().replace("-", "")
+  if encoding != "utf8" and "PYTHONUTF8" not in os.environ:
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, sys.orig_argv)
 
 
 def quiet() -> None:

@@ -1,4 +1,5 @@
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -72,3 +73,27 @@ def test_processors_with_other_instructions_have_folders_of_their_own(
       info.write_text(f"model name: one\nflags : {flags}\nMHz : 1000\n")
     names.add(compilation_cache._processor())
   assert len(names) == 3
+
+
+def test_without_a_home_folder_nothing_is_kept(monkeypatch, tmp_path):
+  def no_home(path):
+    raise RuntimeError("Could not determine home directory.")
+
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(pathlib.Path, "expanduser", no_home)
+  monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+  configured = jax.config.values["jax_compilation_cache_dir"]
+  jax.config.update("jax_compilation_cache_dir", None)
+  try:
+    compilation_cache.enable()
+    assert not jax.config.values["jax_compilation_cache_dir"]
+  finally:
+    jax.config.update("jax_compilation_cache_dir", configured)
+  assert not list(tmp_path.iterdir())
+
+
+def test_damaged_programs_are_compiled_again(tmp_path):
+  for name in sorted(_cached(tmp_path)):
+    (path,) = tmp_path.rglob(name)
+    path.write_bytes(path.read_bytes()[:100])
+  assert _cached(tmp_path)  # It ends without an error.

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 
@@ -133,6 +134,47 @@ def test_a_custom_log_is_prepared_and_described(tmp_path):
   assert report["data/rows/rejected"] == 1
   assert report["data/gap/mean"] == 50
   assert (tmp_path / "run" / "statistics.png").is_file()
+
+
+@pytest.fixture(scope="module")
+def latin(tmp_path_factory):
+  """Returns the environment of a locale in which text is not UTF-8."""
+  if not shutil.which("localedef"):
+    pytest.skip("localedef makes a locale, and is not installed")
+  folder = tmp_path_factory.mktemp("locale")
+  name = "de_DE.ISO-8859-1"
+  subprocess.run(
+    ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(folder / name)],
+    check=False,
+    capture_output=True,
+  )
+  if not (folder / name).is_dir():
+    pytest.skip("there are no sources of locales")
+  return {"LOCPATH": str(folder), "LC_ALL": name}
+
+
+def test_a_log_is_prepared_in_any_locale_and_without_a_home(tmp_path, latin):
+  folder = tmp_path / "Füße [1]"
+  folder.mkdir()
+  lines = [f"ü{n % 3},買{n % 4},gefällt,{1700000000 + n}" for n in range(20)]
+  text = "\n".join(["user,item,action,time", *lines])
+  (folder / "lög.csv").write_text(text, encoding="utf-8")
+  done = run(
+    "--config=configs/custom_log.py",
+    "--mode=prepare",
+    f"--workdir={folder / 'run'}",
+    f"--config.data.prepared_dir={folder / 'prepared'}",
+    f"--config.data.events={folder / 'lög.csv'}",
+    **latin,
+    HOME="",
+  )
+  assert done.returncode == 0, done.stderr
+  assert "predicted: gefällt (20)" in done.stdout
+  report = (folder / "run" / "report.json").read_text(encoding="utf-8")
+  assert json.loads(report)["prepare"]["data/actions/gefällt"] == 20
+  assert {path.name for path in folder.iterdir()} == {
+    "lög.csv", "prepared", "run",
+  }  # fmt: skip
 
 
 def test_a_stopped_run_has_its_own_exit_status(tmp_path):

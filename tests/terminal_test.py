@@ -1,5 +1,6 @@
 """Only lines of this package and errors of libraries reach the terminal."""
 
+import os
 import subprocess
 import sys
 
@@ -32,3 +33,16 @@ def test_own_lines_are_plain_and_libraries_are_quiet():
   assert failed.endswith("] a library fails")
   assert failed.startswith("E")
   assert done.stdout == ""
+
+
+def test_signs_that_the_terminal_lacks_are_shown_by_their_number():
+  script = (
+    "from pinrec_jax import terminal\nterminal.quiet()\nprint('a\\u4e70')"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", script],
+    capture_output=True,
+    env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+    check=True,
+  )
+  assert done.stdout == b"a\\u4e70\n"

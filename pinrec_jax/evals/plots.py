@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Real
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from pinrec_jax import files
 from pinrec_jax.data import statistics as statistics_lib
@@ -27,11 +26,14 @@ LEGEND_COLUMNS = 3
 def _save(figure: Figure, path: pathlib.Path) -> None:
   for axes in figure.axes:
     axes.spines[["top", "right"]].set_visible(False)
-  for text in figure.findobj(Text):  # An action may have "$" in its name.
-    text.set_parse_math(False)
   image = io.BytesIO()
   figure.savefig(image, dpi=120, format="png")
   files.write(path, image.getvalue())
+
+
+def _plain(name: str) -> str:
+  """Returns a name in which "$" does not begin a formula."""
+  return name.replace("$", r"\$")
 
 
 def _legend(figure: Figure, axes: Axes, title: str = "") -> None:
@@ -61,7 +63,7 @@ def budget_sweep(
     )
     lowest = rate.min() or 1.0
     # Matplotlib leaves out labels that begin with "_".
-    label = f" {name}, {rate.min():.3f} to {rate.max():.3f} %"
+    label = f" {_plain(name)}, {rate.min():.3f} to {rate.max():.3f} %"
     (line,) = above.plot(place, rate / lowest, marker="o", label=label)
     color = line.get_color()
     above.fill_between(
@@ -108,7 +110,7 @@ def recalls(
     place = np.arange(len(groups)) + width * (n - (len(models) - 1) / 2)
     error = np.abs(np.stack([height - low, high - height]))
     axes.bar(place, height, width, yerr=error, capsize=2, label=name)
-  axes.set_xticks(range(len(groups)), ["all targets", *outcomes])
+  axes.set_xticks(range(len(groups)), ["all targets", *map(_plain, outcomes)])
   axes.set_xlabel("outcome of the target")
   axes.set_ylabel(f"recall@{k}, fraction of targets found")
   axes.set_title(
@@ -148,7 +150,7 @@ def statistics(found: statistics_lib.LogStatistics, path: pathlib.Path) -> None:
   figure = Figure(figsize=(12, 8), layout="constrained")
   first, *others = figure.subplots(2, 2).reshape(-1)
   counts = {
-    key.partition("/")[2]: count
+    _plain(key.partition("/")[2]): count
     for key, count in found.figures.items()
     if key.startswith("actions/")
   }

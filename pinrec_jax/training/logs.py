@@ -74,7 +74,7 @@ class Logs:
     self._bar.set_postfix({k: f"{v:.4g}" for k, v in values.items()})
 
 
-def read(workdir: pathlib.Path) -> list[dict[str, float]]:
+def read(workdir: pathlib.Path) -> list[dict[str, Any]]:
   """Returns the rows of a run's metrics; a damaged line is named and left out.
 
   A killed process may leave half a line.

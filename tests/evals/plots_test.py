@@ -58,7 +58,17 @@ NOTHING = statistics.LogStatistics(
 LONG = ["is_profile_enter", "long_view", "is_comment_stay", "is_forward"]
 MODELS = ["PinRec-OC", "PinRec-UC", "oracle time", "popularity"]
 
+ODD = ["$buy_{$", "video:play", "_x", "$$", "<b>", "a$b$c"]
+ODD_LOG = statistics.LogStatistics(
+  {f"actions/{name}": 10 for name in ODD}, LOG.spreads
+)
+
 PLOTS = {
+  "odd names, sweep": lambda path: plots.budget_sweep(sweep(*ODD[:4]), path),
+  "odd names, recalls": lambda path: plots.recalls(
+    recalls(MODELS, ODD), ODD, 10, path
+  ),
+  "odd names, log": lambda path: plots.statistics(ODD_LOG, path),
   "sweep": lambda path: plots.budget_sweep(sweep("a", "b"), path),
   "sweep of four": lambda path: plots.budget_sweep(sweep(*LONG), path),
   "nothing acted on": lambda path: plots.budget_sweep(
@@ -108,6 +118,15 @@ def test_a_plot_is_drawn_and_closed(drawn):
   assert image.shape[1] >= 960
   assert len(set(map(tuple, image.reshape(-1, image.shape[-1])))) > 3
   assert not plt.get_fignums()
+
+
+def test_odd_names_are_shown_as_they_are(tmp_path, monkeypatch):
+  figures = []
+  monkeypatch.setattr(plots, "_save", lambda figure, _: figures.append(figure))
+  plots.budget_sweep(sweep(*ODD), tmp_path / "plot.png")
+  shown = [text.get_text() for text in figures[0].legends[0].get_texts()]
+  for name, label in zip(ODD, shown, strict=True):
+    assert label.strip().replace(r"\$", "$").startswith(f"{name}, ")
 
 
 def test_axes_have_a_title_and_named_axes(drawn):

@@ -76,6 +76,18 @@ def test_an_outcome_without_training_targets_is_refused(world, small, where):
     training_data.packed(small, world)
 
 
+@pytest.mark.parametrize("where", ["outcomes", "budget"])
+def test_an_outcome_may_have_a_colon_in_its_name(world, small, where):
+  counts = np.array([3, 0])
+  if where == "outcomes":
+    small.data.target_outcomes = "save, video:play"
+  else:
+    small.decode.budget = "save:0.5, video:play:0.5"
+  with pytest.raises(ValueError, match="has the outcome 'video:play'"):
+    training_data._require_outcomes(small, ("save", "video:play"), counts)
+  training_data._require_outcomes(small, ("video:play", "video"), counts)
+
+
 def scrambled(events, first, rng, *, by_time):
   """Returns events that are random from a place on, in order of time.
 
