@@ -1,6 +1,7 @@
 """The recipes of docs/custom_log.md, on tiny files of the same layouts."""
 
 import json
+import operator
 import pathlib
 import re
 
@@ -8,36 +9,44 @@ import pandas as pd
 import pytest
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import validation
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import row_errors
 
 PAGE = pathlib.Path(__file__).parents[3] / "docs" / "custom_log.md"
 
 
+OPTION = re.compile(r"--config\.([\w.]+)=([^\s`]*)")
+
+
+def prepare(text, tmp_path, **given):
+  """Returns the log of the options in a text, its row report and its Config."""
+  config = config_lib.Config()
+  config.data.name = "custom_log"
+  config.data.prepared_dir = str(tmp_path / "prepared")
+  config.data.max_bad_fraction = 0.0
+  found = dict(OPTION.findall(text)) | given
+  for name, value in found.items():
+    if name in ("data.events", "data.items"):
+      value = str(tmp_path / value)
+    section, _, field = name.rpartition(".")
+    target = operator.attrgetter(section)(config)
+    assert hasattr(target, field), name
+    setattr(target, field, value.strip("'"))
+  validation.validate(config)
+  dataset = dataset_lib.load(config.data)
+  return dataset, row_errors.load(dataset.folder), config
+
+
 @pytest.fixture
 def prepared(tmp_path):
-  """Returns the function from a recipe and its files to a log.
-
-  The options are those of the page, under the heading of the recipe.
-  """
+  """Returns the function from the heading of a recipe to a log."""
 
   def load(recipe):
     rest = PAGE.read_text("utf-8").partition(f"### {recipe}\n")[2]
     section = rest.partition("\n#")[0]
-    data = config_lib.Data(
-      name="custom_log",
-      prepared_dir=str(tmp_path / "prepared"),
-      max_bad_fraction=0.0,
-    )
-    for name, value in re.findall(r"--config\.data\.(\S+?)=(\S+)", section):
-      target, field = data, name
-      if name.startswith("custom."):
-        target, field = data.custom, name.partition(".")[2]
-      elif name in ("events", "items"):
-        value = str(tmp_path / value)
-      setattr(target, field, value.strip("'\""))
-    dataset = dataset_lib.load(data)
-    return dataset, row_errors.load(dataset.folder)
+    assert OPTION.search(section), f"the page has no recipe {recipe}"
+    return prepare(section, tmp_path)[:2]
 
   return load
 
@@ -257,3 +266,151 @@ def test_taobao(prepared, tmp_path):
   dataset, _ = prepared("Taobao: no header")
   assert dataset.vocabulary.actions == ("pv", "buy")
   assert [f.name for f in dataset.vocabulary.features] == ["category"]
+
+
+AT = 1_650_000_000  # 2022-04-15
+
+
+def rows(**columns):
+  """Forty rows; a column may be changed, added or removed (None)."""
+  found = []
+  for n in range(40):
+    row: dict = {"user": f"u{n % 5}", "item": f"i{n % 7}", "action": "click"}
+    row["time"] = AT + 9000 * n
+    for name, value in columns.items():
+      row[name] = value(n) if callable(value) else value
+    found.append({k: v for k, v in row.items() if v is not None})
+  return found
+
+
+def csv(found, separator=",", header=True):
+  lines = [separator.join(map(str, row.values())) for row in found]
+  return "\n".join([separator.join(found[0])] * header + lines)
+
+
+def renamed(found, **names):
+  return [{names.get(k, k): v for k, v in row.items()} for row in found]
+
+
+def actions(dataset):
+  return dataset.vocabulary.outcome_names
+
+
+TABLE = [{"item": f"i{n}", "tag": ["a", f"b{n}"], "kind": "x|y"}
+         for n in range(7)]  # fmt: skip
+# For each row of the page's table: the files, what is to hold of the log, its
+# report and its configuration.
+ROWS = {
+  "other names of columns": (
+    {"a.csv": csv(renamed(rows(), user="uid", item="sku"))},
+    lambda log, said, config: len(log.users) == 5,
+  ),
+  "no header line": (
+    {"a.csv": csv([{"u": r["user"], "i": r["item"], "c": "x", "a": "buy",
+                    "t": r["time"]} for r in rows()], header=False)},
+    lambda log, said, config: actions(log) == ("buy",),
+  ),
+  "separators": (
+    {"a.csv": csv(rows(), ";"), "b.csv": csv(rows(user="v"), "|"),
+     "c.csv": csv(rows(user="w"), "\t")},
+    lambda log, said, config: len(log.users) == 7,
+  ),
+  "another separator": (
+    {"a.csv": csv(rows(), ":")},
+    lambda log, said, config: len(log.users) == 5,
+  ),
+  "one action, without": (
+    {"a.csv": csv(rows(action=None))},
+    lambda log, said, config: actions(log) == ("buy",),
+  ),
+  "one action, beside": (
+    {"a.csv": csv(rows(action=lambda n: f"note {n}"))},
+    lambda log, said, config: actions(log) == ("buy",),
+  ),
+  "a true/false column": (
+    {"a.csv": csv(rows(action=None, click=lambda n: n % 2, save="true"))},
+    lambda log, said, config: log.events[0].actions.sum() == 12,
+  ),
+  "several actions in a row": (
+    {"a.csv": csv(rows(action="click|save")),
+     "b.csv": csv(rows(user="v", action='["click", "save"]'), ";"),
+     "c.parquet": rows(user="w", action=["click", "save"])},
+    lambda log, said, config: all(e.actions.all() for e in log.events),
+  ),
+  "only some actions": (
+    {"a.csv": csv(rows(action=lambda n: ("buy", "cart", "hide")[n % 3]))},
+    lambda log, said, config: log.vocabulary.actions[2:] == ("hide",),
+  ),
+  "no times: users": (
+    {"a.csv": csv(rows(time=None, action=None))},
+    lambda log, said, config: "the log has no times" in said,
+  ),
+  "no times, beside": (
+    {"a.csv": csv(rows(time="morning"))},
+    lambda log, said, config: "the log has no times" in said,
+  ),
+  "times from the start": (
+    {"a.csv": csv(rows(time=lambda n: n // 8))},
+    lambda log, said, config: "to second 345,600" in said,
+  ),
+  "days instead": (
+    {"a.csv": csv(rows(time="2022-04-15", item="i"))},
+    lambda log, said, config: sum(map(len, log.events)) == 40,
+  ),
+  "users who repeat": (
+    {"a.csv": csv(rows(item=lambda n: n % 2))},
+    lambda log, said, config: config.index.filter_seen == "nothing",
+  ),
+  "item features in the events": (
+    {"a.csv": csv(rows(category="c", price=lambda n: n % 7))},
+    lambda log, said, config: log.vocabulary.dense == 1,
+  ),
+  "a table of items": (
+    {"a.csv": csv(rows()), "../items.jsonl": TABLE},
+    lambda log, said, config: (
+      [f.slots for f in log.vocabulary.features] == [2, 2]
+    ),
+  ),
+  "objects of JSON": (
+    {"a.jsonl": rows(item=lambda n: {"id": f"i{n % 7}"}),
+     "b.parquet": rows(user="v", item=lambda n: {"id": f"i{n % 7}"})},
+    lambda log, said, config: len(log.items.ids) == 8,
+  ),
+  "a folder of Spark": (
+    {"date=2023-11-14/p.parquet": rows(time=None), "_SUCCESS": "",
+     "date=2023-11-15/p.parquet": rows(time=None)},
+    lambda log, said, config: "to 2023-11-15 00:00:00 UTC" in said,
+  ),
+  "a test period": (
+    {"a.csv": csv(rows())},
+    lambda log, said, config: log.vocabulary.test_from == 1650240000,
+  ),
+}  # fmt: skip
+
+
+def table():
+  """Returns the options of each row of the page's table."""
+  text = PAGE.read_text("utf-8").partition("| your log | options |\n")[2]
+  lines = text.partition("\n\n")[0].splitlines()[1:]
+  return dict(re.split(r"(?<!\\)\|", line.strip("| "))[:2] for line in lines)
+
+
+def test_every_row_of_the_table_has_a_test():
+  assert len(table()) == len(ROWS)
+  for name in ROWS:
+    assert len([text for text in table() if text.startswith(name)]) == 1, name
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_of_the_table(name, tmp_path):
+  files, holds = ROWS[name]
+  (options,) = (o for text, o in table().items() if text.startswith(name))
+  (tmp_path / "log").mkdir()
+  for path, content in files.items():
+    if isinstance(content, str):
+      (tmp_path / "log" / path).write_text(content, encoding="utf-8")
+    else:
+      write(tmp_path / "log" / path, content)
+  log, errors, config = prepare(options, tmp_path, **{"data.events": "log"})
+  assert not errors.rejected
+  assert holds(log, str(errors), config)
