@@ -35,12 +35,15 @@ def write_digests(folder: pathlib.Path) -> None:
       files.write_json(part / DIGESTS, files.digests(part))
 
 
-def check(folder: pathlib.Path, *, large: bool = True) -> None:
+def check(
+  folder: pathlib.Path, *, small: bool = True, large: bool = True
+) -> None:
   """Compares the files of a checkpoint with their digests.
 
   Args:
     folder: of the checkpoint.
-    large: whether to check large files, too.
+    small: whether to check small files.
+    large: whether to check large files.
 
   Raises:
     DamagedError: naming the first file that is missing or damaged.
@@ -50,7 +53,8 @@ def check(folder: pathlib.Path, *, large: bool = True) -> None:
   try:
     for name, digest in _digests(folder).items():
       path = folder / name
-      if large or not path.is_file() or path.stat().st_size <= SMALL:
+      size = path.stat().st_size if path.is_file() else 0
+      if large if size > SMALL else small:
         files.check(folder, {name: digest}, "the checkpoint cannot be used")
     if (folder / LAST[0]).is_file():
       files.read_json(folder / LAST[0])
@@ -74,13 +78,13 @@ def require_digests(folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def checked(folder: pathlib.Path) -> Iterator[None]:
-  """Checks a checkpoint while the caller reads it.
+  """Checks the large files of a checkpoint while the caller reads it.
 
   Raises:
     DamagedError: naming a damaged file, instead of any error of the caller.
   """
   with futures.ThreadPoolExecutor(1) as pool:
-    checking = pool.submit(check, folder)
+    checking = pool.submit(check, folder, small=False)
     try:
       yield
     except Exception:
