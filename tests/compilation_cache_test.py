@@ -1,11 +1,13 @@
+import json
 import os
 import pathlib
 import subprocess
 import sys
 
 import jax
+import pytest
 
-from pinrec_jax import compilation_cache
+from pinrec_jax import compilation_cache, files
 
 PROGRAM = """
 import jax
@@ -92,8 +94,33 @@ def test_without_a_home_folder_nothing_is_kept(monkeypatch, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_damaged_programs_are_compiled_again(tmp_path):
-  for name in sorted(_cached(tmp_path)):
-    (path,) = tmp_path.rglob(name)
-    path.write_bytes(path.read_bytes()[:100])
-  assert _cached(tmp_path)  # It ends without an error.
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
+def test_a_damaged_program_is_compiled_again(tmp_path, damage):
+  (name,) = _cached(tmp_path)
+  (path,) = tmp_path.rglob(name)
+  whole = path.read_bytes()
+  changed = bytearray(whole)
+  changed[len(whole) // 2] ^= 4
+  path.write_bytes({"flip": changed, "cut": whole[:99], "empty": b""}[damage])
+  assert _cached(tmp_path) == {name}
+  stored = json.loads((path.parent / "digests.json").read_text("utf-8"))
+  assert stored == {name: files.digest(path)}
+  assert path.stat().st_size > 99
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_damaged_digests_are_stored_again(tmp_path, text):
+  (name,) = _cached(tmp_path)
+  (path,) = tmp_path.rglob("digests.json")
+  before = path.read_text("utf-8")
+  path.write_text(text, "utf-8")
+  assert _cached(tmp_path) == {name}
+  assert path.read_text("utf-8") == before
+
+
+def test_digests_of_programs_that_are_gone_are_dropped(tmp_path):
+  (tmp_path / "a-cache").write_bytes(b"a")
+  compilation_cache._store_digests(tmp_path)
+  (tmp_path / "a-cache").rename(tmp_path / "b-cache")
+  compilation_cache._store_digests(tmp_path)
+  assert [*compilation_cache._digests(tmp_path)] == ["b-cache"]

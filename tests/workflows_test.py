@@ -10,7 +10,7 @@ import pytest
 
 import pinrec_jax
 from pinrec_jax import config as config_lib
-from pinrec_jax import twin, workflows
+from pinrec_jax import files, twin, workflows
 from pinrec_jax.inference import bundle
 from pinrec_jax.model import item_embedder
 from pinrec_jax.training import loop
@@ -241,6 +241,33 @@ def test_a_bad_field_is_named_before_any_work(tmp_path, field, value, message):
 def test_an_address_is_not_a_work_folder(tmp_path):
   with pytest.raises(ValueError, match="is an address; mount the bucket"):
     pinrec_jax.train(tiny(tmp_path), "gs://bucket/run")
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path):
+  workdir = tmp_path / "run"
+  with (
+    files.locked(workdir),
+    pytest.raises(ValueError, match=r"run is in use by .*; wait until it ends"),
+  ):
+    pinrec_jax.train(tiny(tmp_path), workdir)
+  assert not (workdir / "checkpoints").exists()
+
+
+def test_a_tilde_is_the_home_folder_in_python_too(tmp_path, monkeypatch):
+  monkeypatch.setenv("HOME", str(tmp_path / "home"))
+  monkeypatch.chdir(tmp_path)
+  config = tiny(tmp_path)
+  config.data.prepared_dir = "~/prepared"
+  assert workflows.check(config, "~/run") == tmp_path / "home" / "run"
+  assert pinrec_jax.prepare(config, "~/run").folder.is_relative_to(
+    tmp_path / "home" / "prepared"
+  )
+  for call in (pinrec_jax.build_index, pinrec_jax.evaluate):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*home/run"):
+      call(config, "~/run")
+  with pytest.raises(FileNotFoundError, match=r"no bundle in .*home/run"):
+    pinrec_jax.Retriever.load("~/run")
+  assert not (tmp_path / "~").exists()
 
 
 def test_a_missing_checkpoint_says_to_train(tmp_path):
