@@ -173,7 +173,7 @@ class Model(Section):
 
 @section
 class Loss(Section):
-  """What is predicted, and against which negatives."""
+  """The targets of a position, and the negatives."""
 
   # Which later engagements are positives of a position: the next one
   # ("next_item"), all within `window` ("windowed"), the rest of the session
@@ -271,7 +271,7 @@ class Index(Section):
 
 @section
 class Evals(Section):
-  """What is measured and reported."""
+  """The figures of a report."""
 
   cutoffs: ListSizes = (10, 50, 100)  # Lengths k of recall@k and ndcg@k.
   batch_size: PositiveInt = 256  # Users in a batch.

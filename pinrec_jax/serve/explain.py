@@ -11,7 +11,7 @@ from jaxtyping import Float
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
 from pinrec_jax.decode import budget as budget_lib
-from pinrec_jax.inference import answers, bundle, engine, requests, wire
+from pinrec_jax.inference import answers, asks, bundle, engine, requests, wire
 from pinrec_jax.serve import messages, serving, snapshots
 
 BACKGROUND = 800  # Items of the map that are drawn as its background.
@@ -25,7 +25,7 @@ class Twin(NamedTuple):
   """The unconditioned model that the page shows for comparison."""
 
   retriever: engine.Retriever
-  defaults: requests.Defaults
+  defaults: asks.Defaults
 
 
 def load_twin(folder: pathlib.Path, config: config_lib.Config) -> Twin:

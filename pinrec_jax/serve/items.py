@@ -27,7 +27,7 @@ class Items:
     """Sets up the items.
 
     Args:
-      serving: returns what is served.
+      serving: returns the bundle that is served.
       writer: makes changes durable and searchable.
       measured: gets the number of changes.
     """

@@ -35,7 +35,7 @@ class Users:
 
     Args:
       config: limits of a user's events.
-      serving: returns what is served.
+      serving: returns the bundle that is served.
       store: of the events.
       measured: gets the number of events and of compared histories.
     """
