@@ -33,6 +33,7 @@ class Change(NamedTuple):
     item_type: index of its type.
     codes: codes of its categorical features.
     features: its features by name, as they are shown.
+    title: what people read instead of the id.
   """
 
   item: str
@@ -41,6 +42,7 @@ class Change(NamedTuple):
   item_type: int = 0
   codes: Int[np.ndarray, "g"] | None = None
   features: dict[str, list[str]] | None = None
+  title: str = ""
 
 
 class Rows:
@@ -57,6 +59,7 @@ class Rows:
     self._vectors, self._types, self._codes = vectors, item_type, codes
     self.ids = ids
     self.features: dict[int, dict[str, list[str]]] = {}  # of added rows
+    self.titles: dict[int, str] = {}  # of added rows
     self.length = len(ids)
 
   def add(self, change: Change) -> int:
@@ -71,6 +74,7 @@ class Rows:
       self._codes[row] = change.codes
     self.ids.append(change.own_id)
     self.features[row] = change.features or {}
+    self.titles[row] = change.title
     self.length += 1
     return row
 
@@ -203,13 +207,19 @@ class Snapshot:
       first += one.slots
     return found
 
+  def title(self, row: int) -> str:
+    """Returns the title of an item; "" if it has none."""
+    own = self.rows.titles.get(row)
+    return self.catalog.title(row) if own is None else own
+
   def matching(self, text: str) -> Int[np.ndarray, "_"]:
-    """Returns the rows of live items with a text in their id or a feature."""
+    """Returns the rows of live items with a text in id, title or a feature."""
     text = text.lower()
     rows = self.place_rows[self.live]
     found = np.array(
       [text in str(self.rows.ids[row]).lower() for row in rows.tolist()], bool
     )
+    found |= np.isin(rows, self.catalog.titled(text))
     codes, first = self.codes(rows), 0
     for one in self.catalog.vocabulary.features:
       values = self.catalog.values[one.name]
@@ -219,6 +229,7 @@ class Snapshot:
     for place, row in enumerate(rows.tolist()):
       if (own := self.rows.features.get(row)) is not None:
         texts = [value.lower() for values in own.values() for value in values]
+        texts.append(self.rows.titles[row].lower())
         found[place] |= any(text in value for value in texts)
     return rows[found]
 
