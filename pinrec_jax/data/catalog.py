@@ -22,6 +22,8 @@ from pinrec_jax.data import (
 )
 
 ITEMS, NAMES = "items.parquet", "names.json"
+# Arrow makes its functions when it is loaded, which hides them from pyright.
+_call: Any = compute.call_function
 CATEGORY, NUMBER, TITLE = "cat.", "dense.", "title"
 
 
@@ -70,8 +72,9 @@ class Catalog:
     """Returns the rows whose title contains a text, in any case of letters."""
     if self.titles is None:
       return np.zeros(0, np.int64)
-    has = compute.match_substring(self.titles, text, ignore_case=True)
-    return np.flatnonzero(has.to_numpy(zero_copy_only=False))
+    options = compute.MatchSubstringOptions(text, ignore_case=True)
+    has = _call("match_substring", [self.titles], options)
+    return np.flatnonzero(has.to_numpy())
 
   def encode(self, features: Mapping[str, Any]) -> Int[np.ndarray, "g"]:
     """Returns the codes of an item's categorical features.
@@ -260,7 +263,7 @@ def encode(
   )
 
 
-def _titles(column: pd.Series) -> pa.ChunkedArray | None:
+def _titles(column: Any) -> pa.ChunkedArray | None:
   """Returns the titles of all rows; None if no item has one."""
   titles = column.astype(object).fillna("")
   if not titles.astype(bool).any():
