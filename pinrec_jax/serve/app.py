@@ -20,15 +20,8 @@ from pinrec_jax.serve.service import Service
 
 PAGE_LIMIT = 1000  # Items of a page.
 MAX_QUERY = 200  # Characters of a search.
-PAGE = {
-  "index.html": "text/html; charset=utf-8",
-  "docs.html": "text/html; charset=utf-8",
-  "page.css": "text/css; charset=utf-8",
-  "page.js": "text/javascript; charset=utf-8",
-  "docs.js": "text/javascript; charset=utf-8",
-  "preact-htm.js": "text/javascript; charset=utf-8",
-  "LICENSES": "text/plain; charset=utf-8",
-}
+PAGE = importlib.resources.files("pinrec_jax.serve") / "page"
+TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 # The page loads nothing from other servers, and no other site can frame it.
 POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:"
 SECURE = {
@@ -302,11 +295,13 @@ def _file(name: str) -> responses.Response:
   Raises:
     RefusedError: if there is none.
   """
-  if name not in PAGE:
+  if name not in {path.name for path in PAGE.iterdir()}:
     raise RefusedError(404, "there is no such page; see /docs")
-  path = importlib.resources.files("pinrec_jax.serve") / "page" / name
+  kind = TYPES.get(name.rpartition(".")[2], "text/plain")
   return responses.Response(
-    path.read_bytes(), media_type=PAGE[name], headers=SECURE
+    (PAGE / name).read_bytes(),
+    media_type=f"{kind}; charset=utf-8",
+    headers=SECURE,
   )
 
 

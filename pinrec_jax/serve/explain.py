@@ -151,11 +151,8 @@ def _for_twin(
   fields.offsets = fields.age = fields.steps = None
   fields.candidates = request.candidates
   if fields.events is None:
-    events = request.events
-    known = requests.History(events, [None] * len(events))
-    fields.events = msgspec.convert(
-      history(own, known)[0], list[wire.EventFields]
-    )
+    read = request.events.where(request.events.item != schema.NO_ITEM)
+    fields.events = [_written(own, read, n) for n in range(len(read))]
   return msgspec.json.encode(fields)
 
 
@@ -232,7 +229,7 @@ def history(
   own: serving.Serving, known: requests.History
 ) -> tuple[list[dict[str, Any]], dict[str, messages.About]]:
   """Returns events as they are written, and what to read of their items."""
-  snapshot, names = own.live.snapshot, own.bundle.vocabulary
+  snapshot = own.live.snapshot
   listed, about = [], {}
   events = known.events
   for n, given in enumerate(known.given):
@@ -240,18 +237,27 @@ def history(
     if given is not None and row == schema.NO_ITEM:
       listed.append(_shown(given))
       continue
-    (item,) = snapshot.ids(events.item[n : n + 1])
-    about[str(item)] = _about(snapshot, row)
-    chosen = np.flatnonzero(events.actions[n]).tolist()
-    event = wire.EventFields(item, [names.actions[a] for a in chosen])
-    if events.surface[n]:
-      event.surface = names.surfaces[events.surface[n]]
-    if events.time[n] != schema.UNKNOWN_TIME:
-      event.time = int(events.time[n])
-    if not events.engaged[n]:
-      event.shown_only = True
+    event = _written(own, events, n)
+    about[str(event.item)] = _about(snapshot, row)
     listed.append(_shown(event))
   return listed, about
+
+
+def _written(
+  own: serving.Serving, events: schema.Events, n: int
+) -> wire.EventFields:
+  """Returns an event of the log as a request has it."""
+  names = own.bundle.vocabulary
+  (item,) = own.live.snapshot.ids(events.item[n : n + 1])
+  chosen = np.flatnonzero(events.actions[n]).tolist()
+  event = wire.EventFields(item, [names.actions[a] for a in chosen])
+  if events.surface[n]:
+    event.surface = names.surfaces[events.surface[n]]
+  if events.time[n] != schema.UNKNOWN_TIME:
+    event.time = int(events.time[n])
+  if not events.engaged[n]:
+    event.shown_only = True
+  return event
 
 
 def _shown(event: wire.EventFields) -> dict[str, Any]:
