@@ -15,12 +15,13 @@ function Dot({ info, outcome }) {
     style=${{ background: `var(${colorOf(info, outcome)})` }}></span>`;
 }
 
-function Item({ item, about = {}, children }) {
-  const more = attributes(about);
+function Item({ item, about = {}, brief, children }) {
+  const more = brief ? [] : attributes(about);
   if (about.title) more.unshift(`#${item}`);
   return html`<span class="about">
-    <span class="title">${about.title || item}</span>${children}
-    ${more.length > 0 && html`<span class="small block">${more.join(" · ")}</span>`}</span>`;
+    <span class="title">${about.title || item}</span>
+    ${more.length > 0 && html` <span class=${brief ? "small" : "small block"}>${more.join(" · ")}</span>`}
+    ${children}</span>`;
 }
 
 function Bar({ info, name, shares }) {
@@ -41,7 +42,8 @@ export function Budget({ info, shares, answer, merged, onMove, onGrip, onReset }
     ${names.map((name) => html`<div class="share" key=${name}>
       <label for=${`share-${name}`}><${Dot} info=${info} outcome=${name} />${name}</label>
       <output for=${`share-${name}`}>${shares[name]} %</output>
-      <span class="small got">${answer ? `got ${percent(achieved[name] || 0)}` : ""}</span>
+      <span class="small got">${answer && (shares[name] || achieved[name])
+        ? `got ${percent(achieved[name] || 0)}` : ""}</span>
       <input id=${`share-${name}`} type="range" min="0" max="100" step="1" value=${shares[name]}
         disabled=${names.length < 2} aria-valuetext=${`${shares[name]} %`}
         style=${{ accentColor: `var(${colorOf(info, name)})` }}
@@ -148,8 +150,8 @@ export function History({ info, user, events, known, answer, titles, onUser, onE
     ${user && !known && html`<p class="note" role="status">The server knows no events of ${user}.</p>`}
     ${!events.length && html`<p class="note">Without a history, the list depends on the budget alone.
       Add events below, or pick a user.</p>`}
-    ${answer && answer.events_dropped > 0 && html`<p class="note">The model reads the latest
-      ${count(answer.events_read, "event")}.</p>`}
+    ${answer && answer.events_read < events.length && html`<p class="note">The model reads
+      ${answer.events_read} of them${answer.events_dropped > 0 ? ", the latest ones" : ""}.</p>`}
     ${answer && answer.unknown_items?.length > 0 && html`<p class="note">The catalog does not have
       ${answer.unknown_items.join(", ")}.</p>`}
     ${latest.length > 0 && html`<ol class="list short" aria-label="history, latest first" tabindex="0">
@@ -212,7 +214,7 @@ export function Comparison({ answer, twin, popularity, titles }) {
         style=${{ width: `${items.length ? 100 * both / items.length : 0}%` }}></span></div>
       <ol class="list short" aria-label=${name} tabindex="0">${items.map((item, place) => html`
         <li key=${item} class="item ranked"><span class="rank">${place + 1}</span>
-          <${Item} item=${item} about=${titles[item]}>${own.has(String(item))
+          <${Item} item=${item} about=${titles[item]} brief>${own.has(String(item))
             && html` <span class="tag">in both</span>`}<//></li>`)}</ol></div>`;
   };
   return html`<section aria-labelledby="comparison">
