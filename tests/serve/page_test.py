@@ -331,12 +331,29 @@ def test_a_server_that_is_gone_is_found_again(opened):
 def test_a_page_that_opens_too_early_waits_for_the_server(opened):
   page = opened("/docs", expected="503")
   body = '{"error": "the server is loading the bundle; try again"}'
-  page.route("**/v1/info", lambda r: r.fulfill(status=503, body=body))
+  for path in ("**/v1/info", "**/v1/users/*"):
+    page.route(path, lambda route: route.fulfill(status=503, body=body))
   page.goto(page.url.replace("/docs", "/"))
   page.get_by_role("alert").wait_for()
   assert "loading the bundle" in page.get_by_role("alert").inner_text()
   page.unroute("**/v1/info")
+  page.get_by_role("heading", name="History: 0 events").wait_for()
+  page.unroute("**/v1/users/*")
   page.wait_for_selector(LIST)
+  assert page.get_by_label("Sample user").input_value() == "u00"
+
+
+def test_another_bundle_is_noticed(opened):
+  page = opened()
+
+  def as_of_another(route):
+    found = route.fetch().json()
+    found["answer"]["bundle"] = "another"
+    route.fulfill(json=found)
+
+  page.route("**/v1/explain", as_of_another)
+  with page.expect_request("**/v1/info"):
+    page.locator("#share-like").press("End")
 
 
 def test_a_token_is_asked_for(opened):

@@ -68,6 +68,11 @@ function Page() {
   const now = useRef({ info: null, choice: null, list: null, before: null, gesture: 0, about: {} }).current;
   const slider = useRef({ name: "", base: null, gripped: false }).current;
 
+  const fail = (failure, retry) => {
+    now.again = retry;
+    setError(failure);
+  };
+
   const ask = useCallback(async (task) => {
     try {
       const found = await call("POST", "/v1/explain", task.body);
@@ -80,11 +85,8 @@ function Page() {
       now.list = found.answer.candidates.map((one) => String(one.item));
       setShown({ found, roundTrip, before: now.before, body: task.body, began: task.drag ? task.began : null });
       setError(null);
-      if (found.answer.bundle !== now.info.bundle) {
-        now.info = await call("GET", "/v1/info");
-        setInfo(now.info);
-      }
-    } catch (failure) { setError(failure); }
+      if (found.answer.bundle !== now.info.bundle) await now.refresh();
+    } catch (failure) { fail(failure, () => change({}, { same: true })); }
   }, []);
   const latest = useLatest(ask);
 
@@ -96,12 +98,20 @@ function Page() {
     latest({ body: bodyOf(now.info, now.choice), gesture: now.gesture, fresh, drag, began: performance.now() });
   }, [latest]);
 
+  // Another bundle is served now, maybe with other outcomes.
+  now.refresh = async () => {
+    now.info = await call("GET", "/v1/info");
+    setInfo(now.info);
+    const shares = first(now.info);
+    if (Object.keys(shares).join() !== Object.keys(now.choice.shares).join()) change({ shares });
+  };
+
   const pick = useCallback(async (user) => {
     try {
       const own = user ? await call("GET", `/v1/users/${encodeURIComponent(user)}`) : { events: [], items: {} };
       Object.assign(now.about, own.items);
       change({ user, events: own.events, edited: !user, known: own.events.length > 0 }, { fresh: true });
-    } catch (failure) { setError(failure); }
+    } catch (failure) { fail(failure, () => pick(user)); }
   }, [change]);
 
   const start = useCallback(async () => {
@@ -114,11 +124,11 @@ function Page() {
       setChoice(now.choice);
       setError(null);
       await pick(now.info.sample_users[0] || "");
-    } catch (failure) { setError(failure); }
+    } catch (failure) { fail(failure, start); }
   }, [pick]);
   useEffect(() => { start(); }, [start]);
 
-  const again = () => (now.choice ? change({}, { same: true }) : start());
+  const again = () => now.again();
   useEffect(() => {
     if (!error || !error.again) return undefined;
     const timer = setInterval(again, RETRY);

@@ -150,10 +150,10 @@ export function History({ info, user, events, known, answer, titles, onUser, onE
     ${user && !known && html`<p class="note" role="status">The server knows no events of ${user}.</p>`}
     ${!events.length && html`<p class="note">Without a history, the list depends on the budget alone.
       Add events below, or pick a user.</p>`}
-    ${answer && answer.events_read < events.length && html`<p class="note">The model reads
-      ${answer.events_read} of them${answer.events_dropped > 0 ? ", the latest ones" : ""}.</p>`}
-    ${answer && answer.unknown_items?.length > 0 && html`<p class="note">The catalog does not have
-      ${answer.unknown_items.join(", ")}.</p>`}
+    ${answer && answer.events_read < events.length && html`<p class="note">
+      The model reads ${answer.events_read} of them${answer.events_dropped > 0 ? ", the latest ones" : ""}.</p>`}
+    ${answer && answer.unknown_items?.length > 0 && html`<p class="note">
+      The catalog does not have ${answer.unknown_items.join(", ")}.</p>`}
     ${latest.length > 0 && html`<ol class="list short" aria-label="history, latest first" tabindex="0">
       ${latest.map(([event, place]) => html`<li class="item" key=${place}>
         <${Item} item=${event.item} about=${titles[event.item]}>
@@ -162,8 +162,8 @@ export function History({ info, user, events, known, answer, titles, onUser, onE
         <button type="button" class="plain" aria-label=${`remove event ${place + 1}`}
           onClick=${() => onEvents(events.filter((_, other) => other !== place))}>×</button></li>`)}
     </ol>`}
-    ${events.length > RECENT && html`<p class="small">${count(events.length - RECENT, "older event")}
-      not shown.</p>`}
+    ${events.length > RECENT && html`<p class="small">
+      ${count(events.length - RECENT, "older event")} not shown.</p>`}
     <${Search} info=${info} onAdd=${(one, action) => onEvents(
       [...events, { item: one.item, actions: [action] }], { [one.item]: one })} />
     <${Other} onUser=${onUser} />
