@@ -392,38 +392,3 @@ def test_the_page_fits_a_phone_and_has_no_barrier(opened, scheme):
     found = axe.Axe().run(page).response["violations"]
     serious = [one for one in found if one["impact"] in ("serious", "critical")]
     assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == []
-
-
-def test_the_twin_does_not_depend_on_the_budget(client):
-  bodies = [
-    {"user": "u05", "candidates": 6, "budget": budget}
-    for budget in ({"click": 1}, {"like": 1})
-  ]
-  one, other = (client.post("/v1/explain", json=body).json() for body in bodies)
-  assert len(one["twin"]) == 6
-  assert one["twin"] == other["twin"]
-  assert one["answer"]["candidates"] != other["answer"]["candidates"]
-  plain = client.post("/v1/retrieve", json=bodies[0]).json()
-  assert one["answer"] == plain
-  # The same events in the request give the same lists.
-  events = client.get("/v1/users/u05").json()["events"]
-  given = client.post("/v1/explain", json=bodies[0] | {"events": events}).json()
-  assert given["twin"] == one["twin"]
-  seconds = one["milliseconds"]
-  assert seconds["total"] >= seconds["model"] > 0
-
-
-def test_merged_outcomes_are_named(client):
-  body = {"user": "u05", "budget": {"click": 0.5, "like": 0.5}}
-  found = client.post("/v1/explain", json=body).json()
-  kept = {vector["outcome"] for vector in found["map"]["vectors"]}
-  assert {*found["merged"]} == {"click", "like"} - kept
-
-
-def test_a_stored_event_of_an_unknown_item_does_not_disturb(client):
-  event = {"item": "nowhere", "actions": ["click"], "features": {"tag": "t0"}}
-  client.post("/v1/users/odd/events", json={"events": [event, {"item": 104}]})
-  found = client.post("/v1/explain", json={"user": "odd"}).json()
-  assert found["answer"]["events_read"] == 2
-  assert len(found["map"]["history"]) == 1
-  client.delete("/v1/users/odd")
