@@ -52,6 +52,9 @@ class Custom(Section):
   # Columns of the events that describe the item, such as "category,price".
   item_columns: str = ""
   item_type: str = "item_type"  # Column of the item table; it may be absent.
+  # Item column of titles, which people read and the model does not. Empty: the
+  # column "title" or "name", if there is one.
+  title: str = ""
   # Types of item columns, such as "price:number,photo:vector,title:text,
   # note:ignore". All other columns are categories; "*:ignore" ignores them.
   column_types: str = ""

@@ -6,15 +6,8 @@ from starlette import responses
 
 from pinrec_jax.serve.errors import RefusedError
 
-FILES = {
-  "index.html": "text/html; charset=utf-8",
-  "docs.html": "text/html; charset=utf-8",
-  "page.css": "text/css; charset=utf-8",
-  "page.js": "text/javascript; charset=utf-8",
-  "docs.js": "text/javascript; charset=utf-8",
-  "preact-htm.js": "text/javascript; charset=utf-8",
-  "LICENSES": "text/plain; charset=utf-8",
-}
+FOLDER = importlib.resources.files("pinrec_jax.serve") / "page"
+TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 # The page loads nothing from other servers, and no other site can frame it.
 POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:"
 SECURE = {
@@ -30,9 +23,11 @@ def read(name: str) -> responses.Response:
   Raises:
     RefusedError: if there is none.
   """
-  if name not in FILES:
+  if name not in {path.name for path in FOLDER.iterdir()}:
     raise RefusedError(404, "there is no such page; see /docs")
-  path = importlib.resources.files("pinrec_jax.serve") / "page" / name
+  kind = TYPES.get(name.rpartition(".")[2], "text/plain")
   return responses.Response(
-    path.read_bytes(), media_type=FILES[name], headers=SECURE
+    (FOLDER / name).read_bytes(),
+    media_type=f"{kind}; charset=utf-8",
+    headers=SECURE,
   )
