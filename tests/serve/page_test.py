@@ -260,17 +260,17 @@ def test_a_history_can_be_composed(opened):
   assert "Without a history" in page.locator(".note").first.inner_text()
   assert page.locator(LIST).count() == 20
   without = _list(page)
-  page.locator("#search").fill("poster 1")
+  page.locator("#search").fill("poster 5")
   page.keyboard.press("Enter")
   page.wait_for_selector("ul[aria-label='items found'] li")
   page.get_by_label("Action of the event").select_option("save")
-  add = page.get_by_role("button", name="add poster 10", exact=True)
+  add = page.get_by_role("button", name="add poster 5", exact=True)
   found = _settled(page, add.click)
   assert found["answer"]["events_read"] == 1
-  assert _request(page)["events"] == [{"item": 110, "actions": ["save"]}]
+  assert _request(page)["events"] == [{"item": 105, "actions": ["save"]}]
   assert _list(page) != without
   shown = page.locator("ol[aria-label^='history'] li").inner_text()
-  assert "poster 10" in shown
+  assert "poster 5" in shown
   assert "save" in shown
   remove = page.get_by_role("button", name="remove event 1")
   _settled(page, remove.click)
