@@ -52,6 +52,9 @@ class Custom(Section):
   # Columns of the events that describe the item, such as "category,price".
   item_columns: str = ""
   item_type: str = "item_type"  # Column of the item table; it may be absent.
+  # Item column of titles, which people read and the model does not. Empty: the
+  # column "title" or "name", if there is one.
+  title: str = ""
   # Types of item columns, such as "price:number,photo:vector,title:text,
   # note:ignore". All other columns are categories; "*:ignore" ignores them.
   column_types: str = ""
@@ -173,7 +176,7 @@ class Model(Section):
 
 @section
 class Loss(Section):
-  """What is predicted, and against which negatives."""
+  """The targets of a position, and the negatives."""
 
   # Which later engagements are positives of a position: the next one
   # ("next_item"), all within `window` ("windowed"), the rest of the session
@@ -271,7 +274,7 @@ class Index(Section):
 
 @section
 class Evals(Section):
-  """What is measured and reported."""
+  """The figures of a report."""
 
   cutoffs: ListSizes = (10, 50, 100)  # Lengths k of recall@k and ndcg@k.
   batch_size: PositiveInt = 256  # Users in a batch.

@@ -195,12 +195,13 @@ def _of_data(config: Any) -> _Rules:
     "data.custom.column_types",
     f'write "column:type,column:type" with the types {", ".join(types)}',
   )
-  yield (
-    bool(data.items or custom.item_columns) or not custom.column_types,
-    "data.custom.column_types",
-    "it describes item columns; name the files of an item table with "
-    "data.items, or columns of the events with data.custom.item_columns",
-  )
+  for field in ("column_types", "title"):
+    yield (
+      bool(data.items or custom.item_columns) or not getattr(custom, field),
+      f"data.custom.{field}",
+      "it describes item columns; name the files of an item table with "
+      "data.items, or columns of the events with data.custom.item_columns",
+    )
   yield (
     len(custom.separator) <= 1 or custom.separator in ("tab", "\\t"),
     "data.custom.separator",

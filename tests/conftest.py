@@ -87,6 +87,7 @@ def world():
       "tag.0": [f"t{n % 3}" for n in range(30)],
       "tag.1": [f"t{n % 4}" if n % 2 else None for n in range(30)],
       "dense.length": np.linspace(-1, 1, 30, dtype=np.float32),
+      "title": [f"poster {n}" if n % 7 else None for n in range(30)],
     }
   )
   known = catalog.encode(

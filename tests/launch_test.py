@@ -90,7 +90,7 @@ def checkout(bare: Checkout) -> Checkout:
   return bare
 
 
-def install(extras: str = "") -> str:
+def install(extras: str = "[serve]") -> str:
   return (
     "-m pip --disable-pip-version-check install --quiet"
     f" -c launch/constraints.txt -e .{extras}"
@@ -130,7 +130,7 @@ def test_dry_run_of_the_tests(checkout: Checkout):
   assert last[:4] == ["exec", ".venv/bin/python", "-m", "pytest"]
   assert last[4:6] == ["--numprocesses", "0"]
   assert last[-2:] == ["-k", "one or two"]
-  assert install("\\[test\\]") in ran.stdout
+  assert install("\\[serve\\,test\\]") in ran.stdout
 
 
 def test_dry_run_of_the_checks(checkout: Checkout):
@@ -139,7 +139,7 @@ def test_dry_run_of_the_checks(checkout: Checkout):
   for part in ("ruff check", "ruff format --check", "pyright", "shellcheck"):
     assert part in ran.stdout
   last = ran.stdout.splitlines()[-1]
-  assert last == "timeout --kill-after=30 1h launch/test.sh -x"
+  assert last == "timeout --kill-after=30 25m launch/test.sh -x"
   assert not checkout.calls()
 
 
@@ -175,7 +175,7 @@ def test_an_interrupted_installation_is_repeated(checkout: Checkout):
 def test_extras_are_installed_once(checkout: Checkout):
   checkout.run("launch/local.sh")
   checkout.run("launch/test.sh", EXTRAS="cuda12")
-  assert install("[cuda12,test]") in checkout.calls()
+  assert install("[cuda12,serve,test]") in checkout.calls()
   checkout.run("launch/local.sh", EXTRAS="cuda12")
   checkout.run("launch/test.sh")
   assert not [call for call in checkout.calls() if "install" in call]

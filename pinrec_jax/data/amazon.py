@@ -47,14 +47,29 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
       "item_type": "product",
       "brand": parts[0],
       **{f"category.{n}": parts[slot] for n, slot in enumerate(slots)},
+      "title": items["title"] if "title" in items else _titles(parts),
     }
+  )
+
+
+def _titles(parts: pd.DataFrame) -> pd.Series:
+  """Returns "category, brand", for files without a column of titles."""
+  narrowest = (
+    parts[parts.columns[1:]].ffill(axis=1).iloc[:, -1:].squeeze(axis=1)
+  )
+  return pd.Series(
+    [
+      ", ".join(text for text in texts if isinstance(text, str))
+      for texts in zip(narrowest, parts[0], strict=True)
+    ],
+    index=parts.index,
   )
 
 
 class Amazon(tfds_builder.Builder):
   """Amazon reviews: each user's last review is the test."""
 
-  VERSION = tfds.core.Version("1.1.0")
+  VERSION = tfds.core.Version("1.2.0")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name=name, description=f"Amazon 2014, {name}.")
     for name in ("beauty", "sports", "toys")

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from jaxtyping import Int, Shaped
+from pyarrow import compute, parquet
 
 from pinrec_jax import files
 from pinrec_jax.data import (
@@ -20,7 +22,9 @@ from pinrec_jax.data import (
 )
 
 ITEMS, NAMES = "items.parquet", "names.json"
-CATEGORY, NUMBER = "cat.", "dense."
+# Arrow makes its functions when it is loaded, which hides them from pyright.
+_call: Any = compute.call_function
+CATEGORY, NUMBER, TITLE = "cat.", "dense.", "title"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +35,14 @@ class Catalog:
     vocabulary: names of actions, surfaces and so on.
     items: the item table.
     values: of each categorical feature; the first one has the code 1.
+    titles: what people read instead of an id, "" if an item has none; None if
+      no item has one. The model never reads titles.
   """
 
   vocabulary: schema.Vocabulary
   items: schema.Items
   values: Mapping[str, Sequence[str]]
+  titles: pa.ChunkedArray | None = None  # Half the memory of Python's texts.
 
   @functools.cached_property
   def row_of(self) -> dict[str, int]:
@@ -56,6 +63,18 @@ class Catalog:
     """A digest of the values of all categorical features."""
     text = json.dumps({name: list(v) for name, v in self.values.items()})
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+  def title(self, row: int) -> str:
+    """Returns the title of an item; "" if it has none."""
+    return "" if self.titles is None else self.titles[row].as_py()
+
+  def titled(self, text: str) -> Int[np.ndarray, "_"]:
+    """Returns the rows whose title contains a text, in any case of letters."""
+    if self.titles is None:
+      return np.zeros(0, np.int64)
+    options = compute.MatchSubstringOptions(text, ignore_case=True)
+    has = _call("match_substring", [self.titles], options)
+    return np.flatnonzero(has.to_numpy())
 
   def encode(self, features: Mapping[str, Any]) -> Int[np.ndarray, "g"]:
     """Returns the codes of an item's categorical features.
@@ -153,8 +172,11 @@ class Catalog:
     }
     for prefix, table in ((CATEGORY, items.categorical), (NUMBER, items.dense)):
       columns |= {f"{prefix}{n}": c[1:] for n, c in enumerate(table.T)}
+    table = pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
+    if self.titles is not None:
+      table = table.append_column(TITLE, self.titles.slice(1))
     folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(columns).to_parquet(folder / ITEMS, index=False)
+    parquet.write_table(table, folder / ITEMS)
     names = {
       "vocabulary": dataclasses.asdict(self.vocabulary),
       "values": self.values,
@@ -165,7 +187,11 @@ class Catalog:
 def load(folder: pathlib.Path) -> Catalog:
   """Reads a catalog that `save` wrote."""
   names = files.read_json(folder / NAMES)
-  frame = pd.read_parquet(folder / ITEMS)
+  table, titles = parquet.read_table(folder / ITEMS), None
+  if TITLE in table.column_names:
+    titles = _after_no_item(table[TITLE])
+    table = table.drop_columns([TITLE])
+  frame = table.to_pandas()
 
   def columns(prefix: str, dtype: type) -> Shaped[np.ndarray, "v f"]:
     found = [c for c in frame if c.startswith(prefix)]
@@ -181,6 +207,7 @@ def load(folder: pathlib.Path) -> Catalog:
       candidate=_after_none(frame["candidate"].to_numpy()),
     ),
     names["values"],
+    titles,
   )
 
 
@@ -191,8 +218,8 @@ def encode(
 
   Args:
     items: one row an item: `item`, `item_type`, categorical columns (several
-      slots of one feature are named feature.0, feature.1, ...) and numbers
-      named dense.*.
+      slots of one feature are named feature.0, feature.1, ...), numbers named
+      dense.*, and `title`, which may be absent or missing.
     candidates: the ids that may be recommended.
     **names: the other fields of the vocabulary.
 
@@ -204,7 +231,8 @@ def encode(
     raise ValueError(f"item {twice} is listed twice; keep one row an item")
   groups: dict[str, list[str]] = {}
   for column in items:
-    if column not in ("item", "item_type") and not column.startswith(NUMBER):
+    known = column in ("item", "item_type", TITLE)
+    if not known and not column.startswith(NUMBER):
       groups.setdefault(column.split(".")[0], []).append(column)
   features, values, codes = [], {}, []
   for name, columns in groups.items():
@@ -231,7 +259,21 @@ def encode(
       candidate=_after_none(pd.Index(items["item"]).isin(candidates)),
     ),
     values,
+    _titles(items[TITLE]) if TITLE in items else None,
   )
+
+
+def _titles(column: Any) -> pa.ChunkedArray | None:
+  """Returns the titles of all rows; None if no item has one."""
+  titles = column.astype(object).fillna("")
+  if not titles.astype(bool).any():
+    return None
+  return _after_no_item(pa.chunked_array([titles.tolist()], pa.string()))
+
+
+def _after_no_item(titles: pa.ChunkedArray) -> pa.ChunkedArray:
+  """Returns titles with an empty one added for the row of no item."""
+  return pa.chunked_array([[""], *titles.chunks], pa.string())
 
 
 def _after_none(

@@ -10,7 +10,13 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from pinrec_jax.data import kuairand_csv, records, row_errors, tfds_builder
+from pinrec_jax.data import (
+  identifiers,
+  kuairand_csv,
+  records,
+  row_errors,
+  tfds_builder,
+)
 
 EMBEDDED = pathlib.Path(__file__).parent / "kuairand_mini"
 
@@ -130,14 +136,32 @@ def _features(items: pd.DataFrame) -> pd.DataFrame:
       "item_type": items["video_type"],
       "dense.log_seconds": standard.fillna(0.0),
       "dense.length_known": duration.notna().astype("float32"),
+      "title": _titles(items),
     }
   )
+
+
+def _titles(items: pd.DataFrame) -> list[str]:
+  """Returns what the log says of each video, because videos have no titles."""
+  columns = ("video_type", "video_duration", "tag", "author_id")
+  found = []
+  for kind, length, tag, author in zip(
+    *(items[name] for name in columns), strict=True
+  ):
+    what = "ad" if kind == "AD" else "video"
+    if not pd.isna(length):
+      what = f"{length / 1000:.0f} s {what}"
+    tags = "" if pd.isna(tag) else identifiers.id_text(tag)
+    if tags:
+      what += f", tag {tags.replace(',', ' and ')}"
+    found.append(f"{what}, author {author}")
+  return found
 
 
 class Kuairand(tfds_builder.Builder):
   """KuaiRand, split by time; the log of randomly shown videos is left out."""
 
-  VERSION = tfds.core.Version("1.2.0")
+  VERSION = tfds.core.Version("1.3.0")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name="mini", description="The embedded excerpt."),
     tfds.core.BuilderConfig(name="pure", description="KuaiRand-Pure."),

@@ -98,6 +98,7 @@ def _features(movies: pd.DataFrame) -> pd.DataFrame:
       "item_type": "movie",
       **{f"genre.{n}": genres[n] for n in genres.columns[:GENRE_SLOTS]},
       "dense.year": ((year - year.mean()) / year.std()).fillna(0.0),
+      "title": movies["title"],
     }
   )
 
@@ -109,7 +110,7 @@ class Movielens(tfds_builder.Builder):
   validation.
   """
 
-  VERSION = tfds.core.Version("1.1.0")
+  VERSION = tfds.core.Version("1.2.0")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name="1m", description="MovieLens 1M."),
     tfds.core.BuilderConfig(name="20m", description="MovieLens 20M."),

@@ -22,7 +22,7 @@ def compare(
   twin: engine.Retriever | None,
   short_list: tuple[str, int] | None = None,
 ) -> reports.EvaluateReport:
-  """Returns the figures of a run and of what it is compared with.
+  """Returns the figures of a run and of all that it is compared with.
 
   Args:
     config: of the run.

@@ -177,7 +177,7 @@ class Retriever:
     groups: dict[sizes_lib.Rung | None, list[int]] = {}
     for place, one in enumerate(parsed):
       if isinstance(one, requests_lib.Request):
-        groups.setdefault(self._rung(one), []).append(place)
+        groups.setdefault(self.rung(one), []).append(place)
     found: list[Any] = [*parsed]
     for rung, places in groups.items():
       most = rung.batch[-1] if rung else len(places)
@@ -188,7 +188,7 @@ class Retriever:
           found[place] = answer
     return found
 
-  def _rung(self, request: requests_lib.Request) -> sizes_lib.Rung | None:
+  def rung(self, request: requests_lib.Request) -> sizes_lib.Rung | None:
     """Returns the sizes that a request is answered in."""
     ask = request.ask
     return self.sizes.rung(
@@ -208,15 +208,15 @@ class Retriever:
     vectors = self.generate(padded, rung=rung)
     observe("model", time.perf_counter() - began)
     found = candidates_lib.find(self.items, vectors, padded, rung, observe)
-    return [self._answer(one, found, row) for row, one in enumerate(requests)]
+    return [self.answer_of(one, found, row) for row, one in enumerate(requests)]
 
-  def _answer(
+  def answer_of(
     self,
     request: requests_lib.Request,
     found: candidates_lib.Candidates,
-    row: int,
+    row: int = 0,
   ) -> answers.Answer:
-    """Returns the answer to one request of a batch."""
+    """Returns the answer to the request of one row of a batch."""
     bundle, names = self.bundle, (*self.outcomes, None)  # -1 is unspecified.
     rows = found.item[row, : request.candidates]
     rows = rows[rows >= 0]

@@ -9,15 +9,11 @@ from jaxtyping import Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import histories, merging, schema
-from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.decode import conditions
-from pinrec_jax.inference import answers, request_events, wire
+from pinrec_jax.inference import answers, asks, request_events, wire
 from pinrec_jax.inference import bundle as bundle_lib
 from pinrec_jax.inference import filters as filters_lib
 from pinrec_jax.inference import items as items_lib
-
-MAX_OFFSETS = 16  # Of a request, to bound the work of its batch.
-MAX_SECONDS = 2**31 - 1  # Of an offset or an age.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,18 +80,12 @@ class History(NamedTuple):
 Parsed: TypeAlias = Request | answers.Failure
 
 
-class Defaults(NamedTuple):
-  """What a request gets if it does not say otherwise."""
-
-  ask: conditions.Ask
-  candidates: int
-
-
 class Reader:
   """Reads and checks the requests to one bundle."""
 
   def __init__(self, bundle: bundle_lib.Bundle, items: items_lib.Items) -> None:
     self._bundle, self._items = bundle, items
+    self._asks = asks.Asks(bundle)
 
   @property
   def config(self) -> config_lib.Inference:
@@ -114,45 +104,15 @@ class Reader:
     *,
     budget: str | Mapping[str, float] | None = None,
     candidates: int | None = None,
-  ) -> Defaults:
+  ) -> asks.Defaults:
     """Returns the configured defaults, some of them replaced.
 
     Raises:
       ValueError: on an invalid budget, name or number.
     """
-    decode, names = self.config.decode, self._bundle.vocabulary
-    ask = conditions.Ask(
-      budget=self.budget(decode.budget if budget is None else budget),
-      offsets=decode.offsets or (conditions.NEXT_EVENT,),
-      steps=self._steps(decode.steps),
-      surface=names.surface(decode.surface) if decode.surface else -1,
-      item_type=names.item_type(decode.item_type) if decode.item_type else -1,
-      # A log without a time split has no target ages.
-      age=decode.age if names.test_from else conditions.UNSPECIFIED,
-      sampled=decode.feedback == "sample",
-    )
-    size = decode.candidates if candidates is None else candidates
-    return Defaults(ask, _at_least_one("candidates", size))
+    return self._asks.defaults(budget=budget, candidates=candidates)
 
-  def budget(self, budget: str | Mapping[str, float]) -> budget_lib.Budget:
-    """Returns a budget; an empty one means the fractions of the log.
-
-    Raises:
-      ValueError: on an invalid budget, or one for an unconditioned model.
-    """
-    names = self._bundle.vocabulary
-    if not self.config.model.conditioned:
-      if budget:
-        raise ValueError(
-          f"budget {budget!r} asks an unconditioned model for outcomes; train "
-          "with model.conditioned=True"
-        )
-      return budget_lib.unspecified(names)
-    if budget:
-      return budget_lib.parse(budget, names)
-    return budget_lib.from_fractions(self._bundle.outcome_fractions)
-
-  def read(self, given: Any, name: str, defaults: Defaults) -> Parsed:
+  def read(self, given: Any, name: str, defaults: asks.Defaults) -> Parsed:
     """Returns a checked request, or a failure that names the fault.
 
     Args:
@@ -166,7 +126,7 @@ class Reader:
     return self.check(decoded, defaults)
 
   def check(
-    self, given: Given, defaults: Defaults, known: History | None = None
+    self, given: Given, defaults: asks.Defaults, known: History | None = None
   ) -> Parsed:
     """Returns a checked request, or a failure that names the fault.
 
@@ -187,10 +147,10 @@ class Reader:
     return None if events is None else History(events, [None] * len(events))
 
   def _request(
-    self, given: Given, defaults: Defaults, known: History | None
+    self, given: Given, defaults: asks.Defaults, known: History | None
   ) -> Request:
     fields, user = given.fields, given.user
-    ask, candidates = self._ask(fields, defaults)
+    ask, candidates = self._asks.read(fields, defaults)
     stored = fields.events is None
     written = [*(fields.events or ())]
     if fields.context:
@@ -270,53 +230,6 @@ class Reader:
       stored=stored,
     )
 
-  def _ask(
-    self, fields: wire.RequestFields, defaults: Defaults
-  ) -> tuple[conditions.Ask, int]:
-    """Returns the conditions of a request, and the length of its list."""
-    names = self._bundle.vocabulary
-    changes: dict[str, Any] = {}
-    for field in ("surface", "item_type", "offsets", "age"):
-      value = getattr(fields, field)
-      if value is not None and not self.config.model.conditioned:
-        raise ValueError(
-          f"{field} is {value!r} and the model is unconditioned; leave it out"
-        )
-    if fields.budget is not None:
-      changes["budget"] = self.budget(fields.budget)
-    if fields.surface is not None:
-      changes["surface"] = names.surface(fields.surface)
-    if fields.item_type is not None:
-      changes["item_type"] = names.item_type(fields.item_type)
-    if fields.offsets is not None:
-      changes["offsets"] = _offsets(fields.offsets)
-    if fields.age is not None:
-      changes["age"] = fields.age
-      if not conditions.UNSPECIFIED <= fields.age <= MAX_SECONDS:
-        raise ValueError(
-          f"age is {fields.age}; use seconds, 0 or more, or -1 for any"
-        )
-    if fields.steps is not None:
-      changes["steps"] = self._steps(fields.steps)
-    size = defaults.candidates
-    if fields.candidates is not None:
-      size = _at_least_one("candidates", fields.candidates)
-    return defaults.ask._replace(**changes), size
-
-  def _steps(self, steps: int) -> int:
-    """Returns a number of steps that leaves room for the start token.
-
-    Raises:
-      ValueError: if it does not.
-    """
-    longest = self.config.sequence_length
-    if not 1 <= steps < longest:
-      raise ValueError(
-        f"steps is {steps}; use 1 or more, and fewer than the sequence length "
-        f"({longest})"
-      )
-    return steps
-
 
 def decode(given: Any, name: str) -> Given | answers.Failure:
   """Returns a decoded request, or a failure that names the fault.
@@ -344,24 +257,3 @@ def _failure(
   if user is not None:
     who = f"{name}, user {user!r}" if name else f"user {user!r}"
   return answers.Failure(f"{who}: {problem}" if who else problem, user)
-
-
-def _offsets(given: Sequence[int]) -> tuple[int, ...]:
-  """Returns valid offsets.
-
-  Raises:
-    ValueError: if there are none or too many, or one is out of range.
-  """
-  valid = (conditions.NEXT_EVENT <= n <= MAX_SECONDS for n in given)
-  if not 1 <= len(given) <= MAX_OFFSETS or not all(valid):
-    raise ValueError(
-      f"offsets is {list(given[: MAX_OFFSETS + 1])}; list 1 to {MAX_OFFSETS} "
-      f"numbers of seconds, from 0 to {MAX_SECONDS}, or -1 for the next event"
-    )
-  return tuple(given)
-
-
-def _at_least_one(field: str, value: int) -> int:
-  if value < 1:
-    raise ValueError(f"{field} is {value}; use 1 or more")
-  return value

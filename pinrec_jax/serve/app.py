@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib.resources
 import logging
 import math
 import time
@@ -14,29 +13,12 @@ import prometheus_client
 from starlette import applications, requests, responses, routing
 
 from pinrec_jax.inference import answers
-from pinrec_jax.serve import limits, messages, openapi, stores
+from pinrec_jax.serve import limits, messages, openapi, pages, stores
 from pinrec_jax.serve.errors import RefusedError
 from pinrec_jax.serve.service import Service
 
 PAGE_LIMIT = 1000  # Items of a page.
 MAX_QUERY = 200  # Characters of a search.
-PAGE = {
-  "index.html": "text/html; charset=utf-8",
-  "docs.html": "text/html; charset=utf-8",
-  "page.css": "text/css; charset=utf-8",
-  "page.js": "text/javascript; charset=utf-8",
-  "docs.js": "text/javascript; charset=utf-8",
-  "preact-htm.js": "text/javascript; charset=utf-8",
-  "LICENSES": "text/plain; charset=utf-8",
-}
-# The page loads nothing from other servers, and no other site can frame it.
-POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:"
-SECURE = {
-  "content-security-policy": POLICY + "; frame-ancestors 'none'",
-  "x-content-type-options": "nosniff",
-  "referrer-policy": "no-referrer",
-}
-
 Handler: TypeAlias = Callable[[requests.Request], Awaitable[Any]]
 
 
@@ -202,7 +184,7 @@ class _Calls:
     return await self._service.items.delete(request.path_params["item"])
 
   async def bundle(self, request: requests.Request) -> Any:
-    """Returns what is served."""
+    """Returns the versions of bundle and items."""
     return self._service.served()
 
   async def swap(self, request: requests.Request) -> Any:
@@ -232,15 +214,15 @@ class _Calls:
 
   async def page(self, request: requests.Request) -> Any:
     """Returns a file of the pages."""
-    return _file(request.path_params["name"])
+    return pages.read(request.path_params["name"])
 
   async def docs(self, request: requests.Request) -> Any:
     """Returns the page of the calls."""
-    return _file("docs.html")
+    return pages.read("docs.html")
 
   async def index(self, request: requests.Request) -> Any:
     """Returns the page where a budget is turned."""
-    return _file("index.html")
+    return pages.read("index.html")
 
 
 def _answering(handler: Handler) -> Any:
@@ -296,20 +278,6 @@ def _number(
       422, f"{name} is {given[:40]!r}; use a whole number from {low} to {high}"
     )
   return int(given)
-
-
-def _file(name: str) -> responses.Response:
-  """Returns a file of the pages.
-
-  Raises:
-    RefusedError: if there is none.
-  """
-  if name not in PAGE:
-    raise RefusedError(404, "there is no such page; see /docs")
-  path = importlib.resources.files("pinrec_jax.serve") / "page" / name
-  return responses.Response(
-    path.read_bytes(), media_type=PAGE[name], headers=SECURE
-  )
 
 
 async def _no_such_path(

@@ -77,7 +77,7 @@ class Batcher(Generic[_Item, _Result]):
     self._task = asyncio.get_running_loop().create_task(self._run())
 
   async def stop(self) -> None:
-    """Runs what is waiting, then ends."""
+    """Runs all entries that wait, then ends."""
     self._stopping = True
     self._arrival.set()
     self._full.set()

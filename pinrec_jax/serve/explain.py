@@ -1,8 +1,9 @@
 """What the page shows beside an answer."""
 
+import functools
 import pathlib
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,21 +12,45 @@ from jaxtyping import Float
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
 from pinrec_jax.decode import budget as budget_lib
-from pinrec_jax.inference import answers, bundle, engine, requests, wire
-from pinrec_jax.serve import messages, serving, snapshots
+from pinrec_jax.inference import (
+  answers,
+  bundle,
+  candidates,
+  engine,
+  generation,
+  requests,
+  wire,
+)
+from pinrec_jax.serve import readable, serving, snapshots
 
 BACKGROUND = 800  # Items of the map that are drawn as its background.
 SAMPLE_USERS = 40
 # Seconds ahead that the page can ask for; -1 is the next event.
 OFFSETS = (-1, 3600, 86_400, 604_800)
-OUTLINE = 6  # Decimals of a position on the map.
+OUTLINE = 4  # Decimals of a position on the map.
+TWIN_LISTS = 256  # Lists of the twin that are kept.
 
 
-class Twin(NamedTuple):
-  """The unconditioned model that the page shows for comparison."""
+class Twin:
+  """The unconditioned model that the page shows for comparison.
 
-  retriever: engine.Retriever
-  defaults: requests.Defaults
+  Its lists do not depend on the budget, so the last ones are kept.
+  """
+
+  def __init__(self, retriever: engine.Retriever) -> None:
+    self._retriever = retriever
+    self._defaults = retriever.reader.defaults()
+    self.items = functools.lru_cache(TWIN_LISTS)(self._items)
+
+  def _items(self, body: bytes) -> list[Any]:
+    """Returns the ids that a request finds; none if it is invalid here."""
+    fields = wire.decode(body)
+    given = requests.Given("", fields, wire.id_text(fields.user, "user"))
+    parsed = self._retriever.reader.check(given, self._defaults)
+    (answer,) = self._retriever.answer([parsed])
+    if isinstance(answer, answers.Failure):
+      return []
+    return [one.item for one in answer.candidates]
 
 
 def load_twin(folder: pathlib.Path, config: config_lib.Config) -> Twin:
@@ -44,7 +69,7 @@ def load_twin(folder: pathlib.Path, config: config_lib.Config) -> Twin:
   )
   retriever = engine.Retriever(found, sizes=serving.ladders(own, found.config))
   retriever.warm_up()
-  return Twin(retriever, retriever.reader.defaults())
+  return Twin(retriever)
 
 
 def info(own: serving.Serving) -> dict[str, Any]:
@@ -72,6 +97,7 @@ def info(own: serving.Serving) -> dict[str, Any]:
       "offsets": min(serve.max_offsets, len(OFFSETS)),
     },
     "sample_users": found.users.sample(SAMPLE_USERS),
+    "background": _places(own, _some_vectors(found)),
   }
 
 
@@ -88,69 +114,83 @@ def explain(
     seconds[stage] = seconds.get(stage, 0) + spent
 
   began = time.perf_counter()
-  retriever = own.now()
-  (answer,) = retriever.answer([request], observe=observe)
-  seconds["total"] = time.perf_counter() - began
-  assert isinstance(answer, answers.Answer)
-  vectors = retriever.generate([request])
-  snapshot = own.live.snapshot
-  size = request.candidates
-  other = _of_twin(twin, body, size) if twin is not None else []
-  seen = set(request.seen.tolist())
+  retriever, snapshot = own.now(), own.live.snapshot
+  # The steps of `Retriever.answer`, because the map shows the vectors, too.
+  rung = retriever.rung(request)
+  vectors = retriever.generate([request], rung=rung)
+  observe("model", time.perf_counter() - began)
+  found = candidates.find(snapshot, vectors, [request], rung, observe)
+  answer = retriever.answer_of(request, found)
+  observe("total", time.perf_counter() - began)
+  began = time.perf_counter()
+  other = twin.items(_for_twin(own, request, body)) if twin else []
   popular = own.bundle.popular
-  popular = [row for row in popular.tolist() if row not in seen][:size]
-  popularity = list(snapshot.ids(np.array(popular, np.int32)))
+  popular = popular[~np.isin(popular, request.seen)]
+  popularity = snapshot.ids(popular[: request.candidates])
   listed = [one.item for one in answer.candidates]
-  about = {
-    str(item): snapshot.features(row)
-    for item in [*listed, *other, *popularity]
-    if (row := snapshot.row_of.get(str(item))) is not None
-  }
-  rows = np.array([snapshot.row_of[str(item)] for item in listed], np.int32)
-  kept = vectors.share[0] > 0
-  names = (*own.retriever.outcomes, None)  # -1 is unspecified.
-  return {
+  shown = {
     "answer": msgspec.to_builtins(answer),
-    "items": about,
-    "milliseconds": {k: 1000 * spent for k, spent in seconds.items()},
-    "twin": {
-      "title": "Unconditioned twin" if twin else "No unconditioned twin here",
-      "items": other,
-    },
+    "items": readable.about(snapshot, [*listed, *other, *popularity]),
+    "merged": _merged(own, vectors),
+    "twin": other if twin else None,
     "popularity": popularity,
-    "map": {
-      "history": _places(own, snapshot.vectors(request.events.item)),
-      "vectors": [
-        {"at": at, "outcome": names[outcome]}
-        for at, outcome in zip(
-          _places(own, vectors.query[0][kept]),
-          vectors.outcome[0][kept].tolist(),
-          strict=True,
-        )
-      ],
-      "items": [
-        {"at": at, "outcome": one.outcome}
-        for at, one in zip(
-          _places(own, snapshot.vectors(rows)), answer.candidates, strict=True
-        )
-      ],
-      "background": _places(own, _some_vectors(own.bundle)),
-    },
+    "map": _map(own, snapshot, request, vectors, found),
   }
+  observe("lists beside it", time.perf_counter() - began)
+  shown["milliseconds"] = {k: 1000 * spent for k, spent in seconds.items()}
+  return shown
 
 
-def _of_twin(twin: Twin, body: bytes, size: int) -> list[Any]:
-  """Returns the items that the unconditioned twin would list."""
+def _for_twin(
+  own: serving.Serving, request: requests.Request, body: bytes
+) -> bytes:
+  """Returns a request for the same history that asks for nothing."""
   fields = wire.decode(body)
   fields.budget = fields.surface = fields.item_type = None
   fields.offsets = fields.age = fields.steps = None
-  fields.candidates = size
-  given = requests.Given("", fields, wire.id_text(fields.user, "user"))
-  parsed = twin.retriever.reader.check(given, twin.defaults)
-  (answer,) = twin.retriever.answer([parsed])
-  if isinstance(answer, answers.Failure):
-    return []
-  return [one.item for one in answer.candidates]
+  fields.candidates = request.candidates
+  if fields.events is None:
+    read = request.events.where(request.events.item != schema.NO_ITEM)
+    fields.events = [readable.written(own, read, n) for n in range(len(read))]
+  return msgspec.json.encode(fields)
+
+
+def _merged(own: serving.Serving, vectors: generation.Vectors) -> list[str]:
+  """Returns the outcomes whose vectors were all merged with other ones."""
+  names = (*own.retriever.outcomes, budget_lib.UNSPECIFIED)
+  asked, kept = (
+    {int(n) for n in vectors.outcome[0][share[0] > 0]}
+    for share in (vectors.budget, vectors.share)
+  )
+  return [names[outcome] for outcome in sorted(asked - kept)]
+
+
+def _map(
+  own: serving.Serving,
+  snapshot: snapshots.Snapshot,
+  request: requests.Request,
+  vectors: generation.Vectors,
+  found: candidates.Candidates,
+) -> dict[str, Any]:
+  """Returns where history, vectors and recommended items are on the map."""
+  kept = vectors.share[0] > 0
+  names = (*own.retriever.outcomes, None)  # -1 is unspecified.
+  rows = found.item[0, : request.candidates]
+  read = request.events.item[request.events.item != schema.NO_ITEM]
+  columns = (vectors.outcome, vectors.offset, vectors.step)
+  return {
+    "history": _places(own, snapshot.vectors(read)),
+    "history_items": snapshot.ids(read),
+    "items": _places(own, snapshot.vectors(rows[rows >= 0])),
+    "vectors": [
+      {"at": at, "outcome": names[outcome], "offset": offset, "step": step}
+      for at, outcome, offset, step in zip(
+        _places(own, vectors.query[0][kept]),
+        *(column[0][kept].tolist() for column in columns),
+        strict=True,
+      )
+    ],
+  }
 
 
 def _some_vectors(found: bundle.Bundle) -> Float[np.ndarray, "n d"]:
@@ -164,66 +204,5 @@ def _places(
 ) -> list[list[float]]:
   """Returns vectors on the map of the first two principal components."""
   mean, *axes = own.bundle.projection
-  return np.round((vectors - mean) @ np.stack(axes).T, OUTLINE).tolist()
-
-
-def history(
-  own: serving.Serving, known: requests.History
-) -> tuple[list[dict[str, Any]], dict[str, dict[str, list[str]]]]:
-  """Returns events as they are written, and the features of their items."""
-  snapshot, names = own.live.snapshot, own.bundle.vocabulary
-  listed, about = [], {}
-  events = known.events
-  for n, given in enumerate(known.given):
-    row = int(events.item[n])
-    if given is not None and row == schema.NO_ITEM:
-      listed.append(_shown(given))
-      continue
-    (item,) = snapshot.ids(events.item[n : n + 1])
-    about[str(item)] = snapshot.features(row)
-    chosen = np.flatnonzero(events.actions[n]).tolist()
-    event = wire.EventFields(item, [names.actions[a] for a in chosen])
-    if events.surface[n]:
-      event.surface = names.surfaces[events.surface[n]]
-    if events.time[n] != schema.UNKNOWN_TIME:
-      event.time = int(events.time[n])
-    if not events.engaged[n]:
-      event.shown_only = True
-    listed.append(_shown(event))
-  return listed, about
-
-
-def _shown(event: wire.EventFields) -> dict[str, Any]:
-  found = msgspec.to_builtins(event)
-  return {name: value for name, value in found.items() if value is not None}
-
-
-def items(
-  snapshot: snapshots.Snapshot,
-  found: bundle.Bundle,
-  query: str,
-  limit: int,
-  after: int,
-) -> messages.Items:
-  """Returns a page of the items that match a text.
-
-  Args:
-    snapshot: all items.
-    found: the bundle they were added to.
-    query: a part of an id or of a feature; an empty one matches all.
-    limit: items of the page.
-    after: number of matches to leave out.
-  """
-  rows = snapshot.matching(query)
-  page = rows[after : after + limit]
-  types = found.vocabulary.item_types
-  listed = [
-    messages.Item(
-      item, types[kind], snapshot.features(row), row >= len(found.vectors)
-    )
-    for row, item, kind in zip(
-      page.tolist(), snapshot.ids(page), snapshot.types(page), strict=True
-    )
-  ]
-  end = after + len(page)
-  return messages.Items(listed, len(rows), end if end < len(rows) else None)
+  places = (vectors - mean) @ np.stack(axes).T
+  return places.astype(np.float64).round(OUTLINE).tolist()

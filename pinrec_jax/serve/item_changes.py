@@ -58,8 +58,9 @@ def check(retriever: engine.Retriever, item: str, state: ItemState) -> Checked:
     kind = found.vocabulary.item_type(given.item_type)
   values = _texts(given.features or {})
   codes = found.catalog.encode(values)
+  own_id = _own_id(item, found.catalog.items.ids)
   change = item_rows.Change(
-    item, None, _own_id(item, found.catalog.items.ids), kind, codes, values
+    item, None, own_id, kind, codes, values, given.title.strip()
   )
   if given.vector is not None:
     vector = _vector(given.vector, found.config.model.embedding_dim)

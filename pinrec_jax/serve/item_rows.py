@@ -18,6 +18,7 @@ class Change(NamedTuple):
     item_type: index of its type.
     codes: codes of its categorical features.
     features: its features by name, as they are shown.
+    title: what people read instead of the id.
   """
 
   item: str
@@ -26,6 +27,7 @@ class Change(NamedTuple):
   item_type: int = 0
   codes: Int[np.ndarray, "g"] | None = None
   features: dict[str, list[str]] | None = None
+  title: str = ""
 
 
 class Rows:
@@ -42,6 +44,7 @@ class Rows:
     self._vectors, self._types, self._codes = vectors, item_type, codes
     self.ids = ids
     self.features: dict[int, dict[str, list[str]]] = {}  # of added rows
+    self.titles: dict[int, str] = {}  # of added rows
     self.length = len(ids)
 
   def add(self, change: Change) -> int:
@@ -56,6 +59,7 @@ class Rows:
       self._codes[row] = change.codes
     self.ids.append(change.own_id)
     self.features[row] = change.features or {}
+    self.titles[row] = change.title
     self.length += 1
     return row
 

@@ -38,7 +38,7 @@ class ItemWriter:
 
     Args:
       store: where the changes are kept.
-      serving: returns what is served.
+      serving: returns the bundle that is served.
       measured: gets the numbers of items.
     """
     self._store, self._serving, self._metrics = store, serving, measured
@@ -53,7 +53,7 @@ class ItemWriter:
     self._task = asyncio.get_running_loop().create_task(self._run())
 
   async def stop(self) -> None:
-    """Applies what is waiting, then ends."""
+    """Applies all changes that wait, then ends."""
     if self._task is not None:
       self._queue.put_nowait(None)
       await self._task

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from pinrec_jax.inference import wire
 from pinrec_jax.serve import (
-  explain,
   item_changes,
   item_writer,
   messages,
   metrics,
+  readable,
 )
 from pinrec_jax.serve import serving as serving_lib
 from pinrec_jax.serve.errors import RefusedError
@@ -27,7 +27,7 @@ class Items:
     """Sets up the items.
 
     Args:
-      serving: returns what is served.
+      serving: returns the bundle that is served.
       writer: makes changes durable and searchable.
       measured: gets the number of changes.
     """
@@ -73,5 +73,5 @@ class Items:
     """Returns a page of the items that match a text."""
     own = self._serving()
     return await asyncio.to_thread(
-      explain.items, own.live.snapshot, own.bundle, query, limit, after
+      readable.items, own.live.snapshot, own.bundle, query, limit, after
     )

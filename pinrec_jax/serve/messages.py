@@ -53,6 +53,18 @@ class Stored(msgspec.Struct):
   total: int
 
 
+class About(msgspec.Struct):
+  """What people can read of an item.
+
+  Attributes:
+    title: its title; "" if it has none.
+    features: categorical features by name.
+  """
+
+  title: str
+  features: dict[str, list[str]]
+
+
 class History(msgspec.Struct):
   """The history of a user.
 
@@ -60,13 +72,13 @@ class History(msgspec.Struct):
     user: the user's id.
     events: those of the bundle's log and those stored since, merged.
     stored: number of events that were stored since.
-    items: features of the items, by id.
+    items: titles and features of the items, by id.
   """
 
   user: str
   events: list[dict[str, Any]]
   stored: int
-  items: dict[str, dict[str, list[str]]]
+  items: dict[str, About]
 
 
 class NewItem(msgspec.Struct, forbid_unknown_fields=True):
@@ -77,11 +89,13 @@ class NewItem(msgspec.Struct, forbid_unknown_fields=True):
     features: categorical features by name.
     vector: its vector in the space of the model; by default the model computes
       it from the id and the features.
+    title: what people read instead of the id. The model does not read it.
   """
 
   item_type: str | None = None
   features: dict[str, Id | list[Id]] | None = None
   vector: list[float] | None = None
+  title: str = ""
 
 
 class Item(msgspec.Struct):
@@ -89,12 +103,14 @@ class Item(msgspec.Struct):
 
   Attributes:
     item: the item's id.
+    title: its title; "" if it has none.
     item_type: name of its type.
     features: categorical features by name.
     added: whether it was added or replaced since the bundle was written.
   """
 
   item: Id
+  title: str
   item_type: str
   features: dict[str, list[str]]
   added: bool

@@ -82,7 +82,7 @@ def _paths() -> dict[str, Any]:
     },
     "/v1/items": {
       "get": _call(
-        "Returns items by id or attribute, in pages.",
+        "Returns items by a part of id, title or attribute, in pages.",
         (),
         (messages.Items,),
         page,

@@ -36,7 +36,7 @@ class Retrieval:
 
     Args:
       config: limits of the queue and the batches.
-      serving: returns what is served.
+      serving: returns the bundle that is served.
       users: their histories, for requests without events.
       measured: gets the time of each stage and the count of requests.
     """
@@ -55,7 +55,7 @@ class Retrieval:
     self._batcher.start()
 
   async def stop(self) -> None:
-    """Answers what is waiting."""
+    """Answers all requests that wait."""
     await self._batcher.stop()
 
   async def answer(

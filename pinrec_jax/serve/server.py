@@ -9,7 +9,7 @@ import pathlib
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import uvicorn
@@ -128,36 +128,15 @@ async def _serve(
   Raises:
     ValueError: if the bundle or the store cannot be read.
   """
-  own, began = config.serve, time.monotonic()
-  try:
-    store = _open_store(own, workdir)
-  except stores.StoreError as error:
-    raise ValueError(str(error)) from error
-  twin = workdir / TWIN / BUNDLES
-  served = service.Service(
-    config,
-    workdir / BUNDLES,
-    store,
-    twin=twin if (twin / bundle_folders.CURRENT).is_file() else None,
-  )
+  own = config.serve
+  served = _service(config, workdir)
   failure: list[Exception] = []
-
-  async def start() -> None:
-    try:
-      await served.start()
-    except (ValueError, OSError, stores.StoreError) as error:
-      failure.append(error)
-      server.should_exit = True
-      return
-    about = served.served()
-    absl_logging.info(
-      "ready after %.1f s: bundle %s with %d items",
-      time.monotonic() - began, about.version, about.items,
-    )  # fmt: skip
 
   @contextlib.asynccontextmanager
   async def lifespan(_: Any) -> AsyncIterator[None]:
-    starting = asyncio.get_running_loop().create_task(start())
+    starting = asyncio.get_running_loop().create_task(
+      _start(served, server, failure)
+    )
     yield
     starting.cancel()
     await served.stop()
@@ -181,15 +160,62 @@ async def _serve(
       timeout_graceful_shutdown=int(own.drain_seconds) or 1,
     )
   )
-  # uvicorn raises the signals again once it has ended; ending is enough.
+  with _signals_ignored():
+    await server.serve(sockets=[listening])
+  if failure:
+    raise ValueError(str(failure[0])) from failure[0]
+
+
+async def _start(
+  served: service.Service, server: uvicorn.Server, failure: list[Exception]
+) -> None:
+  """Loads the bundle; an error ends the server and is put into `failure`."""
+  began = time.monotonic()
+  try:
+    await served.start()
+  except (ValueError, OSError, stores.StoreError) as error:
+    failure.append(error)
+    server.should_exit = True
+    return
+  about = served.served()
+  absl_logging.info(
+    "ready after %.1f s: bundle %s with %d items",
+    time.monotonic() - began, about.version, about.items,
+  )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _signals_ignored() -> Iterator[None]:
+  """Lets uvicorn alone end the process; it raises signals again at its end."""
   before = {number: signal.getsignal(number) for number in ENDING}
   for number in ENDING:
     signal.signal(number, signal.SIG_IGN)
-  await server.serve(sockets=[listening])
-  for number, handler in before.items():
-    signal.signal(number, handler)
-  if failure:
-    raise ValueError(str(failure[0])) from failure[0]
+  try:
+    yield
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+def _service(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> service.Service:
+  """Returns the service of a work folder, with its store.
+
+  Raises:
+    ValueError: if the store cannot be opened.
+  """
+  try:
+    store = _open_store(config.serve, workdir)
+  except stores.StoreError as error:
+    raise ValueError(str(error)) from error
+  twin = workdir / TWIN / BUNDLES
+  return service.Service(
+    config,
+    workdir / BUNDLES,
+    store,
+    twin=twin if (twin / bundle_folders.CURRENT).is_file() else None,
+  )
 
 
 def _open_store(own: config_lib.Serve, workdir: pathlib.Path) -> stores.Store:

@@ -29,7 +29,7 @@ class Service:
 
   Attributes:
     config: of decoding, the index and the server.
-    metrics: what is measured.
+    metrics: counts and times.
     users: calls that concern users.
     items: calls that concern items.
     retrieval: calls that retrieve.
@@ -105,7 +105,7 @@ class Service:
     self._writer.start()
 
   async def stop(self) -> None:
-    """Answers what is waiting, then closes the store."""
+    """Answers all requests that wait, then closes the store."""
     self.metrics.ready.set(0)
     await self.retrieval.stop()
     await self._writer.stop()
@@ -139,7 +139,7 @@ class Service:
     return self.metrics.render()
 
   def served(self) -> messages.Served:
-    """Returns what is served."""
+    """Returns the versions of the bundle and the items."""
     own = self.serving
     return messages.Served(
       own.version,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pinrec_jax import config as config_lib
 from pinrec_jax.inference import (
   answers,
+  asks,
   bundle,
   bundle_folders,
   candidates,
@@ -35,7 +36,7 @@ class Serving:
 
   retriever: engine.Retriever
   live: live_items.LiveItems
-  defaults: requests.Defaults
+  defaults: asks.Defaults
   config: config_lib.Serve
 
   @property

@@ -122,13 +122,19 @@ class Snapshot:
       first += one.slots
     return found
 
+  def title(self, row: int) -> str:
+    """Returns the title of an item; "" if it has none."""
+    own = self.rows.titles.get(row)
+    return self.catalog.title(row) if own is None else own
+
   def matching(self, text: str) -> Int[np.ndarray, "_"]:
-    """Returns the rows of live items with a text in their id or a feature."""
+    """Returns the rows of live items with a text in id, title or a feature."""
     text = text.lower()
     rows = self.place_rows[self.live]
     found = np.array(
       [text in str(self.rows.ids[row]).lower() for row in rows.tolist()], bool
     )
+    found |= np.isin(rows, self.catalog.titled(text))
     codes, first = self.codes(rows), 0
     for one in self.catalog.vocabulary.features:
       values = self.catalog.values[one.name]
@@ -138,6 +144,7 @@ class Snapshot:
     for place, row in enumerate(rows.tolist()):
       if (own := self.rows.features.get(row)) is not None:
         texts = [value.lower() for values in own.values() for value in values]
+        texts.append(self.rows.titles[row].lower())
         found[place] |= any(text in value for value in texts)
     return rows[found]
 

@@ -9,9 +9,9 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
 from pinrec_jax.inference import request_events, requests, wire
 from pinrec_jax.serve import (
-  explain,
   messages,
   metrics,
+  readable,
   stores,
   user_histories,
 )
@@ -35,7 +35,7 @@ class Users:
 
     Args:
       config: limits of a user's events.
-      serving: returns what is served.
+      serving: returns the bundle that is served.
       store: of the events.
       measured: gets the number of events and of compared histories.
     """
@@ -122,7 +122,7 @@ class Users:
     known = await self.known(own, user) or own.now().reader.known(user)
     if known is None:
       return messages.History(user, [], 0, {})
-    events, items = explain.history(own, known)
+    events, items = readable.history(own, known)
     return messages.History(user, events, len(stored.events), items)
 
   async def forget(self, user: str) -> messages.Stored:

@@ -51,6 +51,18 @@ def test_attributes_are_a_brand_and_categories(config):
   ]  # fmt: skip
 
 
+def test_products_have_titles(config):
+  # Without a column of titles, the narrowest category and the brand are shown.
+  assert dataset_lib.load(config).catalog.titles.to_pylist() == [
+    "", "Nails, OPI", "", "Hair, Acme", "Brushes, Acme"
+  ]  # fmt: skip
+  path = pathlib.Path(config.source) / "items.csv"
+  path.write_text("item,attributes,title\n" + "".join(
+    f"{n},OPI|Makeup,Polish {n}\n" for n in range(1, 5)
+  ))  # fmt: skip
+  assert dataset_lib.load(config).catalog.title(2) == "Polish 2"
+
+
 def test_last_review_is_tested_whatever_the_length(config):
   dataset = dataset_lib.load(config)
   (case,) = evaluation_cases.cases(dataset, "test")

@@ -203,7 +203,7 @@ def test_nothing_but_one_line_is_printed(films, tmp_path, capfd):
   lines = [ln for ln in err.splitlines() if ln and "B/s" not in ln]
   assert out == ""
   assert lines == [
-    f"preparing movielens/1m in {tmp_path}/prepared/movielens/1m/1.1.0"
+    f"preparing movielens/1m in {tmp_path}/prepared/movielens/1m/1.2.0"
   ]
 
 

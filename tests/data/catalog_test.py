@@ -110,6 +110,25 @@ def test_saved_catalog_loads_the_same(log, request, tmp_path):
   for one, other in zip(loaded.items, known.items, strict=True):
     assert one.dtype == other.dtype
     np.testing.assert_array_equal(one, other)
+  assert loaded.titles == known.titles
+
+
+def test_titles_are_kept_beside_the_features(items, tmp_path):
+  plain = encode(items)
+  assert plain.titles is None
+  assert plain.title(1) == ""
+  known = encode(items.assign(title=["An oar", None, "Ein Böot"]))
+  assert [known.title(row) for row in range(4)] == [
+    "",
+    "An oar",
+    "",
+    "Ein Böot",
+  ]
+  assert known.vocabulary == plain.vocabulary
+  assert known.values_digest == plain.values_digest
+  known.save(tmp_path)
+  assert catalog.load(tmp_path).titles == known.titles
+  assert encode(items.assign(title=None)).titles is None
 
 
 def test_content_vectors_are_aligned_by_id(items, tmp_path):

@@ -100,6 +100,24 @@ def test_undated_events_come_first_and_have_no_surface(mini):
     assert (np.diff(undated.astype(int)) <= 0).all()
 
 
+def test_titles_say_what_the_log_knows_of_a_video(mini):
+  catalog = mini.catalog
+  assert catalog.title(catalog.row_of["0"]) == (
+    "87 s video, tag 39, author 7349781"
+  )
+  items = pd.DataFrame(
+    {
+      "video_type": ["AD", "NORMAL"],
+      "video_duration": [np.nan, 9500.0],
+      "tag": [np.nan, "12,39"],
+      "author_id": [3, 4],
+    }
+  )
+  assert kuairand._titles(items) == [
+    "ad, author 3", "10 s video, tag 12 and 39, author 4"
+  ]  # fmt: skip
+
+
 def test_both_layouts_are_read_alike(raw, tmp_path):
   mini, pure = (
     dataset_lib.load(
@@ -114,6 +132,7 @@ def test_both_layouts_are_read_alike(raw, tmp_path):
   assert mini.users == pure.users == ("7", "8", "9")
   assert mini.vocabulary == pure.vocabulary
   assert mini.catalog.values == pure.catalog.values
+  assert mini.catalog.titles == pure.catalog.titles
   alike(mini.items, pure.items)
   for one, other in zip(mini.events, pure.events, strict=True):
     alike(one, other)

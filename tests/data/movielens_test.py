@@ -48,6 +48,13 @@ def test_ratings_become_histories_in_order(config):
   assert events.engaged.all()
 
 
+def test_films_have_titles(config):
+  catalog = dataset_lib.load(config).catalog
+  assert catalog.titles.to_pylist() == [
+    "", "Toy Story (1995)", "Léon: The Professional (1994)", "Untitled"
+  ]  # fmt: skip
+
+
 def test_only_rated_films_are_candidates(config):
   dataset = dataset_lib.load(config)
   assert dataset.items.ids.tolist() == [0, 1, 2, 4]

@@ -211,7 +211,7 @@ def test_a_candidate_names_the_vector_that_found_it(retriever, text):
   )
   reader = retriever.reader
   request = valid(reader.read({"user": "u"}, "", reader.defaults()))
-  answer = engine.answers.as_json(retriever._answer(request, found, 1))
+  answer = engine.answers.as_json(retriever.answer_of(request, found, 1))
   ids = bundle.catalog.items.ids
   assert answer["candidates"] == [
     {

@@ -13,7 +13,6 @@ from schemathesis.specs.openapi import checks as document_checks
 from pinrec_jax.serve import openapi
 
 FEW, MANY, SWAPS = 12, 400, 4  # Cases of each call.
-SWAP = {"path": "/v1/bundle", "method": "POST"}  # Loads a bundle each time.
 CHECKS = [
   checks.not_a_server_error,
   document_checks.status_code_conformance,
@@ -23,6 +22,9 @@ CHECKS = [
 
 
 DOCUMENT = schemathesis.openapi.from_dict(openapi.document())
+# A swap loads a bundle, which takes long.
+SWAP = DOCUMENT.include(path="/v1/bundle", method="POST")
+OTHERS = DOCUMENT.exclude(path="/v1/bundle", method="POST")
 
 
 def cases(count):
@@ -31,18 +33,22 @@ def cases(count):
     deadline=None,
     derandomize=True,
     database=None,
-    suppress_health_check=[*hypothesis.HealthCheck],
+    suppress_health_check=[
+      hypothesis.HealthCheck.filter_too_much,
+      hypothesis.HealthCheck.too_slow,
+      hypothesis.HealthCheck.data_too_large,
+    ],
   )
 
 
-@DOCUMENT.exclude(**SWAP).parametrize()
+@OTHERS.parametrize()
 @cases(FEW)
 def test_random_calls_are_answered(case, server):
   case.call_and_validate(checks=CHECKS, base_url=server.address, timeout=30)
   assert server.process.poll() is None
 
 
-@DOCUMENT.include(**SWAP).parametrize()
+@SWAP.parametrize()
 @cases(SWAPS)
 def test_random_swaps_are_answered(case, server):
   case.call_and_validate(checks=CHECKS, base_url=server.address, timeout=60)
@@ -50,7 +56,7 @@ def test_random_swaps_are_answered(case, server):
 
 
 @pytest.mark.slow
-@DOCUMENT.exclude(**SWAP).parametrize()
+@OTHERS.parametrize()
 @cases(MANY)
 def test_many_random_calls_are_answered(case, server):
   case.call_and_validate(checks=CHECKS, base_url=server.address, timeout=30)

@@ -21,6 +21,7 @@ def vector_of(retriever, item, given):
   (change,) = item_changes.embed(
     retriever, [item_changes.check(retriever, item, given)]
   )
+  assert change.vector is not None
   return change.vector
 
 

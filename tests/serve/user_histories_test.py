@@ -121,9 +121,11 @@ def test_a_history_that_training_would_read_otherwise_is_noticed(
   known = copy.deepcopy(merged(bundle, []))
   retriever = engine.Retriever(bundle)
   given = requests.decode(msgspec.json.encode({"user": NAME}), "")
+  assert isinstance(given, requests.Given)
   request = retriever.reader.check(
     given, retriever.reader.defaults(), merged(bundle, [])
   )
+  assert isinstance(request, requests.Request)
   if change is not None:
     change(known.events)
   same = user_histories.is_as_trained(request, known, bundle)

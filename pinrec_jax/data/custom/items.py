@@ -80,9 +80,10 @@ def read(data: config_lib.Data, errors: row_errors.RowErrors) -> Frame:
 def _read(names: list[str], custom: config_lib.Custom) -> list[str]:
   """Returns the columns that are read; the fields of an object are columns."""
   kinds = ("number", "vector", "text", "category")
-  chosen = {custom.item, custom.item_type}
-  chosen |= {name for kind in kinds for name in typed(custom, kind)}
   ignored = typed(custom, "ignore")
+  title = roles_lib.title([n for n in names if n not in ignored], custom)
+  chosen = {custom.item, custom.item_type, title}
+  chosen |= {name for kind in kinds for name in typed(custom, kind)}
   return [
     name
     for name in names
@@ -100,13 +101,15 @@ def _require(names: list[str], file: str, data: config_lib.Data) -> None:
   wanted = {custom.item: "item"}
   if custom.item_type != config_lib.Custom().item_type:
     wanted[custom.item_type] = "item_type"
+  if custom.title:
+    wanted[custom.title] = "title"
   for kind in ("number", "vector", "text", "category", "ignore"):
     wanted |= dict.fromkeys(typed(custom, kind), "column_types")
   wanted.pop("*", None)
   from_events = schema.names(custom.item_columns)
   for name, field in wanted.items():
     if name not in names and name not in from_events:
-      near = roles_lib.nearest("item" * (field == "item"), name, names)
+      near = roles_lib.nearest(field, name, names)
       hint = f"the nearest is {' or '.join(map(repr, near))}; " if near else ""
       problems.append(
         f"config.data.custom.{field} names {name!r}, and {file} has no such "
@@ -140,6 +143,9 @@ def features(
     ValueError: if a column cannot be a feature.
   """
   found: dict[str, Any] = {n: table[n] for n in ("item", "item_type")}
+  title = _title(table, custom, errors)
+  if title:
+    found[catalog.TITLE] = table[title].map(identifiers.id_text)
   for name in typed(custom, "number"):
     number = pd.Series(values.numbers([*table[name]]), index=table.index)
     given = np.array([bool(identifiers.id_text(v)) for v in table[name]], bool)
@@ -162,11 +168,37 @@ def features(
   known = {"item", "item_type"}.union(
     *(typed(custom, kind) for kind in ("number", "vector", "text"))
   )
+  if title not in typed(custom, "category"):
+    known.add(title)
   for name in (name for name in table if name not in known):
     if all(isinstance(v, dict) for v in table[name] if v is not None):
       continue  # The fields of the objects are columns of their own.
     found |= _category(table[name], str(name), {*found}, errors)
   return pd.DataFrame(found)
+
+
+def _title(
+  table: Frame, custom: config_lib.Custom, errors: row_errors.RowErrors
+) -> str:
+  """Returns the column of titles and reports it; "" if there is none.
+
+  Raises:
+    ValueError: if the configured column is missing.
+  """
+  names = [name for name in table if name not in ("item", "item_type")]
+  found = roles_lib.title(names, custom)
+  if found and found not in names:
+    raise ValueError(
+      f"config.data.custom.title names {found!r}, and the item columns are "
+      f"{', '.join(names)}; name one of them, or leave it empty"
+    )
+  if found:
+    errors.say(
+      f"titles are read from the item column {found!r}, for people and not for "
+      f'the model; "{found}:category" in config.data.custom.column_types makes '
+      "it a feature, too"
+    )
+  return found
 
 
 def _category(

@@ -28,6 +28,7 @@ USUAL = {
   "time": ("time", "date", "timestamp", "datetime", "ts", "createdat"),
   "action": ("action", "event", "eventtype", "eventname", "behavior", "type",
              "behaviour", "behaviortype", "interaction", "activity"),
+  "title": ("title", "name"),
 }  # fmt: skip
 
 
@@ -97,6 +98,20 @@ def of_files(
   if problems:
     raise ValueError("\n".join(dict.fromkeys(problems)))
   return found
+
+
+def title(names: Iterable[str], custom: config_lib.Custom) -> str:
+  """Returns the item column of titles; "" if there is none.
+
+  Args:
+    names: the item columns that may be it, without those to be ignored.
+    custom: names the column, or leaves it to the usual names.
+  """
+  if custom.title:
+    return custom.title
+  by_plain = {_plain(name): name for name in names}
+  usual = (by_plain[plain] for plain in USUAL["title"] if plain in by_plain)
+  return next(usual, "")
 
 
 class _Search:

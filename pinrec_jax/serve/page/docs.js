@@ -14,15 +14,29 @@ function kind(api, schema) {
   return schema.type || "any";
 }
 
+// Splits a description into its text and the meaning of each field.
+function meanings(description = "") {
+  const [text, fields = ""] = description.split(/\n\s*Attributes:\n/);
+  const found = {};
+  fields.replace(/\n\s{3,}/g, " ").split("\n").forEach((line) => {
+    const [, name, meaning] = line.match(/^\s*(\w+): (.*)$/) || [];
+    if (name) found[name] = meaning;
+  });
+  return { text, found };
+}
+
 function Fields({ api, schema }) {
+  if (schema.anyOf) return schema.anyOf.map((one) => html`<${Fields} api=${api} schema=${one} />`);
   const own = resolved(api, schema);
   const names = Object.keys(own.properties || {});
   if (!names.length) return null;
-  return html`<p>${own.description}</p>
-    <table><thead><tr><th>field</th><th>type</th><th>required</th></tr></thead>
-    <tbody>${names.map((name) => html`<tr><td><code>${name}</code></td>
-      <td>${kind(api, own.properties[name])}</td>
-      <td>${(own.required || []).includes(name) ? "yes" : ""}</td></tr>`)}</tbody></table>`;
+  const { text, found } = meanings(own.description);
+  return html`<p>${text}</p>
+    <table><thead><tr><th scope="col">field</th><th scope="col">meaning</th></tr></thead>
+    <tbody>${names.map((name) => html`<tr key=${name}><td><code>${name}</code>
+        <span class="small block">${kind(api, own.properties[name])}${
+          (own.required || []).includes(name) ? ", required" : ""}</span></td>
+      <td>${found[name]}</td></tr>`)}</tbody></table>`;
 }
 
 function Operation({ api, path, method, operation, token }) {

@@ -64,6 +64,34 @@ def test_texts_are_embedded_by_a_function_of_the_user(custom, monkeypatch):
       dataset_lib.load(config)
 
 
+def test_titles_are_read_for_people_and_not_for_the_model(load):
+  ignore = "price:ignore,vec:ignore"
+  dataset, errors = load(EVENTS, ITEMS, column_types=ignore)
+  assert dataset.catalog.titles.to_pylist() == ["", "an oar", "a boat", "", ""]
+  assert [feature.name for feature in dataset.vocabulary.features] == ["tag"]
+  assert any("titles are read from the item column 'name'" in said
+             for said in errors.messages)  # fmt: skip
+  dataset, _ = load(EVENTS, ITEMS, column_types=f"{ignore},name:category")
+  assert dataset.catalog.title(1) == "an oar"
+  assert dataset.catalog.values["name"] == ["an oar", "a boat"]
+  dataset, _ = load(EVENTS, ITEMS, column_types=f"{ignore},name:ignore")
+  assert dataset.catalog.titles is None
+  dataset, _ = load(EVENTS, ITEMS, column_types="*:ignore", title="tag")
+  assert dataset.catalog.title(2) == "a|c"
+  assert dataset.vocabulary.features == ()
+
+
+def test_titles_may_be_in_the_events(load, custom):
+  rows = [{**event, "Title": f"no {event['item']}"} for event in EVENTS]
+  dataset, _ = load(rows, item_columns="Title")
+  assert dataset.catalog.title(3) == "no 2"
+  assert dataset.vocabulary.features == ()
+  with pytest.raises(ValueError, match="title names 'Titel', and the item col"):
+    dataset_lib.load(custom(rows, item_columns="Title", title="Titel"))
+  with pytest.raises(ValueError, match=r"title names 'nmae', .* is 'name'"):
+    dataset_lib.load(custom(EVENTS, ITEMS, title="nmae"))
+
+
 def test_vectors_of_several_sizes_are_refused(custom):
   table = [{"item": n, "vec": [1] * (1 + n % 2)} for n in range(4)]
   with pytest.raises(ValueError, match=r"'vec' .* has vectors of \[1, 2\] num"):
