@@ -39,6 +39,24 @@ def test_no_page_installs_from_a_place_that_does_not_exist(page):
   assert not re.search(r"(github|gitlab)\.com/[\w-]+/pinrec", text)
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no repository")
+def test_scripts_keep_their_line_endings(tmp_path):
+  """`core.autocrlf` would break the shell scripts."""
+  clone = [
+    "git",
+    "clone",
+    "-q",
+    "-c",
+    "core.autocrlf=true",
+    ROOT,
+    tmp_path / "c",
+  ]
+  subprocess.run(clone, check=True)
+  for path in (tmp_path / "c" / "launch").iterdir():
+    if path.is_file():
+      assert b"\r" not in path.read_bytes(), path
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_clone_installs_into_an_empty_environment(tmp_path):

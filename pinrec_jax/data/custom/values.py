@@ -84,15 +84,18 @@ def _id(value: Any) -> str | None:
     return None
   if isinstance(value, float) and abs(value) >= EXACT:
     return None
-  if isinstance(value, str) and ("\n" in value.strip() or _is_nested(value)):
-    return None
+  if isinstance(value, str):
+    value = value.strip()
+    if "\n" in value or _is_nested(value):
+      return None
   return identifiers.id_text(value)
 
 
 def _is_nested(text: str) -> bool:
   """Whether a text is a list or an object, in Python or JSON."""
-  text = text.strip()
-  return text[:1] + text[-1:] in ("[]", "{}") and _literal(text) is not None
+  if not text.startswith(("[", "{")):
+    return False
+  return text[0] + text[-1] in ("[]", "{}") and _literal(text) is not None
 
 
 def texts(column: Column) -> pa.StringArray:
