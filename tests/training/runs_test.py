@@ -143,6 +143,25 @@ def test_the_best_and_the_last_two_checkpoints_are_kept(brief, world, tmp_path):
   assert best.metrics["recall@10"] == max(found)
 
 
+def test_another_checkpoint_is_read_if_the_best_one_is_damaged(
+  brief, world, tmp_path, capsys
+):
+  loop.train(brief, world, tmp_path)
+  steps = {3, 6}
+  for count in (1, 2):
+    best = runs.best(brief, world.catalog, tmp_path).step
+    assert best in steps
+    steps.remove(best)
+    folder = tmp_path / runs.CHECKPOINTS / str(best)
+    path = max(folder.rglob("*"), key=lambda path: path.stat().st_size)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    if count == 1:
+      assert runs.best(brief, world.catalog, tmp_path).step in steps
+      assert f"{path} is damaged" in capsys.readouterr().err
+  with pytest.raises(FileNotFoundError, match="only damaged checkpoints in"):
+    runs.best(brief, world.catalog, tmp_path)
+
+
 def test_without_validations_the_last_two_checkpoints_are_kept(
   brief, world, tmp_path
 ):
