@@ -10,7 +10,7 @@ import pytest
 
 import pinrec_jax
 from pinrec_jax import config as config_lib
-from pinrec_jax import twin, workflows
+from pinrec_jax import opening, twin, workflows
 from pinrec_jax.inference import bundle
 from pinrec_jax.model import item_embedder
 from pinrec_jax.training import loop
@@ -32,6 +32,7 @@ def tiny(folder):
   config.train.batch_size, config.train.eval_every = 8, 4
   config.decode.candidates, config.index.kind = 5, "exact"
   config.evals.cutoffs, config.evals.sweep = (3, 6), ("click", "save")
+  config.index.filter_seen = "engagements"
   return config
 
 
@@ -119,7 +120,7 @@ def test_the_bundle_and_the_evaluation_embed_the_items_once(run, monkeypatch):
     return rows(ids, *sizes)
 
   monkeypatch.setattr(item_embedder, "hashed_rows", counted)
-  dataset = workflows.load(config)
+  config, dataset = opening.load(config)
   _, retriever = pinrec_jax.build_index(config, workdir, dataset)
   pinrec_jax.evaluate(config, workdir, dataset, retriever)
   assert hashed == [41]
