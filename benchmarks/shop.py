@@ -4,11 +4,11 @@
     --output=results/shop.json [--config.FIELD=VALUE ...]
 
 The log is a synthetic shop. A user has three favourite categories. In a
-session, the user views items of one category: new items, the more popular the
-likelier, or items that the user viewed before, the later the likelier. A view
-may put the item into the cart, now or in a later session, and a cart may become
-a purchase. Half of the categories are consumables, which are viewed and bought
-again. Other items are not viewed again after they were bought.
+session, the user views items of one category, the more popular the likelier, or
+returns to a wanted item, the later the likelier. An item is wanted once it was
+put into the cart. It stays wanted after a purchase if it is a consumable, as
+half of the categories are. So most views are never repeated, and which ones are
+can be learned from the actions of the history.
 
 Each seed trains configs/custom_log.py, so all sizes and index.filter_seen
 follow the log. All further flags go to pinrec_jax.main.
@@ -25,11 +25,11 @@ import repeats
 from pinrec_jax import markdown
 
 CONFIG, K = "configs/custom_log.py", 10
-USERS, ITEMS, CATEGORIES = 1000, 2000, 40
-SESSIONS, VIEWS = 8, 5  # Means per user, and per session.
+USERS, ITEMS, CATEGORIES = 800, 400, 20
+SESSIONS, VIEWS = 8, 6  # Means per user, and per session.
 START, DAY = 1_700_000_000, 86_400
-AGAIN = 0.35  # Probability that a view is of an item that was viewed before.
-CART, BUY = 0.25, 0.5  # Probabilities of a cart after a view, and a buy after.
+AGAIN = 0.3  # Probability that a view is of a wanted item.
+CART, BUY = 0.15, 0.5  # Probabilities of a cart after a view, and a buy after.
 MODELS = {
   "": "PinRec-OC",
   "popularity_": "popularity",
@@ -77,7 +77,7 @@ def log(again: float, users: int = USERS) -> pd.DataFrame:
   """Returns the events of the shop.
 
   Args:
-    again: probability that a view is of an item that was viewed before.
+    again: probability that a view is of a wanted item, if there is one.
     users: number of users.
   """
   rows = []
@@ -93,27 +93,27 @@ def _user(rng: np.random.Generator, again: float) -> list[tuple[str, str, int]]:
   share = 1 / np.arange(1, per_category + 1)
   favourites = rng.choice(CATEGORIES, 3, replace=False)
   time = START + int(rng.integers(30 * DAY))
-  viewed: list[int] = []  # Items that may be viewed again, the latest last.
+  wanted: list[int] = []  # The latest last.
   rows: list[tuple[str, str, int]] = []
   for _ in range(2 + rng.poisson(SESSIONS - 2)):
     category = rng.choice(favourites, p=[0.6, 0.3, 0.1])
     for _ in range(1 + rng.poisson(VIEWS - 1)):
       time += int(rng.integers(20, 300))
-      if viewed and rng.random() < again:
-        item = viewed[-min(int(rng.geometric(0.3)), len(viewed))]
+      if wanted and rng.random() < again:
+        item = wanted[-min(int(rng.geometric(0.15)), len(wanted))]
       else:
         rank = rng.choice(per_category, p=share / share.sum())
         item = int(category + CATEGORIES * rank)
       rows.append((f"i{item}", "view", time))
-      viewed = [*(old for old in viewed if old != item), item]
       if rng.random() < CART:
         time += int(rng.integers(5, 60))
         rows.append((f"i{item}", "cart", time))
+        wanted = [*(old for old in wanted if old != item), item]
         if rng.random() < BUY:
           time += int(rng.integers(30, 600))
           rows.append((f"i{item}", "buy", time))
           if item % 2:  # It is no consumable.
-            viewed.remove(item)
+            wanted.remove(item)
     time += int(rng.exponential(3 * DAY))
   return rows
 

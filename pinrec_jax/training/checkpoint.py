@@ -102,7 +102,7 @@ class Checkpoints:
       self._best_score = max(self._best_score, _score(metrics))
     self._manager.save(
       step,
-      metrics={**metrics, STALE: self.stale},
+      metrics={**metrics, STALE: float(self.stale)},
       args=ocp.args.Composite(
         state=ocp.args.StandardSave(state),
         data=grain.checkpoint.CheckpointSave(data),
