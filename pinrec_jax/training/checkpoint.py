@@ -13,6 +13,7 @@ from pinrec_jax import sharding
 from pinrec_jax.training import compatibility
 
 METRIC = "recall@10"  # Of the validation; it decides which step is the best.
+STALE = "validations_without_gain"  # Saved beside the metrics.
 KEPT = 2  # Latest checkpoints that are kept, in case the last one is no good.
 
 
@@ -25,6 +26,9 @@ class Checkpoints:
   """The checkpoints of one run: the best one and the last two.
 
   Each holds all that resuming needs.
+
+  Attributes:
+    stale: validations in a row, up to the last step, without a new best.
   """
 
   def __init__(self, folder: pathlib.Path, *, read_only: bool = False):
@@ -55,6 +59,11 @@ class Checkpoints:
       ),
     )
 
+    self._best_score, self.stale = -1.0, 0
+    if self.last is not None:
+      self._best_score = _score(self.metrics(self.best or 0))
+      self.stale = int(self.metrics(self.last).get(STALE, 0))
+
   @property
   def last(self) -> int | None:
     """The last step that was saved."""
@@ -62,7 +71,10 @@ class Checkpoints:
 
   @property
   def best(self) -> int | None:
-    """The step with the best validation; without validations, the last one."""
+    """The step with the best validation; without validations, the last one.
+
+    Of equal validations, the last is the best.
+    """
     return self._manager.best_step() or self.last
 
   def save(
@@ -84,9 +96,13 @@ class Checkpoints:
     """
     if step == self.last:
       return
+    if METRIC in metrics:
+      gained = _score(metrics) > self._best_score
+      self.stale = 0 if gained else self.stale + 1
+      self._best_score = max(self._best_score, _score(metrics))
     self._manager.save(
       step,
-      metrics=dict(metrics),
+      metrics={**metrics, STALE: float(self.stale)},
       args=ocp.args.Composite(
         state=ocp.args.StandardSave(state),
         data=grain.checkpoint.CheckpointSave(data),
