@@ -18,7 +18,7 @@ import repeats
 from jaxtyping import Int
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import config_files, workflows
+from pinrec_jax import config_files, opening, workflows
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, synthetic
 from pinrec_jax.decode import budget
@@ -48,7 +48,7 @@ def measure(workdir: pathlib.Path) -> dict[str, float]:
     recall@10 by the list, the requested outcome and the outcome of the targets.
   """
   config = config_files.read_config(CONFIG)
-  dataset = workflows.load(config)
+  config, dataset = opening.load(config)
   retriever = workflows.retriever(config, workdir, dataset)
   cases = evaluation_cases.cases(dataset, "test")
   popular = baselines.popularity(

@@ -29,7 +29,7 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import config_files, markdown, workflows
+from pinrec_jax import config_files, markdown, opening, workflows
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, synthetic
 from pinrec_jax.decode import budget as budget_lib
@@ -64,7 +64,7 @@ def main() -> None:
     )
   )
   config = config_files.read_config(CONFIG)
-  dataset = workflows.load(config)
+  config, dataset = opening.load(config)
   cases = evaluation_cases.cases(dataset, "test")
   seeds = [
     {

@@ -30,4 +30,6 @@ def get_config() -> config_lib.Config:
   # runs was known when it was chosen.
   config.train.train_on_validation = True
   config.decode.budget = "long_view:0.8,is_click:0.2"
+  # Fixed by the protocol: the list has no item that the user engaged with.
+  config.index.filter_seen = "engagements"
   return config

@@ -110,6 +110,8 @@ def get_config(name: str = "mini/oc") -> config_lib.Config:
   fields = {
     "evals.twin": False,
     "evals.sweep": (),
+    # Fixed by the protocol: the list has no item that the user engaged with.
+    "index.filter_seen": "engagements",
     **LOGS[log],
     **MODELS[model],
   }

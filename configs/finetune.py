@@ -41,5 +41,7 @@ def get_config() -> config_lib.Config:
   config.decode.age = -1
   config.decode.surface = "tab_1"
   config.decode.budget = "long_view:0.8,is_click:0.2"
+  # Fixed by the protocol: the list has no item that the user engaged with.
+  config.index.filter_seen = "engagements"
   config.evals.sweep = ("is_click", "long_view")
   return config

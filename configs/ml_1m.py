@@ -47,6 +47,8 @@ def get_config(kind: str = "") -> config_lib.Config:
   config.train.eval_every = 1500
   config.train.log_every = 100
   config.train.eval_users = 0
+  # Fixed by the protocol: the list has no item that the user engaged with.
+  config.index.filter_seen = "engagements"
   config.evals.cutoffs = (10, 50, 200)
   config.evals.twin, config.evals.sweep = False, ()
   if kind:

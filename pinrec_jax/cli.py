@@ -38,6 +38,10 @@ def run(
     path = workdir / REPORT
     write_report(path, mode, report)
     print(f"report: {path}")
+  if isinstance(report, reports.DemoReport):
+    report = report.evaluate
+  if isinstance(report, reports.EvaluateReport):
+    _say(report.verdict)
 
 
 def write_report(path: pathlib.Path, mode: str, report: reports.Report) -> None:
@@ -66,6 +70,7 @@ def prepare(
   if _is_first():
     plots.statistics(report.statistics, workdir / "statistics.png")
   _say(text.statistics(report.statistics.figures))
+  _say(text.repeats(report.repeats))
   _say(f"{errors.rejected:,} of {errors.rows:,} rows were left out")
   _say(str(errors))
   _say(f"prepared: {report.folder}")
@@ -127,13 +132,17 @@ def _show_evaluation(
   report: reports.EvaluateReport,
   workdir: pathlib.Path,
 ) -> None:
-  cutoffs, outcomes = config.evals.cutoffs, config.evals.sweep
+  cutoffs, counts = config.evals.cutoffs, report.outcome_targets
+  outcomes = [n for n in config.evals.sweep if n in counts]
+  outcomes = outcomes or [name for name, count in counts.items() if count]
   if _is_first():
     for k in cutoffs:
       plots.recalls(report.models, outcomes, k, workdir / f"recall@{k}.png")
     if report.sweep:
       plots.budget_sweep(report.sweep, workdir / "budget_sweep.png")
-  _say(text.recalls(report.models, outcomes, cutoffs))
+  shown = {"": report.targets, **{name: counts[name] for name in outcomes}}
+  _say(text.recalls(report.models, shown, cutoffs))
+  _say(text.neighbours(report.models))
   if report.sweep:
     _say(text.sweep(report.sweep, max(cutoffs)))
   _say(text.examples(report.examples))

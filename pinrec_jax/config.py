@@ -135,13 +135,16 @@ class Model(Section):
   # Kind of block: "transformer", "hstu", or "pooled" (the mean of the history,
   # as in a two-tower model).
   backbone: str = "transformer"
-  hidden_dim: PositiveInt = 64  # Width of the backbone.
+  # Width of the backbone. 0 follows the size of the log.
+  hidden_dim: NonNegativeInt = 64
   num_layers: PositiveInt = 2  # Blocks of the backbone.
   num_heads: PositiveInt = 2  # Attention heads of a block.
-  embedding_dim: PositiveInt = 64  # Width of item vectors and queries.
+  # Width of item vectors and queries. 0 follows the size of the log.
+  embedding_dim: NonNegativeInt = 64
   dropout: Fraction = 0.2  # Dropout rate of the backbone.
   num_hashes: PositiveInt = 2  # Hash functions; each has its own table.
-  table_size: PositiveInt = 8192  # Rows of each hash table.
+  # Rows of each hash table. 0 follows the number of items.
+  table_size: NonNegativeInt = 8192
   # Probability of dropping an item's id embedding during training, so that the
   # model learns to use content features alone. If it is above 0, items without
   # any engagement in training are embedded from content alone.
@@ -206,8 +209,12 @@ class Train(Section):
   """Optimization, devices and logging."""
 
   seed: int = 0  # Seed of initial values, data order and all draws.
-  steps: PositiveInt = 1000  # Updates.
-  batch_size: PositiveInt = 64  # Rows of an update, over all processes.
+  steps: NonNegativeInt = 1000  # Updates. 0 follows the size of the log.
+  # Stop after this many validations in a row without a new best. 0 takes all
+  # steps.
+  patience: NonNegativeInt = 0
+  # Rows of an update, over all processes. 0 follows the size of the log.
+  batch_size: NonNegativeInt = 64
   # Parts of a batch that are differentiated one after another to save memory.
   # In-batch negatives come from the same part.
   grad_accumulation: PositiveInt = 1
@@ -225,7 +232,8 @@ class Train(Section):
   # Devices along the fsdp axis, which splits parameters, optimizer state and
   # the batch. All other devices form the data axis.
   fsdp_axis: PositiveInt = 1
-  eval_every: PositiveInt = 200  # Steps between validations and checkpoints.
+  # Steps between validations and checkpoints. 0 is a twentieth of all steps.
+  eval_every: NonNegativeInt = 200
   eval_users: NonNegativeInt = 2000  # Users of a validation; 0 takes all.
   log_every: PositiveInt = 20  # Steps between lines of metrics.jsonl.
   # Steps to record for TensorBoard's profiler, in WORKDIR/profile; 0 records
@@ -268,8 +276,9 @@ class Index(Section):
   # index is built.
   min_recall: Fraction = 0.99
   # Items that are left out of a user's list: those the user engaged with, all
-  # that were shown to the user, or none.
-  filter_seen: Literal["engagements", "exposures", "nothing"] = "engagements"
+  # that were shown to the user, or none. "auto" is "nothing" if at least 5 % of
+  # the engagements are repeats, else "engagements".
+  filter_seen: Literal["auto", "engagements", "exposures", "nothing"] = "auto"
 
 
 @section
@@ -279,7 +288,8 @@ class Evals(Section):
   cutoffs: ListSizes = (10, 50, 100)  # Lengths k of recall@k and ndcg@k.
   batch_size: PositiveInt = 256  # Users in a batch.
   twin: bool = True  # Also train and report the unconditioned twin.
-  # Outcomes between which the budget sweep moves, in order. Empty: no sweep.
+  # Outcomes between which the budget sweep moves, in order. "*" is all outcomes
+  # of the log. Empty: no sweep.
   sweep: Names = ("is_click", "long_view", "is_like")
   # Also report oracle-time recall: the model is given the target's timestamp.
   # This leaks the label; use it only to compare with papers that do the same.

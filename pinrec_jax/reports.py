@@ -2,8 +2,9 @@
 
 import dataclasses
 import pathlib
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from pinrec_jax.data import repeats as repeats_lib
 from pinrec_jax.data import row_errors as row_errors_lib
 from pinrec_jax.data import statistics as statistics_lib
 from pinrec_jax.types import Number
@@ -14,6 +15,9 @@ PREFIXES = {
   "PinRec-UC": "uc_",
   "oracle time": "oracle_time_",
   "popularity": "popularity_",
+  "recent popularity": "recent_popularity_",
+  "last items": "last_items_",
+  "co-occurrence": "co_occurrence_",
 }
 
 
@@ -32,18 +36,40 @@ class PrepareReport:
 
   Attributes:
     statistics: counts, and the distributions of lengths, gaps and sessions.
+    repeats: how often users engage again with the same items.
     row_errors: rows that were left out, and the reasons.
     folder: of the prepared log.
   """
 
   statistics: statistics_lib.LogStatistics
+  repeats: repeats_lib.Repeats
   row_errors: row_errors_lib.RowErrors
   folder: pathlib.Path
 
   def figures(self) -> Figures:
     """Returns flat figures."""
-    found = self.statistics.figures | self.row_errors.figures
+    found: Figures = {
+      **self.statistics.figures,
+      **self.repeats.figures,
+      "filter_seen": self.repeats.filter_seen,
+      **self.row_errors.figures,
+    }
     return {f"data/{key}": value for key, value in found.items()}
+
+
+class Progress(NamedTuple):
+  """How far a run was trained.
+
+  Attributes:
+    best_step: step with the best validation, which is used; without
+      validations, the last step.
+    last_step: step at which the training ended.
+    stale: validations in a row, up to the last step, without a new best.
+  """
+
+  best_step: int
+  last_step: int
+  stale: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +80,10 @@ class TrainReport:
     parameters: number of trained numbers.
     filled: fraction of the positions of a batch that hold an event.
     inherited_step: step of the run whose weights were taken, if any.
+    filter_seen: items that validation, evaluation and serving leave out, as
+      in `config.Index.filter_seen`, and never "auto".
+    best_step: as in `Progress`.
+    last_step: as in `Progress`.
     train_seconds: time of all steps but the first of this call, without
       validations; 0 if the run was finished before.
     train_tokens_per_s: tokens trained in a second of that time.
@@ -62,6 +92,9 @@ class TrainReport:
   parameters: int
   filled: float
   inherited_step: int | None
+  filter_seen: str
+  best_step: int
+  last_step: int
   train_seconds: float
   train_tokens_per_s: float
 
@@ -133,7 +166,8 @@ class Example:
     engagements: number of engagements before the test period.
     history: items of the last engagements before the test period.
     targets: items of the first engagements in the test period.
-    lists: the first candidates, by the outcome that gets the whole budget.
+    lists: the first candidates, of the default budget and by the outcome that
+      gets the whole budget.
   """
 
   user: str
@@ -149,14 +183,18 @@ class EvaluateReport:
 
   Attributes:
     models: figures of each model by its name; the run's own come first and
-      popularity's last.
+      those of the baselines last.
     sweep: one row of figures per budget; empty without a sweep.
     users: number of test users.
     targets: number of targets.
+    outcome_targets: number of targets with each outcome.
     group_targets: number of targets in each group of items.
     short_list: the user with the fewest items left to recommend and their
       number, if a list is shorter than the largest cutoff.
     examples: the lists of a few users.
+    filter_seen: as in `TrainReport`.
+    beats_baselines: whether the run finds more targets than every baseline.
+    verdict: a sentence on that, with likely reasons if it does not.
   """
 
   models: dict[str, dict[str, Number]]
@@ -166,6 +204,10 @@ class EvaluateReport:
   group_targets: dict[str, int]
   short_list: tuple[str, int] | None = None
   examples: list[Example] = dataclasses.field(default_factory=list)
+  outcome_targets: dict[str, int] = dataclasses.field(default_factory=dict)
+  filter_seen: str = ""
+  beats_baselines: bool = False
+  verdict: str = ""
 
   def figures(self) -> Figures:
     """Returns flat figures."""
@@ -176,9 +218,18 @@ class EvaluateReport:
     for number, row in enumerate(self.sweep):
       found |= {f"sweep/{number}/{key}": value for key, value in row.items()}
     found |= {"test_users": self.users, "test_targets": self.targets}
-    return found | {
+    found |= {
+      f"test_targets/{name}": count
+      for name, count in self.outcome_targets.items()
+    }
+    found |= {
       f"test_targets/{name}_items": count
       for name, count in self.group_targets.items()
+    }
+    return found | {
+      "filter_seen": self.filter_seen,
+      "beats_baselines": self.beats_baselines,
+      "verdict": self.verdict,
     }
 
 

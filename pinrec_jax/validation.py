@@ -286,7 +286,13 @@ def _of_training(config: Any) -> _Rules:
     f"use a divisor of train.batch_size ({train.batch_size})",
   )
   yield (
-    train.warmup_steps < train.steps,
+    not train.patience or not train.train_on_validation,
+    "train.patience",
+    "use 0, or train with train.train_on_validation=False: without a "
+    "validation, no step is the best",
+  )
+  yield (
+    not train.steps or train.warmup_steps < train.steps,
     "train.warmup_steps",
     f"use fewer than train.steps ({train.steps})",
   )

@@ -10,6 +10,7 @@ from absl import logging
 from pinrec_jax import (
   compilation_cache,
   files,
+  opening,
   processes,
   reports,
   sharding,
@@ -18,7 +19,12 @@ from pinrec_jax import (
 from pinrec_jax import config as config_lib
 from pinrec_jax import twin as twin_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import evaluation_cases, row_errors, statistics
+from pinrec_jax.data import (
+  evaluation_cases,
+  repeats,
+  row_errors,
+  statistics,
+)
 from pinrec_jax.evals import comparison, requirements
 from pinrec_jax.evals import evaluate as evaluate_lib
 from pinrec_jax.index import scann_index
@@ -57,26 +63,6 @@ def check(
   return pathlib.Path(workdir).expanduser()
 
 
-def load(
-  config: config_lib.Config, *, twin: bool = False
-) -> dataset_lib.Dataset:
-  """Returns the log, once every name in the configuration was found in it.
-
-  Args:
-    config: of the run.
-    twin: whether the unconditioned twin is evaluated, too.
-
-  Raises:
-    ValueError: on a name that the log lacks, or more vectors than the twin can
-      take steps.
-  """
-  dataset = dataset_lib.load(config.data)
-  requirements.check_names(config, dataset)
-  if twin:
-    requirements.check_twin_steps(config, dataset)
-  return dataset
-
-
 def prepare(
   config: config_lib.Config, workdir: str | pathlib.Path
 ) -> reports.PrepareReport:
@@ -89,6 +75,7 @@ def prepare(
   dataset = dataset_lib.load(config.data)
   return reports.PrepareReport(
     statistics.of_dataset(dataset, config.data.session_gap),
+    repeats.of_dataset(dataset),
     row_errors.load(dataset.folder),
     dataset.folder,
   )
@@ -114,9 +101,18 @@ def train(
   """
   workdir = check(config, workdir)
   if jax.process_index():  # The first process has the lock.
-    return loop.train(config, dataset or load(config), workdir)
+    return _train(config, workdir, dataset)
   with files.locked(workdir):
-    return loop.train(config, dataset or load(config), workdir)
+    return _train(config, workdir, dataset)
+
+
+def _train(
+  config: config_lib.Config,
+  workdir: pathlib.Path,
+  dataset: dataset_lib.Dataset | None,
+) -> reports.TrainReport:
+  config, dataset = opening.load(config, workdir, dataset)
+  return loop.train(config, dataset, workdir)
 
 
 def retriever(
@@ -130,6 +126,7 @@ def retriever(
     FileNotFoundError: if there is no checkpoint.
     ValueError: if it has another configuration.
   """
+  config = opening.follow(config, dataset, workdir)
   trained = runs.best(config, dataset.catalog, workdir)
   split = evaluation_cases.after_training(
     train_on_validation=config.train.train_on_validation
@@ -160,7 +157,7 @@ def build_index(
     ValueError: if it has another configuration.
   """
   workdir = check(config, workdir)
-  dataset = dataset or load(config)
+  config, dataset = opening.load(config, workdir, dataset)
   began = time.monotonic()
   found = retriever(config, workdir, dataset)
   version = ""
@@ -229,7 +226,7 @@ def evaluate(
   dataset: dataset_lib.Dataset | None = None,
   found: engine.Retriever | None = None,
 ) -> reports.EvaluateReport:
-  """Evaluates a run on the test users, beside its twin and popularity.
+  """Evaluates a run on the test users, beside its twin and the baselines.
 
   Args:
     config: of the run.
@@ -242,8 +239,10 @@ def evaluate(
     ValueError: if it has another configuration.
   """
   workdir = check(config, workdir)
+  config, dataset = opening.load(config, workdir, dataset)
   has_twin = twin_lib.is_trained(config, workdir)
-  dataset = dataset or load(config, twin=has_twin)
+  if has_twin:
+    requirements.check_twin_steps(config, dataset)
   cases = evaluation_cases.cases(dataset, "test")
   short_list = requirements.shortest_list(config, dataset, cases)
   if short_list:
@@ -257,7 +256,15 @@ def evaluate(
   if has_twin:
     folder = workdir / twin_lib.FOLDER
     other = retriever(twin_lib.of_config(config), folder, dataset)
-  return comparison.compare(config, dataset, cases, found, other, short_list)
+  return comparison.compare(
+    config,
+    dataset,
+    cases,
+    found,
+    other,
+    runs.progress(workdir),
+    short_list,
+  )
 
 
 def demo(
@@ -271,7 +278,7 @@ def demo(
   began = time.monotonic()
   workdir = check(config, workdir)
   wanted = twin_lib.wanted(config)
-  dataset = load(config, twin=wanted)
+  config, dataset = opening.load(config, workdir, twin=wanted)
   evaluation_cases.cases(dataset, "test")  # Raises before the training.
   trained, other = train(config, workdir, dataset), None
   if wanted:

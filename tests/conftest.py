@@ -151,6 +151,7 @@ def small():
       offset_edges=(60, 86400),
     ),
     decode=config.Decode(steps=2, candidates=5),
+    index=config.Index(filter_seen="engagements"),
     evals=config.Evals(
       cutoffs=(3, 6), batch_size=40, sweep=("click", "save", "like")
     ),
@@ -167,6 +168,7 @@ def brief():
       hidden_dim=16, num_heads=2, embedding_dim=8, table_size=64
     ),
     loss=config_lib.Loss(in_batch_negatives=32, uniform_negatives=16),
+    index=config_lib.Index(filter_seen="engagements"),
   )
   config.data.sequence_length = 8
   config.train.steps, config.train.warmup_steps = 6, 1

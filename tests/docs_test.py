@@ -147,7 +147,7 @@ def test_reproduction_names_the_test_of_every_command(page):
     "bash launch/local.sh --config=configs/absent.py",
     "bash launch/local.sh --config=configs/demo.py --config.train.stepz=1",
     "bash launch/local.sh --config=configs/demo.py --config.train.steps=many",
-    "bash launch/local.sh --config=configs/demo.py --config.train.steps=0",
+    "bash launch/local.sh --config=configs/demo.py --config.train.steps=-1",
     "bash launch/local.sh --config=configs/demo.py --moed=train",
     "bash launch/local.sh --config=configs/demo.py --mode=tarin",
     "python benchmarks/seeds.py --config=configs/demo.py --seedz=3",

@@ -32,6 +32,7 @@ def configured(tmp_path, history_events, users):
     model=config_lib.Model(
       hidden_dim=8, num_layers=1, num_heads=2, embedding_dim=8, table_size=64
     ),
+    index=config_lib.Index(filter_seen="engagements"),
     evals=config_lib.Evals(cutoffs=(2, 3), batch_size=4),
   )
   config.data = config_lib.Data(

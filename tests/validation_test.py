@@ -54,7 +54,7 @@ def test_defaults_are_valid():
     ("decode.offsets", (1800.5,), "whole seconds"),
     ("decode.offsets", ("",), r"none is \(\)"),
     ("model.age_edges", (5, 5), "increasing"),
-    ("train.steps", 0, "use 1 or more"),
+    ("train.steps", -1, "use 0 or more"),
     ("train.warmup_steps", 5000, "fewer than train.steps"),
     ("train.grad_accumulation", 5, "divisor of train.batch_size"),
     ("decode.steps", 64, "above 0 and below data.sequence_length"),

@@ -1,5 +1,6 @@
 """The public interface: from a configuration to candidates, in Python."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 import pinrec_jax
+from pinrec_jax import cli, files, opening, twin, workflows
 from pinrec_jax import config as config_lib
-from pinrec_jax import files, twin, workflows
+from pinrec_jax.evals import baselines
 from pinrec_jax.inference import bundle
 from pinrec_jax.model import item_embedder
 from pinrec_jax.training import loop
@@ -32,6 +34,7 @@ def tiny(folder):
   config.train.batch_size, config.train.eval_every = 8, 4
   config.decode.candidates, config.index.kind = 5, "exact"
   config.evals.cutoffs, config.evals.sweep = (3, 6), ("click", "save")
+  config.index.filter_seen = "engagements"
   return config
 
 
@@ -85,6 +88,8 @@ def test_prepare_reports_the_log(run):
   report = pinrec_jax.prepare(config, workdir)
   figures = report.figures()
   assert (figures["data/users"], figures["data/items"]) == (60, 40)
+  assert figures["data/filter_seen"] == report.repeats.filter_seen
+  assert figures["data/repeats/all"] == report.repeats.fraction()
   assert report.row_errors.rejected == 0
   assert report.folder.is_dir()
 
@@ -92,14 +97,94 @@ def test_prepare_reports_the_log(run):
 def test_evaluation_reports_every_model(run):
   config, workdir = run
   report = pinrec_jax.evaluate(config, str(workdir))
-  assert list(report.models) == ["PinRec-OC", "popularity"]  # No twin.
+  # There is no twin.
+  assert list(report.models) == ["PinRec-OC", *baselines.NAMES]
   figures = report.figures()
   assert figures["recall@3"] == report.models["PinRec-OC"]["recall@3"]
   popular = report.models["popularity"]["recall@3"]
   assert figures["popularity_recall@3"] == popular
   assert figures["test_users"] == report.users
+  assert (
+    figures["last_items_recall@3"] == (report.models["last items"]["recall@3"])
+  )
+  assert report.outcome_targets == {
+    name: figures[f"test_targets/{name}"] for name in ("click", "save")
+  }
+  assert figures["filter_seen"] == "engagements"
+  # Four steps are too few, and the report says so.
+  assert "training read the log at most" in report.verdict
   assert figures["sweep/0/budget/click"] == 1
   assert len(report.examples) == 3
+
+
+def test_the_verdict_is_the_last_line(run, capsys):
+  config, workdir = run
+  cli.run("evaluate", config, workdir)
+  out = capsys.readouterr().out.splitlines()
+  assert out[-1].startswith("PinRec-OC ")
+  assert "recall@3 of" in out[-1]
+  assert out[-2] == f"report: {workdir / 'report.json'}"
+  report = json.loads((workdir / "report.json").read_text())["evaluate"]
+  assert report["verdict"] == out[-1]
+  # Each outcome of the sweep has a row for every model.
+  for name in ("PinRec-OC", *baselines.NAMES):
+    rows = [line for line in out if f"| {name} " in line and " to " in line]
+    assert [line.split()[1] for line in rows] == ["all", "click", "save"]
+
+
+def _repeating(folder):
+  """Returns a configuration of a log in which users repeat four items."""
+  path = folder / "events.csv"
+  path.write_text(
+    "user,item,action,time\n"
+    + "".join(
+      f"u{u},i{(u * 7 + k % 4) % 50},click,{1700000000 + k * 3600}\n"
+      for u in range(40)
+      for k in range(12)
+    )
+  )
+  config = tiny(folder)
+  config.data.name, config.data.events = "custom_log", str(path)
+  config.index.filter_seen, config.evals.sweep = "auto", ("*",)
+  config.evals.twin = False
+  return config
+
+
+def test_training_evaluation_and_serving_leave_out_the_same(tmp_path):
+  """Of a log with repeats, nothing."""
+  config = _repeating(tmp_path)
+  prepared = pinrec_jax.prepare(config, tmp_path / "run")
+  report = workflows.demo(config, tmp_path / "run")
+  assert prepared.repeats.fraction("click") > 0.5
+  assert prepared.repeats.filter_seen == "nothing"
+  assert report.train.filter_seen == report.evaluate.filter_seen == "nothing"
+  written = json.loads((tmp_path / "run" / "config.json").read_text())
+  assert written["index"]["filter_seen"] == "nothing"
+  assert written["evals"]["sweep"] == ["click"]
+  given = config_lib.inference(config)
+  assert given.index.filter_seen == "auto"
+  # A configuration that says auto leaves the choice of the bundle.
+  for changes in ({}, {"index": given.index, "decode": given.decode}):
+    retriever = pinrec_jax.Retriever.load(tmp_path / "run", **changes)
+    assert retriever.bundle.config.index.filter_seen == "nothing"
+    events = [{"item": f"i{n}", "actions": ["click"]} for n in range(4)]
+    (answer,) = retriever.retrieve(
+      [{"user": "me", "events": events}], candidates=50
+    )
+    found = {c["item"] for c in answer["candidates"]}
+    assert {"i0", "i1", "i2", "i3"} <= found
+  assert report.evaluate.models["last items"]["recall@6"] == 1
+
+
+def test_a_run_keeps_its_filter_if_the_log_changes(tmp_path):
+  config = _repeating(tmp_path)
+  pinrec_jax.train(config, tmp_path / "run")
+  _, dataset = opening.load(config)
+  once = [own.where(slice(1)) for own in dataset.events]
+  few = dataclasses.replace(dataset, events=once)
+  assert opening.follow(config, few).index.filter_seen == "engagements"
+  _, retriever = pinrec_jax.build_index(config, tmp_path / "run", few)
+  assert retriever.bundle.config.index.filter_seen == "nothing"
 
 
 def test_exact_search_has_no_recall_of_scann(run):
@@ -119,7 +204,7 @@ def test_the_bundle_and_the_evaluation_embed_the_items_once(run, monkeypatch):
     return rows(ids, *sizes)
 
   monkeypatch.setattr(item_embedder, "hashed_rows", counted)
-  dataset = workflows.load(config)
+  config, dataset = opening.load(config)
   _, retriever = pinrec_jax.build_index(config, workdir, dataset)
   pinrec_jax.evaluate(config, workdir, dataset, retriever)
   assert hashed == [41]
@@ -156,7 +241,7 @@ def test_a_demo_is_compared_with_its_twin(tmp_path, caplog):
   with caplog.at_level("WARNING", logger="absl"):
     report = workflows.demo(config, tmp_path / "run")
   assert list(report.evaluate.models) == [
-    "PinRec-OC", "PinRec-UC", "popularity",
+    "PinRec-OC", "PinRec-UC", *baselines.NAMES,
   ]  # fmt: skip
   assert report.twin is not None
   figures = report.figures()

@@ -55,6 +55,8 @@ def get_config(log: str = "mini") -> config_lib.Config:
   if log not in LOGS:
     raise ValueError(f"log {log!r} is unknown; choose from {list(LOGS)}")
   base = config_lib.Config()
+  # Fixed by the protocol: no item that the user engaged with is listed.
+  base.index.filter_seen = "engagements"
   if log == "synthetic":
     base = config_files.read_config(str(CONFIGS / "synthetic.py"))
   fields = {

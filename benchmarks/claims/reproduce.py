@@ -30,7 +30,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import files, processes, reports, workflows
+from pinrec_jax import files, opening, processes, reports, workflows
 from pinrec_jax.training import errors
 
 HERE = pathlib.Path(__file__).parent
@@ -172,7 +172,7 @@ def _run(
       source = _folder(workdir, model.init_from, seed)
       first["train.init_from"] = str(source)
     config = suite_lib.configured(model.config, first, model.name)
-    dataset = workflows.load(config)
+    config, dataset = opening.load(config)
     if model.cold_fraction:
       dataset = cold_items.split(dataset, model.cold_fraction).training
     began = time.monotonic()
@@ -191,7 +191,7 @@ def _evaluated(
   config: config_lib.Config, folder: pathlib.Path, cold_fraction: float
 ) -> reports.Figures:
   """Returns a model's figures on the test users, with those of popularity."""
-  dataset = workflows.load(config)
+  config, dataset = opening.load(config)
   parts = None
   if cold_fraction:
     parts = cold_items.split(dataset, cold_fraction)

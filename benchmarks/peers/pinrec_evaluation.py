@@ -26,7 +26,8 @@ SHORT, LONG, BATCH = 10, 200, 256
 def main() -> None:
   """Takes turns; each evaluates all users."""
   config = config_lib.replace(
-    pinrec_training.configured(work.UNITS["T1"]), **{"index.kind": "exact"}
+    pinrec_training.configured(work.UNITS["T1"]),
+    **{"index.kind": "exact", "index.filter_seen": "engagements"},
   )
   rows, kept = work.evaluation()
   events = [row[own] for row, own in zip(rows, kept, strict=True)]

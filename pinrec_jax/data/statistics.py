@@ -145,6 +145,13 @@ def recent(
   return earlier.where(chosen)
 
 
+def training_engagements(dataset: dataset_lib.Dataset) -> int:
+  """Returns the number of engagements before the validation."""
+  return sum(
+    len(recent(dataset, events, "validation")) for events in dataset.events
+  )
+
+
 def outcome_fractions(dataset: dataset_lib.Dataset) -> Float32[np.ndarray, "o"]:
   """Returns the fraction of each outcome among those of training targets."""
   outcomes = dataset.vocabulary.outcomes

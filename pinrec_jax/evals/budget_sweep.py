@@ -28,7 +28,8 @@ def sweep(
     One row per budget. budget/NAME is the share of an outcome. hits/NAME is the
     number of candidates on which their user acted in this way in the test log.
     rate/NAME is their fraction of all candidates. Its 95 % bounds are
-    rate/NAME:low and rate/NAME:high. recall is of the longest list.
+    rate/NAME:low and rate/NAME:high. recall is of the longest list, with its
+    bounds and its hits.
   """
   targets, rows = metrics.targets(cases), []
   names = config.sweep
@@ -47,7 +48,10 @@ def sweep(
     }
     row |= _rates(lists.items, targets, retriever.bundle.vocabulary, names)
     hits = metrics.found(lists.items, targets, max(config.cutoffs))
-    row["recall"] = metrics.recall(hits)
+    every = np.ones(len(hits), bool)
+    bounds = metrics.recall_bounds(hits, targets, [every])[:, 0].tolist()
+    row |= {"recall": metrics.recall(hits), "recall:hits": int(hits.sum())}
+    row |= {"recall:low": bounds[0], "recall:high": bounds[1]}
     rows.append(row)
   return rows
 

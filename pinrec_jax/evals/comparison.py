@@ -1,14 +1,19 @@
-"""A run on the test users, compared with its twin and with popularity."""
+"""A run on the test users, compared with its twin and with baselines."""
 
 from collections.abc import Sequence
-
-import numpy as np
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import reports
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, statistics
-from pinrec_jax.evals import baselines, budget_sweep, evaluate, examples
+from pinrec_jax.evals import (
+  baselines,
+  budget_sweep,
+  evaluate,
+  examples,
+  metrics,
+  verdict,
+)
 from pinrec_jax.inference import engine
 
 SWEEP_USERS = 5000  # Users of a budget sweep.
@@ -20,6 +25,7 @@ def compare(
   cases: Sequence[evaluation_cases.Case],
   found: engine.Retriever,
   twin: engine.Retriever | None,
+  progress: reports.Progress,
   short_list: tuple[str, int] | None = None,
 ) -> reports.EvaluateReport:
   """Returns the figures of a run and of all that it is compared with.
@@ -30,6 +36,7 @@ def compare(
     cases: the test users.
     found: the retriever of the run.
     twin: the retriever of its unconditioned twin, if there is one.
+    progress: how far the run was trained.
     short_list: the user with the shortest list, for the report.
   """
   settings, groups = config.evals, statistics.item_groups(dataset, "test")
@@ -47,18 +54,32 @@ def compare(
     models["oracle time"] = evaluate.oracle_time(
       found, cases, settings, groups=groups
     )
-  models["popularity"] = baselines.figures(config, dataset, cases, groups)
+  models |= baselines.figures(config, dataset, cases, groups)
   sweep: list[evaluate.Figures] = []
   if config.model.conditioned and len(settings.sweep) > 1:
     some = evaluation_cases.cases(dataset, "test", limit=SWEEP_USERS)
     sweep = budget_sweep.sweep(found, some, settings)
-  targets = np.concatenate([case.targets.item for case in cases])
+  targets = metrics.targets(cases)
+  outcomes = dataset.vocabulary.outcome_names
+  found_all, sentence = verdict.verdict(
+    models,
+    min(settings.cutoffs),
+    [*verdict.reasons(config, dataset, cases, progress)],
+  )
   return reports.EvaluateReport(
     models=models,
     sweep=sweep,
     users=len(cases),
-    targets=len(targets),
-    group_targets={n: int(some[targets].sum()) for n, some in groups.items()},
+    targets=len(targets.item),
+    outcome_targets=dict(
+      zip(outcomes, targets.actions.sum(0).tolist(), strict=False)
+    ),
+    group_targets={
+      n: int(some[targets.item].sum()) for n, some in groups.items()
+    },
     short_list=short_list,
     examples=examples.of_users(found, cases, settings.sweep),
+    filter_seen=config.index.filter_seen,
+    beats_baselines=found_all,
+    verdict=sentence,
   )

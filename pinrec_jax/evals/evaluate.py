@@ -31,7 +31,8 @@ def of_lists(
   """Returns recall and NDCG at every cutoff, overall and by outcome.
 
   Recall is the fraction of all targets that are in their user's list, with 95 %
-  bounds as NAME:low and NAME:high. NDCG is a mean over users.
+  bounds as NAME:low and NAME:high. NAME:hits is the number of targets that were
+  found. NDCG is a mean over users.
 
   Args:
     lists: rows of the item table; -1 where a list is shorter.
@@ -56,6 +57,7 @@ def of_lists(
       key = f"recall@{k}{name}"
       figures[key] = metrics.recall(hits, subset)
       figures |= {f"{key}:low": low, f"{key}:high": high}
+      figures[f"{key}:hits"] = int((hits & subset).sum())
     for name, outcome in {"": None, **dict(_numbered(outcomes))}.items():
       figures[f"ndcg@{k}{name}"] = metrics.ndcg(lists, targets, k, outcome)
   return figures

@@ -8,6 +8,7 @@ from pinrec_jax.evals import retrieve
 from pinrec_jax.inference import engine
 
 USERS, ITEMS = 3, 5  # Users that are shown, and items of each list.
+DEFAULT = "the default budget"  # Name of its list.
 
 
 def of_users(
@@ -15,12 +16,15 @@ def of_users(
   cases: Sequence[evaluation_cases.Case],
   outcomes: Sequence[str],
 ) -> list[reports.Example]:
-  """Returns what every outcome retrieves for a few users, chosen evenly."""
+  """Returns what every outcome retrieves for a few users, chosen evenly.
+
+  The list of the default budget comes first.
+  """
   every = -(-len(cases) // USERS)
   chosen = cases[::every][:USERS]
-  budgets = {name: f"{name}:1" for name in outcomes}
-  if not retriever.bundle.config.model.conditioned:
-    budgets = {"any outcome": ""}
+  budgets: dict[str, str | None] = {DEFAULT: None}
+  if retriever.bundle.config.model.conditioned:
+    budgets |= {name: f"{name}:1" for name in outcomes}
   lists = {
     name: retrieve.retrieve(
       retriever,

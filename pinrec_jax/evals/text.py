@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pinrec_jax import markdown, reports
+from pinrec_jax.data import repeats as repeats_lib
 from pinrec_jax.evals import evaluate
 from pinrec_jax.types import Number
 
@@ -10,21 +11,52 @@ Models = Mapping[str, Mapping[str, Number]]  # Figures of each model by name.
 
 
 def recalls(
-  models: Models, outcomes: Sequence[str], cutoffs: Sequence[int]
+  models: Models, targets: Mapping[str, int], cutoffs: Sequence[int]
 ) -> str:
-  """Returns recall and NDCG of several models, overall and by outcome."""
-  head = ["list of k items", *models]
+  """Returns recall and NDCG of several models, overall and by outcome.
+
+  Args:
+    models: figures of each model by its name.
+    targets: number of targets, "" for all and NAME for those of an outcome. One
+      without targets is left out.
+    cutoffs: lengths of lists.
+  """
+  ndcg = f"ndcg@{min(cutoffs)}"
+  head = ["targets", "model", *(f"recall@{k}" for k in cutoffs), ndcg]
   rows = []
-  for k in cutoffs:
-    for metric in ("recall", "ndcg"):
-      for group in ["", *(f"/{name}" for name in outcomes)]:
-        key = f"{metric}@{k}{group}"
-        rows.append([key, *(f"{own[key]:.4f}" for own in models.values())])
-  for key in (f"unordered_recall@{evaluate.UNORDERED_K}", "vectors"):
-    values = [own.get(key) for own in models.values()]
-    rows.append([key, *("" if v is None else f"{v:.4g}" for v in values)])
-  note = "recall: fraction of all targets found; ndcg: mean over users"
+  for name, count in targets.items():
+    group = f"/{name}" if name else ""
+    for model, own in models.items() if count else ():
+      rows.append(
+        [
+          f"{name or 'all'} ({count:,})",
+          model,
+          *(_recall(own, f"recall@{k}{group}") for k in cutoffs),
+          f"{own[ndcg + group]:.4f}",
+        ]
+      )
+  note = (
+    "recall: fraction of the targets found (95 % interval over users; hits)\n"
+    "ndcg: mean over users"
+  )
   return f"{markdown.aligned(head, rows)}\n{note}"
+
+
+def _recall(figures: Mapping[str, Number], key: str) -> str:
+  """Returns a recall with its interval and its hits."""
+  low, high, hits = (figures[f"{key}:{end}"] for end in ("low", "high", "hits"))
+  return f"{figures[key]:.4f} ({low:.4f} to {high:.4f}; {hits:,})"
+
+
+def neighbours(models: Models) -> str:
+  """Returns the unordered recall of the models that generate vectors."""
+  key = f"unordered_recall@{evaluate.UNORDERED_K}"
+  rows = [
+    [name, f"{own[key]:.4f}", f"{own['vectors']}"]
+    for name, own in models.items()
+    if key in own
+  ]
+  return markdown.aligned(["model", key, "vectors"], rows)
 
 
 def sweep(rows: Sequence[Mapping[str, Number]], size: int) -> str:
@@ -42,11 +74,14 @@ def sweep(rows: Sequence[Mapping[str, Number]], size: int) -> str:
         f"{100 * row[f'rate/{name}']:.3f} % ({row[f'hits/{name}']})"
         for name in names
       ),
-      f"{row['recall']:.4f}",
+      _recall(row, "recall"),
     ]
     for row in rows
   ]
-  title = f"budget sweep, {size} candidates per user (number of hits)"
+  title = (
+    f"budget sweep, {size} candidates per user (hits; recall with its 95 % "
+    "interval)"
+  )
   return f"{title}\n{markdown.aligned(head, lines)}"
 
 
@@ -59,6 +94,21 @@ def statistics(figures: Mapping[str, Number]) -> str:
     groups.setdefault(group, []).append(f"{name} {shown}".strip())
   return markdown.aligned(
     ["", "of the log"], [[name, ", ".join(g)] for name, g in groups.items()]
+  )
+
+
+def repeats(found: repeats_lib.Repeats) -> str:
+  """Returns how many engagements are repeats, and which filter suits."""
+  every, *outcomes = found.engagements
+  shown = ", ".join(
+    f"{name} {100 * found.fraction(name):.1f} %"
+    for name in outcomes
+    if found.engagements[name]
+  )
+  return (
+    f"{100 * found.fraction(every):.1f} % of the engagements are repeats: the "
+    f"user engaged with the item before ({shown}). index.filter_seen="
+    f"{found.filter_seen} suits this log, and auto chooses it"
   )
 
 

@@ -126,7 +126,15 @@ def create(
     hidden: items whose id embedding was never trained. They are embedded from
       content alone.
     step: step of the checkpoint.
+
+  Raises:
+    ValueError: if `index.filter_seen` is "auto", which only a log resolves.
   """
+  if config.index.filter_seen == "auto":
+    raise ValueError(
+      "config.index.filter_seen is 'auto'; resolve it with the log "
+      "(workflows.follow), or name what lists leave out"
+    )
   if features is None:
     features = item_embedder.features(
       catalog.items, config.model.num_hashes, config.model.table_size
@@ -220,7 +228,10 @@ def load(path: pathlib.Path, **changes: Any) -> Bundle:
       raise ValueError(
         f"{name} is fixed by training; change fields of {', '.join(CHANGEABLE)}"
       )
+  own = config.index.filter_seen
   config = config_lib.replace(config, **changes)
+  if config.index.filter_seen == "auto":  # It was resolved in training.
+    config = config_lib.replace(config, **{"index.filter_seen": own})
   validation.validate(config)
   catalog = catalog_lib.load(folder / CATALOG)
   flat = safetensors.numpy.load_file(folder / PARAMS)

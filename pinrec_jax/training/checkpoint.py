@@ -2,7 +2,7 @@
 
 import pathlib
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from typing import Any
 
 import grain
@@ -14,6 +14,7 @@ from pinrec_jax import files, sharding
 from pinrec_jax.training import checkpoint_files, compatibility
 
 METRIC = "recall@10"  # Of the validation; it decides which step is the best.
+STALE = "validations_without_gain"  # Saved beside the metrics.
 KEPT = 2  # Latest checkpoints that are kept, in case the last one is no good.
 PLACE = "metrics"  # Folder and file of the validation metrics.
 
@@ -27,6 +28,9 @@ class Checkpoints:
   """The checkpoints of one run: the best one and the last two.
 
   Each holds all that resuming needs, and digests of its files.
+
+  Attributes:
+    stale: validations in a row, up to the last step, without a new best.
   """
 
   def __init__(self, folder: pathlib.Path, *, read_only: bool = False):
@@ -54,6 +58,15 @@ class Checkpoints:
     self._reader = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
     # A manager would read the metrics of all steps, damaged or not.
     self._manager = None if read_only else self._writer()
+    self._best_score, self.stale = self._history()
+
+  def _history(self) -> tuple[float, int]:
+    """Returns the best metric, and the validations since without a gain."""
+    steps = self._ordered(self._damaged())
+    if not steps:
+      return -1.0, 0
+    last = int(self._stored(max(steps)).get(STALE, 0))
+    return _score(self.metrics(steps[0])), last
 
   def _writer(self) -> ocp.CheckpointManager:
     """Returns what writes checkpoints and deletes old ones."""
@@ -121,18 +134,30 @@ class Checkpoints:
     return next(iter(checkpoint_files.steps(self._folder)), None)
 
   @property
+  def best(self) -> int | None:
+    """The step with the best validation; without validations, the last one.
+
+    Of equal validations, the last is the best. Damaged checkpoints are left
+    out.
+    """
+    return next(iter(self._ordered(self._damaged())), None)
+
+  @property
   def by_score(self) -> list[int]:
-    """The good steps, the best validation first; of equal ones, the last.
+    """The good steps, the best first, as in `best`.
 
     It says which steps are left out because a small file is damaged.
     """
     damaged = self._damaged()
     for error in damaged.values():
       print(f"{error}. Another checkpoint is read", file=sys.stderr)
-    steps = [
-      n for n in checkpoint_files.steps(self._folder) if n not in damaged
-    ]
-    return sorted(steps, key=lambda n: _score(self.metrics(n)), reverse=True)
+    return self._ordered(damaged)
+
+  def _ordered(self, damaged: Container[int]) -> list[int]:
+    """Returns the steps that are not damaged, the best first."""
+    steps = checkpoint_files.steps(self._folder)
+    good = [step for step in steps if step not in damaged]
+    return sorted(good, key=lambda n: _score(self.metrics(n)), reverse=True)
 
   def save(
     self,
@@ -153,9 +178,13 @@ class Checkpoints:
     """
     if step == self.last:
       return
+    if METRIC in metrics:
+      gained = _score(metrics) > self._best_score
+      self.stale = 0 if gained else self.stale + 1
+      self._best_score = max(self._best_score, _score(metrics))
     self._written.save(
       step,
-      metrics=dict(metrics),
+      metrics={**metrics, STALE: float(self.stale)},
       args=ocp.args.Composite(
         state=ocp.args.StandardSave(state),
         data=grain.checkpoint.CheckpointSave(data),
@@ -184,6 +213,7 @@ class Checkpoints:
       except checkpoint_files.DamagedError as error:
         self._set_aside({step: error})
         self._written.reload()
+        self._best_score, self.stale = self._history()
     return None
 
   def restore(
@@ -245,6 +275,11 @@ class Checkpoints:
 
   def metrics(self, step: int) -> dict[str, float]:
     """Returns the validation metrics of a saved step; empty without any."""
+    stored = self._stored(step)
+    stored.pop(STALE, None)
+    return stored
+
+  def _stored(self, step: int) -> dict[str, float]:
     path = self._folder / str(step) / PLACE / PLACE
     return files.read_json(path) if path.is_file() else {}
 

@@ -10,19 +10,21 @@ import pathlib
 
 import jax
 import numpy as np
+from absl import logging
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import reports, sharding
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import statistics
 from pinrec_jax.evals import metrics as metrics_lib
-from pinrec_jax.evals import retrieve
+from pinrec_jax.evals import retrieve, verdict
 from pinrec_jax.inference import bundle, engine
 from pinrec_jax.training import checkpoint, errors, logs, preemption, runs
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
 VALIDATION_K = 10  # As in `checkpoint.METRIC`.
+ZEROS = 3  # Validations in a row that find nothing before a warning.
 
 
 def train(
@@ -50,7 +52,8 @@ def train(
     preemption.requests(settings.log_every) as stop_requested,
   ):
     recorder = _Recorder(config, run.checkpoints, log)
-    for number in range(start + 1, settings.steps + 1):
+    done = runs.is_done(run.checkpoints, settings)
+    for number in range(start + 1, start + 1 if done else settings.steps + 1):
       profile.before(number)
       state, metrics = step_lib.train_step(
         state,
@@ -64,8 +67,8 @@ def train(
         parts=settings.grad_accumulation,
       )
       recorder.dispatched(number, metrics)
-      last = number == settings.steps
-      evaluating = last or number % settings.eval_every == 0
+      done = number == settings.steps
+      evaluating = done or number % settings.eval_every == 0
       stopping = stop_requested(number)
       if evaluating or stopping:
         recorder.finish()
@@ -73,7 +76,10 @@ def train(
         recorder.validated(number, found)
         run.checkpoints.save(number, state, run.data, found, run.network)
         log.pause()
-      if stopping and not last:
+        done = runs.is_done(run.checkpoints, settings)
+      if done:
+        break
+      if stopping:
         run.checkpoints.wait()
         raise errors.RunStoppedError(
           f"training was stopped after step {number} of {settings.steps}; run "
@@ -82,13 +88,17 @@ def train(
     run.checkpoints.wait()
     if stop_requested(0):
       raise errors.RunStoppedError(
-        f"the run was stopped after all {settings.steps} training steps; run "
-        "the same command again to continue"
+        f"the run was stopped after all {run.checkpoints.last} training "
+        "steps; run the same command again to continue"
       )
+    best, ended = run.checkpoints.best or 0, run.checkpoints.last or 0
   return reports.TrainReport(
     parameters=state_lib.num_parameters(state),
     filled=run.filled,
     inherited_step=run.inherited_step,
+    filter_seen=config.index.filter_seen,
+    best_step=best,
+    last_step=ended,
     train_seconds=log.seconds,
     train_tokens_per_s=log.tokens / log.seconds if log.seconds else 0.0,
   )
@@ -152,6 +162,7 @@ class _Validator:
     # Hashing the ids of a large catalog takes seconds, so it is done once.
     self._features = jax.tree.map(np.asarray, run.corpus.features)
     self._fractions = statistics.outcome_fractions(dataset)
+    self._run, self._zeros = config, 0
     self._hidden = None
     if config.model.id_dropout:
       self._hidden = statistics.cold_items(dataset, "validation")
@@ -180,4 +191,15 @@ class _Validator:
     )
     targets = metrics_lib.targets(self._cases)
     hits = metrics_lib.found(lists.items, targets, VALIDATION_K)
+    self._zeros = 0 if hits.any() else self._zeros + 1
+    if self._zeros == ZEROS:
+      self._warn(len(hits))
     return {checkpoint.METRIC: metrics_lib.recall(hits)}
+
+  def _warn(self, targets: int) -> None:
+    """Logs why several validations in a row may have found nothing."""
+    why = "; ".join(verdict.unreachable(self._run, self._dataset, self._cases))
+    logging.warning(
+      "%d validations in a row found none of %d targets; likely reasons: %s",
+      ZEROS, targets, why or "too few steps, or too high a learning rate",
+    )  # fmt: skip

@@ -13,10 +13,10 @@ import optax
 from absl import logging
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import config_files, files, sharding
+from pinrec_jax import config_files, files, reports, sharding
 from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import evaluation_cases, pipeline, schema
+from pinrec_jax.data import evaluation_cases, pipeline, profile, schema
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import (
@@ -29,6 +29,7 @@ from pinrec_jax.training import (
 from pinrec_jax.training import state as state_lib
 
 CHECKPOINTS = "checkpoints"  # Folder in a work folder.
+CONFIG = "config.json"  # The run's configuration in a work folder.
 
 
 @dataclasses.dataclass
@@ -122,8 +123,8 @@ def begin(
     run.state = saved
   elif train.init_from:
     _inherit(run, config, dataset.catalog)
-  path = workdir / "config.json"
-  finished = int(run.state.step) >= train.steps and path.is_file()
+  path = workdir / CONFIG
+  finished = is_done(run.checkpoints, train) and path.is_file()
   if jax.process_index() == 0 and not finished:
     files.write(path, config_files.to_json(config))
   return run
@@ -139,14 +140,58 @@ def _inherit(
   run.state = run.state._replace(params=saved.params)
 
 
+def settled(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> config_lib.Config:
+  """Returns a configuration whose open values are those of the saved run.
+
+  So a run keeps its sizes and its `index.filter_seen` if the log grows. Without
+  a checkpoint, the configuration is returned as it is.
+
+  Raises:
+    ValueError: if the run's config.json cannot be read.
+  """
+  path, left = workdir / CONFIG, profile.open_fields(config)
+  saved = any((workdir / CHECKPOINTS).glob("[0-9]*"))
+  if not (left and saved and path.is_file()):
+    return config
+  own = config_files.from_json(
+    config_lib.Config, path.read_text(encoding="utf-8"), str(path)
+  )
+  return config_lib.replace(
+    config, **{name: profile.value(own, name) for name in left}
+  )
+
+
+def is_done(
+  checkpoints: checkpoint.Checkpoints, train: config_lib.Train
+) -> bool:
+  """Whether a run has taken all steps, or `train.patience` ended it."""
+  if train.patience and checkpoints.stale >= train.patience:
+    return True
+  return (checkpoints.last or 0) >= train.steps
+
+
 def is_finished(config: config_lib.Config, workdir: pathlib.Path) -> bool:
-  """Whether the run of a work folder has taken all of its steps."""
+  """Whether the run of a work folder has ended its training."""
   folder = workdir / CHECKPOINTS
   if not folder.is_dir():
     return False
   found = checkpoint.Checkpoints(folder, read_only=True)
   with contextlib.closing(found):
-    return (found.last or 0) >= config.train.steps
+    return is_done(found, config.train)
+
+
+def progress(workdir: pathlib.Path) -> reports.Progress:
+  """Returns the best and the last step of a run.
+
+  Raises:
+    FileNotFoundError: if the run has no checkpoint.
+  """
+  folder = workdir / CHECKPOINTS
+  found = checkpoint.Checkpoints(folder, read_only=True)
+  with contextlib.closing(found):
+    return reports.Progress(found.best or 0, found.last or 0, found.stale)
 
 
 def best(

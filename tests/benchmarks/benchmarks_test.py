@@ -12,6 +12,7 @@ import numpy as np
 import programs
 import pytest
 import repeats
+import shop
 import simulated
 import timing
 import training_step
@@ -171,3 +172,25 @@ def test_lifts_are_paired_by_user():
       assert own["per_user"]["mean"] == pytest.approx(means.mean())
   unpaired = simulated.lift(luck[0, 0], luck[1, 0])
   assert unpaired["low"] < unpaired["mean"] < unpaired["high"]
+
+
+def test_users_of_the_shop_return_to_what_they_want():
+  log = shop.log(0.5, users=60)
+  assert log.equals(shop.log(0.5, users=60))
+  for _, own in log.groupby("user"):
+    assert own["time"].is_monotonic_increasing
+    rows = [*zip(own["item"], own["action"], strict=True)]
+    for before, (item, action) in zip(
+      [(None, None), *rows], rows, strict=False
+    ):
+      if action != "view":  # A cart follows a view, and a purchase a cart.
+        assert before == (item, {"cart": "view", "buy": "cart"}[action])
+  assert set(log["action"]) == {"view", "cart", "buy"}
+  again, never = (
+    shop.log(share, users=60)
+    .query("action == 'view'")
+    .duplicated(["user", "item"])
+    .mean()
+    for share in (0.9, 0.0)
+  )
+  assert again > never + 0.2

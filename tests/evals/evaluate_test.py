@@ -31,6 +31,8 @@ def test_figures_are_those_of_the_retrieved_lists(
     for name in ("", "/save", "/even_items"):
       key = f"recall@{k}{name}"
       assert figures[f"{key}:low"] <= figures[key] <= figures[f"{key}:high"]
+    assert figures[f"recall@{k}:hits"] == hits.sum()
+    assert figures[f"recall@{k}/save:hits"] == hits[saved].sum()
   assert figures["vectors"] == 6
   assert 1 <= figures["vectors_kept"] <= 6
   assert figures["diversity"] == metrics.diversity(lists.items)
@@ -47,7 +49,7 @@ def test_figures_are_those_of_the_retrieved_lists(
   ]
   assert set(figures) == {
     *recalls,
-    *(f"{name}{end}" for name in recalls for end in (":low", ":high")),
+    *(f"{name}{end}" for name in recalls for end in (":low", ":high", ":hits")),
     *(
       f"{metric}{group}"
       for metric in ("ndcg@3", "ndcg@6", "unordered_recall@10")
@@ -191,6 +193,8 @@ def test_a_sweep_moves_the_budget_from_one_outcome_to_the_next(
     assert low <= row[f"rate/{name}"] <= high
     found = metrics.found(lists.items, targets, 6)
     assert row["recall"] == metrics.recall(found)
+    assert row["recall:hits"] == found.sum()
+    assert row["recall:low"] <= row["recall"] <= row["recall:high"]
 
 
 def test_a_sweep_embeds_no_item_again(small, untrained, cases, monkeypatch):

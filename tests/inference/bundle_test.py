@@ -223,6 +223,17 @@ def test_changed_fields_are_used(saved):
   assert [len(own) for own in answered(found)] == [3, 3, 3]
 
 
+def test_auto_keeps_what_the_bundle_leaves_out(saved):
+  found = bundle_lib.load(saved(), **{"index.filter_seen": "auto"})
+  assert found.config.index.filter_seen == "engagements"
+
+
+def test_a_bundle_never_has_an_open_filter(small, untrained):
+  small.index.filter_seen = "auto"
+  with pytest.raises(ValueError, match="filter_seen is 'auto'; resolve it"):
+    untrained(small)
+
+
 def test_a_missing_bundle_says_how_to_write_one(tmp_path):
   with pytest.raises(FileNotFoundError, match=f"{tmp_path}; run --mode=index"):
     bundle_lib.load(tmp_path)

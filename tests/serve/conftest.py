@@ -128,7 +128,7 @@ def untrained_once(world):
         table_size=64, conditioned=conditioned,
       ),
       decode=config_lib.Decode(candidates=5),
-      index=config_lib.Index(kind="exact"),
+      index=config_lib.Index(kind="exact", filter_seen="engagements"),
     )  # fmt: skip
     model = pinrec.of_config(config, world.vocabulary)
     shapes = jax.eval_shape(

@@ -166,3 +166,83 @@ def test_a_batch_that_does_not_divide_is_refused(brief, world, tmp_path):
   brief.train.batch_size = 12
   with pytest.raises(ValueError, match="batch_size 12 does not divide over 8"):
     loop.train(brief, world, tmp_path)
+
+
+def _validating(monkeypatch, recalls):
+  """Makes the validations of a run return given recalls, in order."""
+  left = iter(recalls)
+  monkeypatch.setattr(
+    loop._Validator, "__call__", lambda *_: {checkpoint.METRIC: next(left)}
+  )
+
+
+def test_training_stops_after_validations_without_a_new_best(
+  brief, world, tmp_path, monkeypatch
+):
+  brief.train.steps, brief.train.eval_every, brief.train.patience = 9, 1, 2
+  _validating(monkeypatch, [0.1, 0.3, 0.2, 0.4, 0.4, 0.3, 1.0])
+  report = loop.train(brief, world, tmp_path)
+  # The third validation was worse and the fourth a new best.
+  assert report.last_step == 6
+  assert report.best_step == 5  # Of equal validations, the last is taken.
+  assert runs.progress(tmp_path) == (5, 6, 2)
+  assert runs.is_finished(brief, tmp_path)
+  again = loop.train(brief, world, tmp_path)  # It is not trained on.
+  assert again.train_seconds == 0
+  assert again.last_step == 6
+  brief.train.patience = 3
+  assert not runs.is_finished(brief, tmp_path)
+
+
+def test_a_stopped_run_remembers_its_patience(
+  brief, world, tmp_path, monkeypatch
+):
+  brief.train.steps, brief.train.eval_every, brief.train.patience = 9, 2, 2
+  _validating(monkeypatch, [0.3, 0.2, 0.3])
+  with monkeypatch.context() as patch:
+    _stopping_at(4, patch)  # After step 5, between two validations.
+    with pytest.raises(errors.RunStoppedError, match="after step 5"):
+      loop.train(brief, world, tmp_path)
+  assert runs.progress(tmp_path) == (2, 5, 1)
+  assert loop.train(brief, world, tmp_path).last_step == 6
+
+
+def test_without_patience_all_steps_are_taken(
+  brief, world, tmp_path, monkeypatch
+):
+  brief.train.eval_every = 1
+  _validating(monkeypatch, [0.9, 0.1, 0.1, 0.1, 0.1, 0.1])
+  report = loop.train(brief, world, tmp_path)
+  assert (report.best_step, report.last_step) == (1, 6)
+
+
+def test_validations_that_find_nothing_are_explained(
+  brief, world, tmp_path, monkeypatch, caplog
+):
+  """All targets of the validation are repeats, and the list leaves them out."""
+  brief.train.steps, brief.train.eval_every = 5, 1
+  cases = evaluation_cases.cases
+
+  def repeated(*arguments, **options):
+    return [
+      dataclasses.replace(
+        case,
+        past=case.targets,
+        targets=case.targets,
+      )
+      for case in cases(*arguments, **options)
+    ]
+
+  monkeypatch.setattr(runs.evaluation_cases, "cases", repeated)
+  with caplog.at_level("WARNING", logger="absl"):
+    loop.train(brief, world, tmp_path)
+  (line,) = [m for m in caplog.messages if "found none of" in m]
+  assert line.startswith("3 validations in a row found none of ")
+  assert (
+    "100.0% of the targets are items that index.filter_seen=engagements leaves"
+  ) in line
+
+
+def test_a_report_names_what_lists_leave_out(brief, world, tmp_path):
+  report = loop.train(brief, world, tmp_path)
+  assert report.figures()["filter_seen"] == "engagements"

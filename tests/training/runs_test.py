@@ -9,6 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from pinrec_jax import config as config_lib
 from pinrec_jax.training import checkpoint, loop, runs
 
 
@@ -173,3 +174,25 @@ def test_without_validations_the_last_two_checkpoints_are_kept(
   best = runs.best(brief, world.catalog, tmp_path)
   assert best.step == 5
   assert best.metrics == {}
+
+
+def test_a_run_keeps_the_values_that_it_took_from_the_log(
+  brief, world, tmp_path
+):
+  following = config_lib.replace(
+    brief,
+    **{
+      "index.filter_seen": "auto",
+      "model.hidden_dim": 0,
+      "train.steps": 0,
+      "evals.sweep": ("*",),
+    },
+  )
+  # Without a checkpoint, the log decides.
+  assert runs.settled(following, tmp_path) == following
+  brief.evals.sweep, brief.index.filter_seen = ("save",), "exposures"
+  loop.train(brief, world, tmp_path)
+  assert runs.settled(following, tmp_path) == brief
+  # A value that is given stays.
+  given = config_lib.replace(following, **{"index.filter_seen": "nothing"})
+  assert runs.settled(given, tmp_path).index.filter_seen == "nothing"

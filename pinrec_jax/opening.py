@@ -1,0 +1,62 @@
+"""Opening a run: its log, and the configuration that follows from it."""
+
+import pathlib
+
+from pinrec_jax import config as config_lib
+from pinrec_jax import validation
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import profile
+from pinrec_jax.evals import requirements
+from pinrec_jax.training import runs
+
+
+def load(
+  config: config_lib.Config,
+  workdir: str | pathlib.Path | None = None,
+  dataset: dataset_lib.Dataset | None = None,
+  *,
+  twin: bool = False,
+) -> tuple[config_lib.Config, dataset_lib.Dataset]:
+  """Opens the log and fills in what the configuration leaves to the log.
+
+  Args:
+    config: of the run.
+    workdir: of the run, if there is one.
+    dataset: the log, if it is open already.
+    twin: whether the unconditioned twin is evaluated, too.
+
+  Returns:
+    The configuration as from `follow`, and the log. Every name in the
+    configuration was found in the log.
+
+  Raises:
+    ValueError: on a name that the log lacks, or more vectors than the twin can
+      take steps.
+  """
+  if dataset is None:
+    dataset = dataset_lib.load(config.data)
+  config = follow(config, dataset, workdir)
+  requirements.check_names(config, dataset)
+  if twin:
+    requirements.check_twin_steps(config, dataset)
+  return config, dataset
+
+
+def follow(
+  config: config_lib.Config,
+  dataset: dataset_lib.Dataset,
+  workdir: str | pathlib.Path | None = None,
+) -> config_lib.Config:
+  """Returns a checked configuration without values that follow the log.
+
+  They are those of the run, if the work folder has a checkpoint, or else those
+  of `profile.follow`. So a run keeps them if its log grows.
+
+  Raises:
+    ValueError: if a value does not suit another field.
+  """
+  if workdir is not None:
+    config = runs.settled(config, pathlib.Path(workdir).expanduser())
+  config = profile.follow(config, dataset)
+  validation.validate(config)
+  return config
