@@ -141,6 +141,22 @@ def test_a_run_continues_from_the_checkpoint_before_and_says_so(
   assert resume(folder, mesh) == 3
 
 
+def test_validations_without_gain_are_those_of_the_checkpoint_before(
+  tmp_path, mesh
+):
+  folder = tmp_path / "run" / "checkpoints"
+  save(folder, (0.3, 0.2, 0.1))
+  damage_large(folder / "3")
+  checkpoints = checkpoint.Checkpoints(folder)
+  assert checkpoints.stale == 2
+  checkpoints.resume(state_of(0), mesh, NETWORK, data_of())
+  assert (checkpoints.last, checkpoints.stale) == (2, 1)
+  better = {checkpoint.METRIC: 0.4}
+  checkpoints.save(3, state_of(3), data_of(), better, NETWORK)
+  assert checkpoints.stale == 0
+  checkpoints.close()
+
+
 def test_a_damaged_best_checkpoint_is_left_out_with_a_message(folder, capsys):
   for name in ("metrics/metrics", "network/metadata"):
     path = folder / "2" / name
