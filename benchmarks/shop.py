@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import record
 import repeats
+import seeds
 
 from pinrec_jax import markdown
 
@@ -30,13 +31,6 @@ SESSIONS, VIEWS = 8, 6  # Means per user, and per session.
 START, DAY = 1_700_000_000, 86_400
 AGAIN = 0.3  # Probability that a view is of a wanted item.
 CART, BUY = 0.15, 0.5  # Probabilities of a cart after a view, and a buy after.
-MODELS = {
-  "": "PinRec-OC",
-  "popularity_": "popularity",
-  "recent_popularity_": "recent popularity",
-  "last_items_": "last items",
-  "co_occurrence_": "co-occurrence",
-}
 
 
 def main() -> None:
@@ -61,8 +55,10 @@ def table(figures: dict) -> str:
   """Returns one line per model, with recall by outcome, as Markdown."""
   groups = ["", "/view", "/cart", "/buy"]
   rows = []
-  for prefix, name in MODELS.items():
+  for prefix, name in seeds.MODELS.items():
     keys = [f"{prefix}recall@{K}{group}" for group in groups]
+    if keys[0] not in figures:
+      continue
     rows.append(
       [
         name,
