@@ -64,5 +64,5 @@ def summary(reports: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
   return {
     key: over_seeds([report[key] for report in reports])
     for key in reports[0]
-    if all(isinstance(report.get(key), int | float) for report in reports)
+    if all(type(report.get(key)) in (int, float) for report in reports)
   }

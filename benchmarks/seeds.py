@@ -31,6 +31,9 @@ MODELS = {
   "uc_": "unconditioned twin (UC)",
   "oracle_time_": "oracle time",
   "popularity_": "popularity",
+  "recent_popularity_": "recent popularity",
+  "last_items_": "last items",
+  "co_occurrence_": "co-occurrence",
 }
 
 

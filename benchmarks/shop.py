@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import record
 import repeats
+import seeds
 
 from pinrec_jax import markdown
 
@@ -28,15 +29,9 @@ CONFIG, K = "configs/custom_log.py", 10
 USERS, ITEMS, CATEGORIES = 800, 400, 20
 SESSIONS, VIEWS = 8, 6  # Means per user, and per session.
 START, DAY = 1_700_000_000, 86_400
+EVERY = 60  # Steps between two validations.
 AGAIN = 0.3  # Probability that a view is of a wanted item.
 CART, BUY = 0.15, 0.5  # Probabilities of a cart after a view, and a buy after.
-MODELS = {
-  "": "PinRec-OC",
-  "popularity_": "popularity",
-  "recent_popularity_": "recent popularity",
-  "last_items_": "last items",
-  "co_occurrence_": "co-occurrence",
-}
 
 
 def main() -> None:
@@ -50,7 +45,8 @@ def main() -> None:
   options.workdir.mkdir(parents=True, exist_ok=True)
   path = options.workdir / "shop.csv"
   log(options.again).to_csv(path, index=False)
-  flags = [f"--config.data.events={path}", *rest]
+  flags = [f"--config.data.events={path}", f"--config.train.eval_every={EVERY}"]
+  flags += rest
   found = repeats.of_seeds(CONFIG, options.workdir, options.seeds, flags)
   figures = repeats.summary([*found.values()])
   record.write(options.output, rest, figures=figures)
@@ -61,8 +57,10 @@ def table(figures: dict) -> str:
   """Returns one line per model, with recall by outcome, as Markdown."""
   groups = ["", "/view", "/cart", "/buy"]
   rows = []
-  for prefix, name in MODELS.items():
+  for prefix, name in seeds.MODELS.items():
     keys = [f"{prefix}recall@{K}{group}" for group in groups]
+    if keys[0] not in figures:
+      continue
     rows.append(
       [
         name,

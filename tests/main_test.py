@@ -35,8 +35,8 @@ def prepared(tmp_path_factory):
     ("--config.train.stepz=1", "stepz"),
     ("--config.train.steps=many", "train.steps"),
     (
-      "--config.train.batch_size=0",
-      "config.train.batch_size is 0; use 1 or more",
+      "--config.train.batch_size=-1",
+      "config.train.batch_size is -1; use 0 or more",
     ),
     ("--config.data.name=other", "data.name 'other' is unknown"),
     ("--config.decode.surface=shop", "unknown surface 'shop'; this data set"),

@@ -313,7 +313,7 @@ def test_a_log_without_test_users_is_refused_before_training(
   [
     ("loss.objective", "next", "objective 'next' is unknown|'next'"),
     ("model.backbone", "rnn", "'rnn'"),
-    ("train.batch_size", 0, "config.train.batch_size is 0; use 1 or more"),
+    ("train.batch_size", -1, "config.train.batch_size is -1; use 0 or more"),
   ],
 )
 def test_a_bad_field_is_named_before_any_work(tmp_path, field, value, message):

@@ -73,7 +73,9 @@ def test_the_sweep_has_the_outcomes_of_training(following, world):
     "click", "save", "like",
   )  # fmt: skip
   no_likes = [
-    dataclasses.replace(own, actions=own.actions * np.uint8([1, 1, 0, 1]))
+    dataclasses.replace(
+      own, actions=own.actions * np.array([1, 1, 0, 1], np.uint8)
+    )
     for own in world.events
   ]
   some = dataclasses.replace(world, events=no_likes)
