@@ -22,9 +22,10 @@ def unnamed(tree):
   for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
     if any(key.arg in ("encoding", None) for key in call.keywords):
       continue
-    method = isinstance(call.func, ast.Attribute)
-    name = getattr(call.func, "attr" if method else "id", "")
-    if method and getattr(call.func.value, "id", "") in BINARY:
+    called = call.func
+    method = isinstance(called, ast.Attribute)
+    name = getattr(called, "attr" if method else "id", "")
+    if method and getattr(called.value, "id", "") in BINARY:
       continue
     if name in PLACES and len(call.args) <= PLACES[name]:
       lines.append(call.lineno)

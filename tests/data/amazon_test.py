@@ -53,7 +53,9 @@ def test_attributes_are_a_brand_and_categories(config):
 
 def test_products_have_titles(config):
   # Without a column of titles, the narrowest category and the brand are shown.
-  assert dataset_lib.load(config).catalog.titles.to_pylist() == [
+  titles = dataset_lib.load(config).catalog.titles
+  assert titles is not None
+  assert titles.to_pylist() == [
     "", "Nails, OPI", "", "Hair, Acme", "Brushes, Acme"
   ]  # fmt: skip
   path = pathlib.Path(config.source) / "items.csv"

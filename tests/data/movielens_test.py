@@ -50,6 +50,7 @@ def test_ratings_become_histories_in_order(config):
 
 def test_films_have_titles(config):
   catalog = dataset_lib.load(config).catalog
+  assert catalog.titles is not None
   assert catalog.titles.to_pylist() == [
     "", "Toy Story (1995)", "Léon: The Professional (1994)", "Untitled"
   ]  # fmt: skip

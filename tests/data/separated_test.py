@@ -33,10 +33,7 @@ def read(lines, separator=",", first=HEADER, joined="\n", **layout):
     io.StringIO(text, newline=""), "log.csv", layout_, SIZE
   )
   for numbers, columns, own in pieces:
-    columns = [
-      column.to_pylist() if isinstance(column, pa.Array) else list(column)
-      for column in columns
-    ]
+    columns = [pa.array(column).to_pylist() for column in columns]
     good += zip(numbers, map(list, zip(*columns, strict=True)), strict=True)
     broken += own
   return good, broken

@@ -1,6 +1,7 @@
 """The rules of docs/custom_log.md, from files to events."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -137,14 +138,16 @@ def test_nested_ids_are_bad_rows(custom, load, bad, field):
 
 @pytest.mark.parametrize("field", ["action", "surface", "session"])
 def test_objects_are_not_names(load, field):
-  found = rows(**{field: "click"})
+  found: list[dict[str, Any]] = [row | {field: "click"} for row in rows()]
   found[3][field] = {"name": "click"}
   _, errors = load(found, max_bad=0.1)
   assert errors.counts == {f"{field} is not a name": 1}
 
 
 def test_features_that_are_objects_are_missing(load):
-  table = [{"item": f"i{n}", "tag": f"t{n}"} for n in range(7)]
+  table: list[dict[str, Any]] = [
+    {"item": f"i{n}", "tag": f"t{n}"} for n in range(7)
+  ]
   table[3]["tag"], table[4]["tag"] = {"a": 1}, [{"a": 1}]
   found = rows(kind=lambda n: {"a": 1} if n == 3 else "k")
   dataset, errors = load(found, table, item_columns="kind")
