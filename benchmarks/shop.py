@@ -10,8 +10,8 @@ put into the cart. It stays wanted after a purchase if it is a consumable, as
 half of the categories are. So most views are never repeated, and which ones are
 can be learned from the actions of the history.
 
-Each seed trains configs/custom_log.py, so all sizes and index.filter_seen
-follow the log. All further flags go to pinrec_jax.main.
+Each seed trains configs/custom_log.py for up to 1,000 steps. Sizes and
+index.filter_seen follow the log. All further flags go to pinrec_jax.main.
 """
 
 import argparse
@@ -26,10 +26,10 @@ import seeds
 from pinrec_jax import markdown
 
 CONFIG, K = "configs/custom_log.py", 10
-USERS, ITEMS, CATEGORIES = 800, 400, 20
+USERS, ITEMS, CATEGORIES = 2500, 400, 20
 SESSIONS, VIEWS = 8, 6  # Means per user, and per session.
 START, DAY = 1_700_000_000, 86_400
-EVERY = 60  # Steps between two validations.
+TRAINING = ("--config.train.steps=1000", "--config.train.eval_every=100")
 AGAIN = 0.3  # Probability that a view is of a wanted item.
 CART, BUY = 0.15, 0.5  # Probabilities of a cart after a view, and a buy after.
 
@@ -45,8 +45,7 @@ def main() -> None:
   options.workdir.mkdir(parents=True, exist_ok=True)
   path = options.workdir / "shop.csv"
   log(options.again).to_csv(path, index=False)
-  flags = [f"--config.data.events={path}", f"--config.train.eval_every={EVERY}"]
-  flags += rest
+  flags = [f"--config.data.events={path}", *TRAINING, *rest]
   found = repeats.of_seeds(CONFIG, options.workdir, options.seeds, flags)
   figures = repeats.summary([*found.values()])
   record.write(options.output, rest, figures=figures)
