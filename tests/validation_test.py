@@ -150,7 +150,7 @@ def test_a_valid_configuration_is_frozen():
 
 
 def test_an_invalid_configuration_can_still_be_changed():
-  config = changed(**{"train.steps": 0})
+  config = changed(**{"train.steps": -1})
   with pytest.raises(ValueError, match="steps"):
     validation.validate(config)
   config.train.steps = 100

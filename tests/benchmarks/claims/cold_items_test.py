@@ -97,6 +97,7 @@ def test_lists_of_cold_items_are_the_cold_part_of_the_whole_ranking(
   fields = {
     "evals.cutoffs": (2,),
     "decode.budget": "click:1",
+    "evals.sweep": (),
     "index.filter_seen": "nothing",
     "index.kind": "exact",
   }

@@ -164,7 +164,7 @@ def test_cold_items_are_trained_without_and_evaluated_with(claims, tmp_path):
   ("row", "message"),
   [
     ({"arms": {"a": suite.Arm({"model.depth": 3})}}, "no field 'depth'"),
-    ({"arms": {"a": suite.Arm({"train.steps": 0})}}, "arm 'a': .*steps is 0"),
+    ({"arms": {"a": suite.Arm({"train.steps": -1})}}, "arm 'a': .*steps is -1"),
     ({"arms": {"a": suite.Arm(evaluate={"loss.window": 3})}}, "loss.window, w"),
     ({"tests": (suite.Test("b", "UC", "recall@3"),)}, "tests the arm 'b'"),
   ],
