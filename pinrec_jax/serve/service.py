@@ -1,6 +1,7 @@
 """What the server does, apart from HTTP."""
 
 import asyncio
+import gc
 import pathlib
 import threading
 from collections.abc import Callable
@@ -115,6 +116,9 @@ class Service:
     if self._serving is not None:
       self._previous = self._serving.version
     self._serving = new
+    # What is loaded stays, so the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
     self.metrics.of_bundle(new.version, new.bundle.provenance.step)
     self.metrics.of_items(new.live.snapshot)
     self.metrics.ready.set(1)
