@@ -17,7 +17,7 @@ from pinrec_jax.inference import (
 )
 from pinrec_jax.serve import live_items
 
-BATCHES = (1, 8, 16)  # Sizes of batches below the largest one.
+BATCHES = (1, 4, 8, 16)  # Sizes of batches below the largest one.
 LARGE = (1, 4)  # Sizes of batches of the largest requests.
 SHORT = 4  # Histories up to this part of the longest one have their own size.
 LISTS = ((64, 192), (128, 512))  # Candidates and neighbours of usual requests.
