@@ -40,20 +40,7 @@ def compare(
     short_list: the user with the shortest list, for the report.
   """
   settings, groups = config.evals, statistics.item_groups(dataset, "test")
-  name = "PinRec-OC" if config.model.conditioned else "PinRec-UC"
-  models = {name: evaluate.evaluate(found, cases, settings, groups=groups)}
-  if twin:
-    vectors = int(models[name]["vectors"])
-    own = evaluate.evaluate(twin, cases, settings, groups=groups)
-    # Unordered recall is compared at an equal number of vectors.
-    own |= evaluate.unordered(
-      twin, cases, vectors=vectors, batch_size=settings.batch_size
-    )
-    models["PinRec-UC"] = own
-  if settings.oracle_time:
-    models["oracle time"] = evaluate.oracle_time(
-      found, cases, settings, groups=groups
-    )
+  models = _of_models(config, cases, found, twin, groups)
   models |= baselines.figures(config, dataset, cases, groups)
   sweep: list[evaluate.Figures] = []
   if config.model.conditioned and len(settings.sweep) > 1:
@@ -83,3 +70,29 @@ def compare(
     beats_baselines=found_all,
     verdict=sentence,
   )
+
+
+def _of_models(
+  config: config_lib.Config,
+  cases: Sequence[evaluation_cases.Case],
+  found: engine.Retriever,
+  twin: engine.Retriever | None,
+  groups: evaluate.Groups,
+) -> dict[str, evaluate.Figures]:
+  """Returns the figures of the run, its twin and its oracle time."""
+  settings = config.evals
+  name = "PinRec-OC" if config.model.conditioned else "PinRec-UC"
+  models = {name: evaluate.evaluate(found, cases, settings, groups=groups)}
+  if twin:
+    vectors = int(models[name]["vectors"])
+    own = evaluate.evaluate(twin, cases, settings, groups=groups)
+    # Unordered recall is compared at an equal number of vectors.
+    own |= evaluate.unordered(
+      twin, cases, vectors=vectors, batch_size=settings.batch_size
+    )
+    models["PinRec-UC"] = own
+  if settings.oracle_time:
+    models["oracle time"] = evaluate.oracle_time(
+      found, cases, settings, groups=groups
+    )
+  return models

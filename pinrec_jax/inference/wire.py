@@ -1,5 +1,6 @@
 """The JSON form of requests, and its decoding."""
 
+import contextlib
 import functools
 import json
 import math
@@ -97,9 +98,27 @@ _INNER = {
 }  # fmt: skip
 
 
+class _Budget(msgspec.Struct):
+  """The budget of a request, not decoded yet."""
+
+  budget: msgspec.Raw = msgspec.Raw(b"null")
+
+
 def decode(given: Any) -> RequestFields:
   """Returns the fields of a request; see `decode_as`."""
-  return decode_as(RequestFields, given)
+  fields = decode_as(RequestFields, given)
+  if isinstance(fields.budget, dict) and isinstance(given, str | bytes):
+    with contextlib.suppress(msgspec.DecodeError):  # The last name would count.
+      raw = _decoder(_Budget).decode(given).budget
+      json.loads(bytes(raw), object_pairs_hook=_each_once)
+  return fields
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> None:
+  names = [name for name, _ in pairs]
+  for name in names:
+    if names.count(name) > 1:
+      raise ValueError(f"budget names {name!r} twice; add its shares")
 
 
 def decode_as(kind: type[_Struct], given: Any) -> _Struct:

@@ -46,13 +46,6 @@ def document() -> dict[str, Any]:
 
 def _paths() -> dict[str, Any]:
   """Returns all paths."""
-  user, item = _parameter("user", "path"), _parameter("item", "path")
-  page = [
-    _parameter("query", "query"),
-    _parameter("limit", "query", kind="integer", minimum=1, maximum=1000),
-    _parameter("after", "query", kind="integer", minimum=0),
-  ]
-  events = {"events": REQUEST["events"]}
   swap: dict[str, Any] = {}
   return {
     "/v1/retrieve": {
@@ -63,13 +56,33 @@ def _paths() -> dict[str, Any]:
         example=REQUEST,
       )
     },
+    **_of_users(),
+    **_of_items(),
+    "/v1/bundle": {
+      "get": _call("Returns what is served.", (), (messages.Served,)),
+      "post": _call(
+        "Loads another bundle beside the running one, then swaps.",
+        (messages.Swap,),
+        (messages.Served,),
+        example=swap,
+      ),
+    },
+    "/livez": {"get": _call("Whether the process runs.", (), ())},
+    "/readyz": {"get": _call("Whether requests are answered.", (), ())},
+  }
+
+
+def _of_users() -> dict[str, Any]:
+  """Returns the paths of users."""
+  user = _parameter("user", "path")
+  return {
     "/v1/users/{user}/events": {
       "post": _call(
         "Stores events of a user; the user's next request uses them.",
         (messages.NewEvents,),
         (messages.Stored,),
         [user],
-        example=events,
+        example={"events": REQUEST["events"]},
       )
     },
     "/v1/users/{user}": {
@@ -80,6 +93,18 @@ def _paths() -> dict[str, Any]:
         "Deletes a user's stored events.", (), (messages.Stored,), [user]
       ),
     },
+  }
+
+
+def _of_items() -> dict[str, Any]:
+  """Returns the paths of items."""
+  item = _parameter("item", "path")
+  page = [
+    _parameter("query", "query"),
+    _parameter("limit", "query", kind="integer", minimum=1, maximum=1000),
+    _parameter("after", "query", kind="integer", minimum=0),
+  ]
+  return {
     "/v1/items": {
       "get": _call(
         "Returns items by a part of id, title or attribute, in pages.",
@@ -98,17 +123,6 @@ def _paths() -> dict[str, Any]:
       ),
       "delete": _call("Deletes an item.", (), (messages.Changed,), [item]),
     },
-    "/v1/bundle": {
-      "get": _call("Returns what is served.", (), (messages.Served,)),
-      "post": _call(
-        "Loads another bundle beside the running one, then swaps.",
-        (messages.Swap,),
-        (messages.Served,),
-        example=swap,
-      ),
-    },
-    "/livez": {"get": _call("Whether the process runs.", (), ())},
-    "/readyz": {"get": _call("Whether requests are answered.", (), ())},
   }
 
 

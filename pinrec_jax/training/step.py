@@ -65,7 +65,6 @@ def train_step(
   key = jax.random.fold_in(jax.random.key(seed), state.step)
   each = _split(batch, parts)
   keys = key[None] if parts == 1 else jax.random.split(key, parts)
-
   params, opt_state = state.params, state.opt_state
   features, rows = None, None
   if rows_only:

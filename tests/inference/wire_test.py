@@ -154,3 +154,15 @@ def test_deep_nesting_is_bounded():
   # The mapping above would be freed recursively.
   while deep:
     deep = deep.pop("a")
+
+
+@pytest.mark.parametrize(
+  "budget", ['{"click": 1, "click": 1}', '{"a": 0.5, "click": 0.1, "a": 0.4}']
+)
+def test_a_budget_names_each_outcome_once(budget):
+  text = f'{{"user": "u", "events": [{{"item": "}}"}}], "budget": {budget}}}'
+  for given in (text, text.encode()):
+    with pytest.raises(ValueError, match=r"budget names '\w+' twice"):
+      wire.decode(given)
+  once = wire.decode('{"user": "u", "budget": {"a": 0.5, "click": 0.5}}')
+  assert once.budget == {"a": 0.5, "click": 0.5}

@@ -244,6 +244,8 @@ def test_no_request_chooses_a_shape(client):
      "budget"),
     ("POST", "/v1/retrieve", b'{"user": "a", "budget": "click:.5,click:.5"}',
      422, "click"),
+    ("POST", "/v1/retrieve",
+     b'{"user": "a", "budget": {"click": 0.5, "click": 1}}', 422, "twice"),
     ("POST", "/v1/retrieve", b"x" * 70_000, 413, "65536 bytes"),
     ("POST", "/v1/users/a/events", b'{"events": []}', 422, "1 to 40"),
     ("POST", "/v1/users/a/events", b'{"events": [{"itm": 1}]}', 422, "item"),

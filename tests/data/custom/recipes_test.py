@@ -239,6 +239,25 @@ def test_otto_of_kaggle(prepared, tmp_path):
   assert dataset.vocabulary.actions == ("0", "1", "2")
 
 
+def test_sequences_with_attributes(prepared, tmp_path, monkeypatch):
+  recipe = "Sequences with item2attributes.json"
+  (tmp_path / "Beauty.txt").write_text(
+    "1 1 2 3 4 5\n2 6 5 4 3\n3 2 4 6 1\n", "utf-8"
+  )
+  (tmp_path / "Beauty_item2attributes.json").write_text(
+    json.dumps({str(item): [item % 2, 7] for item in range(1, 7)}), "utf-8"
+  )
+  monkeypatch.chdir(tmp_path)
+  section = PAGE.read_text("utf-8").partition(f"### {recipe}\n")[2]
+  exec(section.partition("```python\n")[2].partition("```")[0], {})
+  dataset, _ = prepared(recipe)
+  catalog = dataset.catalog
+  first = dataset.events[dataset.users.index("1")]
+  assert catalog.items.ids[first.item].tolist() == [1, 2, 3, 4, 5]
+  assert [one.name for one in catalog.vocabulary.features] == ["attribute"]
+  assert set(catalog.values["attribute"]) == {"0", "1", "7"}
+
+
 def test_big_query(prepared, tmp_path):
   write(
     tmp_path / "export" / "events-000000000000.json",
