@@ -109,8 +109,8 @@ def decode(given: Any) -> RequestFields:
   fields = decode_as(RequestFields, given)
   if isinstance(fields.budget, dict) and isinstance(given, str | bytes):
     with contextlib.suppress(msgspec.DecodeError):  # The last name would count.
-      raw = _decoder(_Budget).decode(given).budget
-      json.loads(bytes(raw), object_pairs_hook=_each_once)
+      found: _Budget = _decoder(_Budget).decode(given)
+      json.loads(bytes(found.budget), object_pairs_hook=_each_once)
   return fields
 
 

@@ -12,7 +12,7 @@ from schemathesis.specs.openapi import checks as document_checks
 
 from pinrec_jax.serve import openapi
 
-FEW, MANY, SWAPS = 12, 400, 4  # Cases of each call.
+FEW, MANY, SWAPS = 12, 1000, 4  # Cases of each call.
 CHECKS = [
   checks.not_a_server_error,
   document_checks.status_code_conformance,
