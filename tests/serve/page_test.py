@@ -80,7 +80,11 @@ def _request(page):
 
 
 def _settled(page, changed):
-  """Makes a change, waits for its list and returns the server's answer."""
+  """Makes a change, waits for its list and returns the server's answer.
+
+  Answers of earlier changes are awaited first.
+  """
+  page.wait_for_selector("body[aria-busy=false]")
   with page.expect_response("**/v1/explain") as response:
     changed()
   page.wait_for_function(
@@ -105,7 +109,7 @@ def test_a_drag_moves_all_shares_and_the_list(opened, client):
     page.wait_for_timeout(30)
     assert sum(_shares(page)) == 100
   page.mouse.up()
-  page.wait_for_load_state("networkidle")
+  page.wait_for_selector("body[aria-busy=false]")
   after, asked = _list(page), _request(page)
   assert asked["budget"]["like"] > 0.6
   assert sum(asked["budget"].values()) == pytest.approx(1)

@@ -30,19 +30,24 @@ function bodyOf(info, { user, events, edited, shares, settings }) {
 }
 
 // Runs one task at a time. Of several that wait, only the last one is run.
+// While tasks run, the page is marked as busy.
 function useLatest(run) {
   const state = useRef({ busy: false, next: null }).current;
   return useCallback(async (task) => {
     state.next = task;
     if (state.busy) return;
     state.busy = true;
+    document.body.ariaBusy = "true";
     try {
       while (state.next !== null) {
         const current = state.next;
         state.next = null;
         await run(current);
       }
-    } finally { state.busy = false; }
+    } finally {
+      state.busy = false;
+      document.body.ariaBusy = "false";
+    }
   }, [run]);
 }
 
