@@ -64,6 +64,20 @@ class Catalog:
     text = json.dumps({name: list(v) for name, v in self.values.items()})
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+  @functools.cached_property
+  def columns(self) -> dict[str, slice]:
+    """Maps each categorical feature to the columns of its codes."""
+    found, first = {}, 0
+    for one in self.vocabulary.features:
+      found[one.name] = slice(first, first + one.slots)
+      first += one.slots
+    return found
+
+  def codes_of(self, feature: str, values: Sequence[str]) -> list[int]:
+    """Returns the codes of those values of a feature that the log has."""
+    known = self._codes[feature]
+    return [known[value] for value in values if value in known]
+
   def title(self, row: int) -> str:
     """Returns the title of an item; "" if it has none."""
     return "" if self.titles is None else self.titles[row].as_py()

@@ -1,6 +1,6 @@
 """A user's events as the arrays that the model reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,8 @@ from jaxtyping import Bool, Int, Shaped
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
+
+USERS = 4096  # Users whose events are joined at a time.
 
 
 def gaps(
@@ -44,6 +46,18 @@ def joined(events: Sequence[schema.Events]) -> schema.Events:
       for name in schema.COLUMNS
     }
   )
+
+
+def parts(
+  events: Sequence[schema.Events],
+) -> Iterator[
+  tuple[Sequence[schema.Events], schema.Events, Int[np.ndarray, "l"]]
+]:
+  """Yields some users at a time: each one's events, all, and whose they are."""
+  for first in range(0, len(events), USERS):
+    some = events[first : first + USERS]
+    user = np.repeat(np.arange(len(some)), [len(own) for own in some])
+    yield some, joined(some), user
 
 
 def tokens(events: schema.Events) -> schema.Tokens:

@@ -5,7 +5,6 @@ same in both.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -156,14 +155,4 @@ def of_user(rows: schema.Events) -> Merged:
   return Merged(
     schema.Events(**{**vars(found), "actions": own, "engaged": engaged[kept]}),
     row,
-  )
-
-
-def concatenate(parts: Sequence[schema.Events]) -> schema.Events:
-  """Returns the events of all parts, in order."""
-  return schema.Events(
-    **{
-      name: np.concatenate([getattr(part, name) for part in parts])
-      for name in vars(parts[0])
-    }
   )

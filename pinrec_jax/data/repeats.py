@@ -7,7 +7,6 @@ import numpy as np
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import histories, splits
 
-USERS = 4096  # Users whose events are counted at a time.
 # From this fraction of repeats on, the filter costs more targets than the
 # places that it frees in a list can bring (docs/custom_log.md).
 FEW = 0.05
@@ -50,14 +49,8 @@ def of_dataset(dataset: dataset_lib.Dataset) -> Repeats:
   """Counts the repeats among the engagements that may be predicted."""
   names = dataset.vocabulary
   counts = np.zeros((2, 1 + names.outcomes), int)
-  for first in range(0, len(dataset.users), USERS):
-    some = dataset.events[first : first + USERS]
-    events = histories.joined(some)
-    lengths = np.array([len(own) for own in some])
-    user = np.repeat(np.arange(len(some)), lengths)
-    place = np.arange(len(user)) - np.repeat(
-      np.cumsum(lengths) - lengths, lengths
-    )
+  for some, events, user in histories.parts(dataset.events):
+    place = np.arange(len(user)) - np.searchsorted(user, user)
     end = np.array([splits.before(names, own, "test") for own in some])
     acted = np.flatnonzero(events.engaged & (place < end[user]))
     who = user[acted]

@@ -13,7 +13,6 @@ from pinrec_jax.data import histories, schema, splits
 from pinrec_jax.types import Number
 
 PERCENTILES = (5, 25, 50, 75, 95)
-USERS = 4096  # Users whose events are counted at a time.
 
 
 class LogStatistics(NamedTuple):
@@ -40,10 +39,7 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
   surfaces = np.zeros(len(names.surfaces), int)
   spreads = {n: counts_lib.Counts() for n in ("length", "gap", "session")}
   times: list[np.integer] = []
-  for first in range(0, len(dataset.users), USERS):
-    some = dataset.events[first : first + USERS]
-    events = histories.joined(some)
-    user = np.repeat(np.arange(len(some)), [len(own) for own in some])
+  for _, events, user in histories.parts(dataset.events):
     actions += events.actions.sum(0, dtype=int)
     surfaces += np.bincount(events.surface, minlength=len(surfaces))
     dated = events.time != schema.UNKNOWN_TIME

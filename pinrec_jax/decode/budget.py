@@ -1,7 +1,7 @@
 """Budgets: shares of the candidates for each outcome."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -26,20 +26,26 @@ def parse(
   names = (*vocabulary.outcome_names, UNSPECIFIED)
   shares = dict.fromkeys(names, 0.0)
   found = _pairs(budget) if isinstance(budget, str) else [*budget.items()]
-  for place, (name, share) in enumerate(found):
+  for name, _ in found:
     if name not in shares:
       vocabulary.outcome(name)  # Raises an error that lists all outcomes.
-    if name in [earlier for earlier, _ in found[:place]]:
-      raise ValueError(
-        f"budget {budget!r} names {name!r} twice; add its shares"
-      )
-    shares[name] = _share(name, share)
+  require_once([name for name, _ in found], f"budget {budget!r}")
+  shares |= {name: _share(name, share) for name, share in found}
   total = math.fsum(shares.values())
   if not abs(total - 1) <= TOLERANCE:
     raise ValueError(
       f"budget {budget!r} sums to {total:g}, not 1; scale its shares"
     )
   return tuple(shares.values())
+
+
+def require_once(names: Sequence[str], budget: str) -> None:
+  """Raises ValueError if a name is there twice; `budget` is for the error."""
+  seen: set[str] = set()
+  for name in names:
+    if name in seen:
+      raise ValueError(f"{budget} names {name!r} twice; add its shares")
+    seen.add(name)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

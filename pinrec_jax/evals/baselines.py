@@ -177,9 +177,15 @@ def _of_cases(
   cases: Sequence[evaluation_cases.Case],
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
   """Returns the number of the user and the item of every engagement."""
-  engaged = [case.past.item[case.past.engaged] for case in cases]
-  user = np.repeat(np.arange(len(cases)), [len(own) for own in engaged])
-  return user, np.concatenate(engaged)
+  return _flat([case.past.item[case.past.engaged] for case in cases])
+
+
+def _flat(
+  parts: Sequence[Int[np.ndarray, "_"]],
+) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
+  """Returns the numbers of the users, and the items of all of them."""
+  user = np.repeat(np.arange(len(parts)), [len(own) for own in parts])
+  return user, np.concatenate(parts)
 
 
 def _latest(
@@ -222,8 +228,7 @@ def _together(
   for events in dataset.events:
     past = splits.past(dataset.vocabulary, events, split)
     parts.append(past.item[past.engaged])
-  user = np.repeat(np.arange(len(parts)), [len(own) for own in parts])
-  user, item, _ = _latest(user, np.concatenate(parts), USER_ITEMS)
+  user, item, _ = _latest(*_flat(parts), USER_ITEMS)
   return _matrix(user, item, len(parts), len(dataset.items.ids))
 
 
@@ -261,9 +266,4 @@ def _nearest(
 
 def _rank(group: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
   """Returns the place of each entry in its group, from 0; groups are sorted."""
-  starts = np.flatnonzero(
-    np.append(True, group[1:] != group[:-1])[: len(group)]
-  )
-  return np.arange(len(group)) - np.repeat(
-    starts, np.diff(starts, append=len(group))
-  )
+  return np.arange(len(group)) - np.searchsorted(group, group)

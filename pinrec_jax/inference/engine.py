@@ -241,13 +241,7 @@ class Retriever:
       achieved=answers.achieved(listed, self.outcomes),
       index=self.items.version,
       exact=bool(found.exact[row]),
-      history=(
-        "none"
-        if not len(request.events)
-        else "stored"
-        if request.stored
-        else "request"
-      ),
+      history=request.history,
       events_read=len(request.events),
       events_dropped=request.dropped,
       unknown_items=[

@@ -21,9 +21,8 @@ from pinrec_jax.inference import sizes as sizes_lib
 from pinrec_jax.model import item_embedder, pinrec
 from pinrec_jax.types import AnyArray, Params
 
-EMBEDDED = (
-  64  # Items that are embedded together, so that one shape is compiled.
-)
+# Items that are embedded together, so that one shape is compiled.
+EMBEDDED = 64
 
 
 class Vectors(NamedTuple):

@@ -148,12 +148,5 @@ def has_value(
   values: Sequence[str],
 ) -> Mask:
   """Returns which items have one of some values of a categorical feature."""
-  known = list(catalog.values[feature])
-  wanted = [known.index(value) + 1 for value in values if value in known]
-  first = 0
-  for one in catalog.vocabulary.features:
-    if one.name == feature:
-      own = np.isin(codes[:, first : first + one.slots], wanted)
-      return np.asarray(own.any(-1))
-    first += one.slots
-  raise KeyError(feature)
+  own = codes[:, catalog.columns[feature]]
+  return np.asarray(np.isin(own, catalog.codes_of(feature, values)).any(-1))

@@ -99,9 +99,6 @@ def unknown_items(
     ValueError: on an unknown item type or feature, or too many values.
   """
   ids = tuple(wire.id_text(event.item, "item") for event in given)
-  rows = np.full((len(ids), model.num_hashes), -1, np.int32)
-  if not model.id_dropout:  # Otherwise content alone embeds a cold item.
-    rows = item_embedder.hashed_rows(ids, model.num_hashes, model.table_size)
   types, codes = [], []
   for name, event in zip(ids, given, strict=True):
     try:
@@ -113,11 +110,8 @@ def unknown_items(
       codes.append(catalog.encode(present))
     except ValueError as error:
       raise ValueError(f"item {name!r}: {error}") from error
-  features = item_embedder.ItemFeatures(
-    rows,
-    np.stack(codes),
-    np.zeros((len(ids), catalog.vocabulary.dense), np.float32),
-    np.array(types, np.int32),
+  features = item_embedder.new_features(
+    ids, np.stack(codes), np.array(types), model, catalog.vocabulary.dense
   )
   return UnknownItems(ids, place, features)
 

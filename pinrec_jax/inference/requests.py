@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import histories, merging, schema
+from pinrec_jax.data import histories, schema
 from pinrec_jax.decode import conditions
 from pinrec_jax.inference import answers, asks, request_events, wire
 from pinrec_jax.inference import bundle as bundle_lib
@@ -43,6 +43,13 @@ class Request:
   unknown: request_events.UnknownItems | None = None
   filters: filters_lib.Filter | None = None
   stored: bool = False
+
+  @property
+  def history(self) -> str:
+    """Where the events come from, as `answers.Answer.history` says it."""
+    if not len(self.events):
+      return "none"
+    return "stored" if self.stored else "request"
 
   @property
   def hidden(self) -> int:
@@ -163,7 +170,7 @@ class Reader:
     if stored and known is None:
       known = self.known(user)
     if stored and known is not None:
-      events = merging.concatenate([known.events, events])
+      events = histories.joined([known.events, events])
       before = known.given
     return self.from_events(
       user,

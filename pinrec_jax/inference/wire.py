@@ -15,6 +15,7 @@ import numpy as np
 from pinrec_jax.data import (
   identifiers,
 )
+from pinrec_jax.decode import budget as budget_lib
 
 Id: TypeAlias = int | float | str
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
@@ -115,10 +116,7 @@ def decode(given: Any) -> RequestFields:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> None:
-  names = [name for name, _ in pairs]
-  for name in names:
-    if names.count(name) > 1:
-      raise ValueError(f"budget names {name!r} twice; add its shares")
+  budget_lib.require_once([name for name, _ in pairs], "budget")
 
 
 def decode_as(kind: type[_Struct], given: Any) -> _Struct:

@@ -11,6 +11,7 @@ import pandas.util
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from pinrec_jax import config as config_lib
 from pinrec_jax.data import schema
 from pinrec_jax.types import AnyArray
 
@@ -59,6 +60,31 @@ def hashed_rows(
   ]
   rows = np.stack([h % np.uint64(table_size) for h in hashes], -1)
   return rows.astype(np.int32)
+
+
+def new_features(
+  ids: Sequence[str],
+  categorical: Int[np.ndarray, "n g"],
+  item_type: Int[np.ndarray, "n"],
+  config: config_lib.Model,
+  dense: int,
+) -> ItemFeatures:
+  """Returns the features of items that the catalog does not have.
+
+  A model that was trained with dropped ids embeds them from content alone.
+
+  Args:
+    ids: their ids.
+    categorical: codes of their categorical features.
+    item_type: indices of their types.
+    config: of the model.
+    dense: how many numbers an item has; theirs are 0.
+  """
+  rows = np.full((len(ids), config.num_hashes), -1, np.int32)
+  if not config.id_dropout:
+    rows = hashed_rows(ids, config.num_hashes, config.table_size)
+  numbers = np.zeros((len(ids), dense), np.float32)
+  return ItemFeatures(rows, categorical, numbers, item_type.astype(np.int32))
 
 
 def features(

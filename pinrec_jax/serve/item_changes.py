@@ -120,20 +120,19 @@ def _features(
   An item of the bundle keeps its id embedding and its dense features.
   """
   found = retriever.bundle
-  model = found.config.model
-  rows = np.full((1, model.num_hashes), -1, np.int32)
-  dense = np.zeros((1, found.vocabulary.dense), np.float32)
-  before = found.catalog.row_of.get(change.item)
-  if before is not None:
-    rows = found.features.rows[before][None]
-    dense = found.catalog.items.dense[before][None]
-  elif not model.id_dropout:  # Otherwise content alone embeds a new item.
-    rows = item_embedder.hashed_rows(
-      [change.item], model.num_hashes, model.table_size
-    )
   assert change.codes is not None
-  kind = np.array([change.item_type], np.int32)
-  return item_embedder.ItemFeatures(rows, change.codes[None], dense, kind)
+  new = item_embedder.new_features(
+    [change.item],
+    change.codes[None],
+    np.array([change.item_type]),
+    found.config.model,
+    found.vocabulary.dense,
+  )
+  before = found.catalog.row_of.get(change.item)
+  if before is None:
+    return new
+  known = found.features.take(slice(before, before + 1))
+  return new._replace(rows=known.rows, dense=known.dense)
 
 
 def _vector(given: Sequence[float], size: int) -> Float[np.ndarray, "d"]:

@@ -53,9 +53,7 @@ class Items:
     """
     text = wire.id_text(item, "item")
     snapshot = self._serving().live.snapshot
-    row = snapshot.row_of.get(text)
-    places = snapshot.place_of
-    if row is None or row >= len(places) or places[row] < 0:
+    if snapshot.place(snapshot.row_of.get(text)) < 0:
       raise RefusedError(404, f"there is no item {text!r}")
     return await self._change(
       item, item_changes.ItemState(deleted=True), "delete"

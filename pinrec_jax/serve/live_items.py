@@ -46,18 +46,17 @@ class LiveItems:
     with self._lock:
       old = self.snapshot
       live, added = old.live.copy(), []
-      place_of = old.place_of
+      rows: dict[str, int] = {}
       for change in changes:
-        before = self._row_of.get(change.item)
-        if before is not None:
-          if before < len(place_of) and place_of[before] >= 0:
-            live[place_of[before]] = False
-          added = [row for row in added if row != before]
+        before = rows.get(change.item, self._row_of.get(change.item))
+        if (place := old.place(before)) >= 0:
+          live[place] = False
+        added = [row for row in added if row != before]
         if change.vector is None:
           # The row stays, so that histories with the item can be read.
           continue
         row = old.rows.add(change)
-        self._row_of[change.item] = row
+        rows[change.item] = row
         added.append(row)
       self.snapshot = dataclasses.replace(
         old,
@@ -65,6 +64,8 @@ class LiveItems:
         place_rows=np.append(old.place_rows, np.array(added, np.int32)),
         live=np.append(live, np.ones(len(added), bool)),
       )
+      # Only now, because the old snapshot has no places for these rows.
+      self._row_of.update(rows)
       return self.snapshot
 
   def rebuild(self) -> snapshots.Snapshot:

@@ -108,7 +108,7 @@ class Retrieval:
     parsed = current.read(given, known)
     if isinstance(parsed, answers.Failure):
       return parsed
-    if known is not None:
+    if known is not None and len(known.events):
       self._users.compare(current, parsed, known)
     return _Entry(current, parsed)
 

@@ -116,7 +116,9 @@ class Service:
     if self._serving is not None:
       self._previous = self._serving.version
     self._serving = new
-    # What is loaded stays, so the collector need not look at it again.
+    # The collector need not look at a loaded bundle again, until the next one
+    # replaces it.
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     self.metrics.of_bundle(new.version, new.bundle.provenance.step)

@@ -67,6 +67,11 @@ class Snapshot:
     places[self.place_rows[live]] = live
     return places
 
+  def place(self, row: int | None) -> int:
+    """Returns the place of a row; -1 if it cannot be recommended."""
+    places = self._places
+    return -1 if row is None or row >= len(places) else int(places[row])
+
   def vectors(self, rows: Int[np.ndarray, "*b"]) -> Float[np.ndarray, "*b d"]:
     """Returns the unit-norm vectors of rows."""
     return self.rows.vectors(rows)
@@ -88,10 +93,14 @@ class Snapshot:
     rows = self.place_rows
     found = items_lib.has_value(self.catalog, self.codes(rows), feature, values)
     # The vocabulary may lack values of items that were added.
-    for place, row in enumerate(rows.tolist()):
-      if (features := self.rows.features.get(row)) is not None:
-        found[place] = bool({*features.get(feature, ())} & {*values})
+    for place in self._added(rows):
+      features = self.rows.features[int(rows[place])]
+      found[place] = bool({*features.get(feature, ())} & {*values})
     return found
+
+  def _added(self, rows: Int[np.ndarray, "p"]) -> list[int]:
+    """Returns where items are that were added to those of the bundle."""
+    return np.flatnonzero(rows >= len(self.catalog.items.ids)).tolist()
 
   def search(
     self,
@@ -114,12 +123,10 @@ class Snapshot:
     """Returns the categorical features of an item by name."""
     if (changed := self.rows.features.get(row)) is not None:
       return changed
-    codes, found, first = self.codes(np.array(row)).tolist(), {}, 0
-    for one in self.catalog.vocabulary.features:
-      values = self.catalog.values[one.name]
-      own = codes[first : first + one.slots]
-      found[one.name] = [values[code - 1] for code in own if code]
-      first += one.slots
+    codes, found = self.codes(np.array(row)), {}
+    for name, own in self.catalog.columns.items():
+      values = self.catalog.values[name]
+      found[name] = [values[code - 1] for code in codes[own].tolist() if code]
     return found
 
   def title(self, row: int) -> str:
@@ -135,17 +142,17 @@ class Snapshot:
       [text in str(self.rows.ids[row]).lower() for row in rows.tolist()], bool
     )
     found |= np.isin(rows, self.catalog.titled(text))
-    codes, first = self.codes(rows), 0
-    for one in self.catalog.vocabulary.features:
-      values = self.catalog.values[one.name]
+    codes = self.codes(rows)
+    for name, own in self.catalog.columns.items():
+      values = self.catalog.values[name]
       wanted = [n for n, v in enumerate(values, start=1) if text in v.lower()]
-      found |= np.isin(codes[:, first : first + one.slots], wanted).any(1)
-      first += one.slots
-    for place, row in enumerate(rows.tolist()):
-      if (own := self.rows.features.get(row)) is not None:
-        texts = [value.lower() for values in own.values() for value in values]
-        texts.append(self.rows.titles[row].lower())
-        found[place] |= any(text in value for value in texts)
+      found |= np.isin(codes[:, own], wanted).any(1)
+    for place in self._added(rows):
+      row = int(rows[place])
+      texts = [self.rows.titles[row]]
+      for values in self.features(row).values():
+        texts += values
+      found[place] |= any(text in value.lower() for value in texts)
     return rows[found]
 
   def vectors_of_places(

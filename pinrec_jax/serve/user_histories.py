@@ -41,7 +41,7 @@ def merged(
   own = request_events.read(given, False, items, names)
   before = None if stored.forgotten else bundle.users.get(user)
   if before is not None:
-    own = merging.concatenate([before, own])
+    own = histories.joined([before, own])
     given = [None] * len(before) + given
   found = merging.of_user(own)
   return requests.History(found.events, [given[n] for n in found.row.tolist()])
@@ -90,7 +90,7 @@ def is_as_trained(
   target.item[:], target.engaged[:] = 1, True
   target.time[:] = events.time.max(initial=0) + FUTURE
   (trained,) = histories.training(
-    merging.concatenate([events, target]),
+    histories.joined([events, target]),
     config_lib.Data(
       sequence_length=1 + len(events), history_events=config.history_events
     ),

@@ -51,11 +51,7 @@ class Users:
     Raises:
       StoreError: if the store cannot be read.
     """
-    stored = await self._store.read(user)
-    if not stored.events and not stored.forgotten:
-      return None
-    items = serving.live.snapshot
-    return user_histories.merged(serving.bundle, items, user, stored)
+    return _merged(serving, user, await self._store.read(user))
 
   def compare(
     self,
@@ -119,7 +115,7 @@ class Users:
     """
     own, user = self._serving(), wire.id_text(user, "user")
     stored = await self._store.read(user)
-    known = await self.known(own, user) or own.now().reader.known(user)
+    known = _merged(own, user, stored) or own.now().reader.known(user)
     if known is None:
       return messages.History(user, [], 0, {})
     events, items = readable.history(own, known)
@@ -138,3 +134,13 @@ class Users:
     """Returns unix seconds that never fall, even if the clock is set back."""
     self._last_time = max(self._last_time, int(time.time()))
     return self._last_time
+
+
+def _merged(
+  serving: serving_lib.Serving, user: str, stored: stores.Stored
+) -> requests.History | None:
+  """Returns a user's history; None if nothing is stored."""
+  if not stored.events and not stored.forgotten:
+    return None
+  items = serving.live.snapshot
+  return user_histories.merged(serving.bundle, items, user, stored)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pinrec_jax.data import repeats, splits
+from pinrec_jax.data import histories, repeats, splits
 
 
 def counted(dataset):
@@ -30,7 +30,7 @@ def counted(dataset):
 
 
 def test_repeats_are_counted_overall_and_by_outcome(world, monkeypatch):
-  monkeypatch.setattr(repeats, "USERS", 7)
+  monkeypatch.setattr(histories, "USERS", 7)
   found = repeats.of_dataset(world)
   assert (found.engagements, found.repeats) == counted(world)
   assert 0 < found.repeats[""] < found.engagements[""]

@@ -122,6 +122,24 @@ def test_changes_of_one_call_are_applied_in_order():
   assert found.score[0, 0] == pytest.approx(1, abs=1e-5)
 
 
+def test_an_id_is_known_only_once_its_item_has_a_place(monkeypatch):
+  rng = np.random.default_rng(0)
+  items, early = _items(_unit(rng, 5, DIM)), []
+  add = item_rows.Rows.add
+
+  def watched(rows, change):
+    early.extend({"a", "b"} & {*items.snapshot.row_of})
+    return add(rows, change)
+
+  monkeypatch.setattr(item_rows.Rows, "add", watched)
+  items.apply([_change(name, _unit(rng, DIM)) for name in ("a", "b", "a")])
+  assert not early
+  snapshot = items.snapshot
+  assert snapshot.count == 6
+  assert all(snapshot.place(snapshot.row_of[name]) >= 0 for name in ("a", "b"))
+  assert snapshot.place(snapshot.row_of.get("c")) == -1
+
+
 def test_fewer_items_than_asked_for_are_filled_with_none():
   rng = np.random.default_rng(0)
   items = _items(_unit(rng, 5, DIM))
