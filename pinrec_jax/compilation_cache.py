@@ -12,7 +12,7 @@ import jax
 
 from pinrec_jax import files
 
-DIGESTS = "digests.json"  # Beside the compiled programs.
+DIGESTS = "xxh3.json"  # Beside the compiled programs.
 FOLDER = "~/.cache/pinrec_jax/compiled"
 CPU_INFO = pathlib.Path("/proc/cpuinfo")  # On Linux.
 

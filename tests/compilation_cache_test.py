@@ -103,7 +103,7 @@ def test_a_damaged_program_is_compiled_again(tmp_path, damage):
   changed[len(whole) // 2] ^= 4
   path.write_bytes({"flip": changed, "cut": whole[:99], "empty": b""}[damage])
   assert _cached(tmp_path) == {name}
-  stored = json.loads((path.parent / "digests.json").read_text("utf-8"))
+  stored = json.loads((path.parent / "xxh3.json").read_text("utf-8"))
   assert stored == {name: files.digest(path)}
   assert path.stat().st_size > 99
 
@@ -111,7 +111,7 @@ def test_a_damaged_program_is_compiled_again(tmp_path, damage):
 @pytest.mark.parametrize("text", ["", "[]", "{"])
 def test_damaged_digests_are_stored_again(tmp_path, text):
   (name,) = _cached(tmp_path)
-  (path,) = tmp_path.rglob("digests.json")
+  (path,) = tmp_path.rglob("xxh3.json")
   before = path.read_text("utf-8")
   path.write_text(text, "utf-8")
   assert _cached(tmp_path) == {name}

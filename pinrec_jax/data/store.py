@@ -10,18 +10,18 @@ so that opening stays fast.
 
 import contextlib
 import pathlib
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, overload
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int, Shaped, UInt32
+import xxhash
+from jaxtyping import Int, Shaped, UInt64
 
 from pinrec_jax import files
 from pinrec_jax.data import schema
 
-FOLDER, MANIFEST, USERS = "events", "manifest.json", "users.parquet"
+FOLDER, MANIFEST, USERS = "events", "digests.json", "users.parquet"
 BLOCK = 1 << 16  # Events of which each column has one checksum.
 AT_ONCE = 1 << 24  # Bytes of columns that are checked when a log is opened.
 
@@ -39,7 +39,7 @@ class Packed(Sequence[schema.Events]):
     columns: dict[str, Shaped[np.ndarray, "_ ..."]],
     ends: Int[np.ndarray, "u"],
     order: Sequence[int],
-    checksums: UInt32[np.ndarray, "_ _"],
+    checksums: UInt64[np.ndarray, "_ _"],
   ):
     self._folder, self._columns = folder, columns
     self._ends = ends[order].tolist()
@@ -98,11 +98,11 @@ def _mapped(
 
 def _checksums(
   columns: dict[str, Shaped[np.ndarray, "_ ..."]], block: int
-) -> UInt32[np.ndarray, "_"]:
-  """Returns the CRC-32 of a block of each column that is a file."""
+) -> UInt64[np.ndarray, "_"]:
+  """Returns the XXH3 checksum of a block of each column that is a file."""
   part = slice(block * BLOCK, (block + 1) * BLOCK)
   own = [np.ascontiguousarray(c[part]).data for c in _mapped(columns).values()]
-  return np.array([zlib.crc32(data) for data in own], np.uint32)
+  return np.array([xxhash.xxh3_64_intdigest(x) for x in own], np.uint64)
 
 
 class Writer:
@@ -164,7 +164,7 @@ class Writer:
     columns = _columns(self._folder, shapes, self._end)
     found = [_checksums(columns, n) for n in range(-(-self._end // BLOCK))]
     shape = (len(found), len(_mapped(columns)))
-    table = np.array(found, np.uint32).reshape(shape)
+    table = np.array(found, np.uint64).reshape(shape)
     np.save(self._folder / "checksums.npy", table)
     files.write_json(self._folder / "columns.json", shapes)
 

@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+import hashlib
 import io
 import pathlib
 import zlib
@@ -15,7 +16,6 @@ import tqdm
 from jaxtyping import Shaped
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import files
 from pinrec_jax.data import (
   archives,
   catalog,
@@ -208,7 +208,8 @@ def read(
       line.split()[::-1]
       for line in sums.read_text(encoding="utf-8").splitlines()
     )
-    found = files.digest(path)
+    with path.open("rb") as file:
+      found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected.get(path.name, found) != found:
       raise ValueError(
         f"data file {path} is corrupt: its SHA-256 digest is {found}, and "

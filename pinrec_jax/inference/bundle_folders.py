@@ -6,7 +6,7 @@ from typing import Any
 from pinrec_jax import files
 
 FORMAT = 1  # Raised when older bundles can no longer be read.
-MANIFEST, DIGEST, CURRENT = "manifest.json", "manifest.sha256", "current"
+MANIFEST, DIGEST, CURRENT = "manifest.json", "manifest.xxh3", "current"
 VERSION_LENGTH = 16  # Characters of the digest that names a bundle.
 REMEDY = "write the bundle again with --mode=index"
 
@@ -37,9 +37,13 @@ def read_manifest(folder: pathlib.Path) -> tuple[dict[str, Any], str]:
       of the package wrote the bundle.
   """
   path = folder / DIGEST
-  stored = path.read_bytes().strip() if path.is_file() else b""
+  if not path.is_file():
+    raise ValueError(
+      f"{path} is missing, or another version of pinrec_jax wrote the bundle; "
+      f"{REMEDY}"
+    )
   digest = files.digest(folder / MANIFEST)
-  if stored != digest.encode():
+  if path.read_bytes().strip() != digest.encode():
     raise ValueError(
       f"{folder / MANIFEST} does not agree with {DIGEST}, so one of the two is "
       f"damaged; {REMEDY}"

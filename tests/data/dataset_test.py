@@ -56,7 +56,7 @@ def test_a_log_once_read_opens_without_its_records(config, monkeypatch):
 
 
 @pytest.mark.parametrize(
-  "name", ["events/item", "items.parquet", "rows.json", "manifest.json"]
+  "name", ["events/item", "items.parquet", "rows.json", "digests.json"]
 )
 def test_a_damaged_log_is_prepared_again(config, name, capsys):
   first = dataset_lib.load(config)
@@ -69,7 +69,7 @@ def test_a_damaged_log_is_prepared_again(config, name, capsys):
   again = dataset_lib.load(config)
   assert [events.item.tolist() for events in again.events] == whole
   said = capsys.readouterr().err
-  assert f"{path} is damaged" in said or name == "manifest.json"
+  assert f"{path} is damaged" in said or name == "digests.json"
   assert f"preparing {config.name} in {first.folder}" in said
   dataset_lib.load(config)
   assert capsys.readouterr().err == ""

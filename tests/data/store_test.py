@@ -144,7 +144,7 @@ def test_a_damaged_small_file_is_found(saved, name):
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"events/item": '])
 def test_a_damaged_manifest_is_found(saved, text):
   (saved / store.MANIFEST).write_text(text)
-  with pytest.raises(store.DamagedError, match=r"manifest\.json is dam"):
+  with pytest.raises(store.DamagedError, match=r"digests\.json is dam"):
     store.is_finished(saved)
 
 

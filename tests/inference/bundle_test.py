@@ -125,7 +125,7 @@ def test_a_flipped_bit_in_any_file_is_noticed_and_named(saved, kind):
   assert {
     "config.json", "params.safetensors", "vectors.npy", "hash_rows.npy",
     "catalog/items.parquet", "catalog/names.json", "manifest.json",
-    "manifest.sha256",
+    "manifest.xxh3",
   } <= names  # fmt: skip
   for path in every:
     for place in (0, 0.5, 1):
@@ -149,7 +149,7 @@ def test_another_format_is_refused_in_one_sentence(saved):
   folder = saved()
   path = folder / "manifest.json"
   files.write_json(path, files.read_json(path) | {"format": 7})
-  files.write(folder / "manifest.sha256", files.digest(path))
+  files.write(folder / "manifest.xxh3", files.digest(path))
   with pytest.raises(ValueError, match="bundle format 7, and this version"):
     bundle_lib.load(folder)
 
