@@ -97,11 +97,11 @@ def _parse(argv: list[str]) -> list[str]:
   """Reads the flags. A configuration may be the package's own by its name."""
   from pinrec_jax import config_files
 
-  def found(flag: re.Match) -> str:
+  def _found(flag: re.Match) -> str:
     return f"{flag[1]}{config_files.find_config(flag[2])}"
 
   try:
-    argv = [re.sub("^(--?config=)([^:]+)", found, word) for word in argv]
+    argv = [re.sub("^(--?config=)([^:]+)", _found, word) for word in argv]
     return app.parse_flags_with_usage(argv)
   except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
     sys.exit(f"error: {error}")

@@ -207,7 +207,7 @@ def load(folder: pathlib.Path) -> Catalog:
     table = table.drop_columns([TITLE])
   frame = table.to_pandas()
 
-  def columns(prefix: str, dtype: type) -> Shaped[np.ndarray, "v f"]:
+  def _columns(prefix: str, dtype: type) -> Shaped[np.ndarray, "v f"]:
     found = [c for c in frame if c.startswith(prefix)]
     return _after_none(frame[found].to_numpy(dtype))
 
@@ -216,8 +216,8 @@ def load(folder: pathlib.Path) -> Catalog:
     schema.Items(
       ids=_after_none(frame["item"].to_numpy()),
       item_type=_after_none(frame["item_type"].to_numpy()),
-      categorical=columns(CATEGORY, np.int32),
-      dense=columns(NUMBER, np.float32),
+      categorical=_columns(CATEGORY, np.int32),
+      dense=_columns(NUMBER, np.float32),
       candidate=_after_none(frame["candidate"].to_numpy()),
     ),
     names["values"],

@@ -129,7 +129,7 @@ def _source(
       f"data.name {config.name!r} is unknown; choose from {known}"
     )
 
-  def write(root: pathlib.Path) -> None:
+  def _write(root: pathlib.Path) -> None:
     if name == CUSTOM:
       # Imported here, because only a log that is prepared needs DuckDB.
       from pinrec_jax.data.custom import log
@@ -143,9 +143,9 @@ def _source(
   if name == CUSTOM:
     from pinrec_jax.data.custom import events
 
-    return events.contents(config), CUSTOM, write
+    return events.contents(config), CUSTOM, _write
   place = f"{config.name}/{builder_class.VERSION}"
-  return builder_class.contents(config), place, write
+  return builder_class.contents(config), place, _write
 
 
 def _sweep(folder: pathlib.Path) -> None:

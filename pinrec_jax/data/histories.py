@@ -184,13 +184,13 @@ def serving(histories: list[schema.Events], length: int) -> schema.Tokens:
   place = np.arange(length, dtype=np.int32) - (length - sizes)[:, None]
   there = place >= 0
 
-  def of_events(name: str, dtype: Any) -> Shaped[np.ndarray, "b l ..."]:
+  def _of_events(name: str, dtype: Any) -> Shaped[np.ndarray, "b l ..."]:
     own = np.concatenate([getattr(events, name) for events in histories])
     column = np.zeros((*place.shape, *own.shape[1:]), dtype)
     column[place > 0] = own
     return column
 
-  time = of_events("time", np.int64)
+  time = _of_events("time", np.int64)
   before = np.pad(time, [(0, 0), (1, 0)])[:, :-1]
   columns = {
     "gap": np.where(there, gaps(time, before), 0),
@@ -200,7 +200,7 @@ def serving(histories: list[schema.Events], length: int) -> schema.Tokens:
   }
   for name in schema.Tokens._fields:
     if name in schema.COLUMNS:
-      columns[name] = of_events(name, schema.COLUMNS[name]["compact"])
+      columns[name] = _of_events(name, schema.COLUMNS[name]["compact"])
   return schema.Tokens(**columns)
 
 

@@ -239,11 +239,11 @@ def _text(path: pathlib.Path) -> io.TextIOWrapper:
   """Opens text: UTF-8 or UTF-16, with or without a byte order mark."""
   codec = sources.PACKED.get(path.suffix.lower())
 
-  def opened() -> Any:
+  def _opened() -> Any:
     file = pa.OSFile(str(path))
     return pa.CompressedInputStream(file, codec) if codec else file
 
-  with opened() as file:
+  with _opened() as file:
     wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
   encoding = "utf-16" if wide else "utf-8-sig"
-  return io.TextIOWrapper(opened(), encoding=encoding, newline="")
+  return io.TextIOWrapper(_opened(), encoding=encoding, newline="")

@@ -200,7 +200,7 @@ def _swallowed(
   together with the other fields.
   """
 
-  def alike(fields: list[str]) -> bool:
+  def _alike(fields: list[str]) -> bool:
     if len(fields) != width or not before:
       return len(fields) == width
     kinds = (
@@ -213,7 +213,7 @@ def _swallowed(
     first, *inner = [line.split(separator) for line in field.split("\n")]
     last = inner.pop() if inner else []
     both = (row[:place] + first, last + row[place + 1 :])
-    if any(map(alike, inner)) or (last and all(map(alike, both))):
+    if any(map(_alike, inner)) or (last and all(map(_alike, both))):
       return True
   return False
 

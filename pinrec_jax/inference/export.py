@@ -87,7 +87,7 @@ def program(
   given = example(retriever)
   steps = retriever.reader.defaults().ask.steps
 
-  def run(params: dict[str, Any], arrays: dict[str, Any]) -> tuple:
+  def _run(params: dict[str, Any], arrays: dict[str, Any]) -> tuple:
     return generation.vectors(
       found.model,
       flax.traverse_util.unflatten_dict(params, sep="/"),
@@ -100,7 +100,7 @@ def program(
   (size,) = jax.export.symbolic_shape(BATCH)
   flat = bundle_lib.flat_params(found)
   arrays = split(given)
-  exported = jax.export.export(jax.jit(run), platforms=PLATFORMS)(
+  exported = jax.export.export(jax.jit(_run), platforms=PLATFORMS)(
     {name: _spec(x) for name, x in flat.items()},
     {name: _spec(x, size) for name, x in arrays.items()},
   )

@@ -228,7 +228,7 @@ class _Calls:
 def _answering(handler: Handler) -> Any:
   """Returns an endpoint that turns results and errors into JSON."""
 
-  async def endpoint(request: requests.Request) -> responses.Response:
+  async def _endpoint(request: requests.Request) -> responses.Response:
     try:
       found = await handler(request)
     except RefusedError as error:
@@ -247,7 +247,7 @@ def _answering(handler: Handler) -> Any:
       found = _error(500, "internal error; see the log of the server")
     return found if isinstance(found, responses.Response) else _json(found)
 
-  return endpoint
+  return _endpoint
 
 
 def _json(content: Any, status: int = 200) -> responses.Response:

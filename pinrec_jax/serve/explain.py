@@ -110,7 +110,7 @@ def explain(
   """Returns an answer, lists beside it, the map, and the time of each stage."""
   seconds: dict[str, float] = {}
 
-  def observe(stage: str, spent: float) -> None:
+  def _observe(stage: str, spent: float) -> None:
     seconds[stage] = seconds.get(stage, 0) + spent
 
   began = time.perf_counter()
@@ -118,10 +118,10 @@ def explain(
   # The steps of `Retriever.answer`, because the map shows the vectors, too.
   rung = retriever.rung(request)
   vectors = retriever.generate([request], rung=rung)
-  observe("model", time.perf_counter() - began)
-  found = candidates.find(snapshot, vectors, [request], rung, observe)
+  _observe("model", time.perf_counter() - began)
+  found = candidates.find(snapshot, vectors, [request], rung, _observe)
   answer = retriever.answer_of(request, found)
-  observe("total", time.perf_counter() - began)
+  _observe("total", time.perf_counter() - began)
   began = time.perf_counter()
   other = twin.items(_for_twin(own, request, body)) if twin else []
   popular = own.bundle.popular
@@ -136,7 +136,7 @@ def explain(
     "popularity": popularity,
     "map": _map(own, snapshot, request, vectors, found),
   }
-  observe("lists beside it", time.perf_counter() - began)
+  _observe("lists beside it", time.perf_counter() - began)
   shown["milliseconds"] = {k: 1000 * spent for k, spent in seconds.items()}
   return shown
 

@@ -149,18 +149,18 @@ class ItemWriter:
     """Builds the base index again in the background, one at a time."""
     if self._rebuilding is None or self._rebuilding.done():
 
-      async def rebuild() -> None:
+      async def _rebuild() -> None:
         snapshot = await asyncio.to_thread(serving.live.rebuild)
         self._metrics.of_items(snapshot)
 
-      self._rebuilding = asyncio.get_running_loop().create_task(rebuild())
+      self._rebuilding = asyncio.get_running_loop().create_task(_rebuild())
 
 
 async def _apply_known(
   serving: Serving, part: Sequence[tuple[str, bytes]]
 ) -> None:
-  def apply() -> None:
+  def _apply() -> None:
     serving.live.apply(item_changes.known(serving.retriever, part))
 
   if part:
-    await asyncio.to_thread(apply)
+    await asyncio.to_thread(_apply)

@@ -78,7 +78,7 @@ class Guard:
       return
     began, status = time.monotonic(), 500
 
-    async def watched(message: MutableMapping[str, Any]) -> None:
+    async def _watched(message: MutableMapping[str, Any]) -> None:
       nonlocal status
       if message["type"] == "http.response.start":
         status = message["status"]
@@ -91,11 +91,11 @@ class Guard:
         )
       async with self._free:
         self._check(scope)
-        await self._app(scope, receive, watched)
+        await self._app(scope, receive, _watched)
     except ConnectionResetError:
       status = 499
     except RefusedError as error:
-      await refuse(watched, error)
+      await refuse(_watched, error)
     finally:
       route = getattr(scope.get("route"), "path", "")
       self._count(route, status)

@@ -133,7 +133,7 @@ async def _serve(
   failure: list[Exception] = []
 
   @contextlib.asynccontextmanager
-  async def lifespan(_: Any) -> AsyncIterator[None]:
+  async def _lifespan(_: Any) -> AsyncIterator[None]:
     starting = asyncio.get_running_loop().create_task(
       _start(served, server, failure)
     )
@@ -148,7 +148,7 @@ async def _serve(
   logging.getLogger("uvicorn").setLevel(logging.ERROR)
   server = uvicorn.Server(
     uvicorn.Config(
-      app.make(served, lifespan, token),
+      app.make(served, _lifespan, token),
       http=protocol.with_limits(own.receive_seconds),
       loop="uvloop",
       lifespan="on",

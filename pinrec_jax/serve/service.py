@@ -59,14 +59,14 @@ class Service:
     self._previous: str | None = None
     self._swapping = asyncio.Lock()
 
-    def serving() -> serving_lib.Serving:
+    def _serving() -> serving_lib.Serving:
       return self.serving
 
-    self._writer = item_writer.ItemWriter(store, serving, self.metrics)
-    self.items = items.Items(serving, self._writer, self.metrics)
-    self.users = users.Users(config.serve, serving, store, self.metrics)
+    self._writer = item_writer.ItemWriter(store, _serving, self.metrics)
+    self.items = items.Items(_serving, self._writer, self.metrics)
+    self.users = users.Users(config.serve, _serving, store, self.metrics)
     self.retrieval = retrieval.Retrieval(
-      config.serve, serving, self.users, self.metrics
+      config.serve, _serving, self.users, self.metrics
     )
 
   @property
@@ -178,10 +178,10 @@ class Service:
       folder = self._folder / (given.version or "")
       new = await _in_thread(lambda: serving_lib.load(folder, self.config))
 
-      async def use() -> None:
+      async def _use() -> None:
         self._use(new)
 
-      await self._writer.swap(new, use)
+      await self._writer.swap(new, _use)
       bundle_folders.set_current(self._folder, new.version)
     return self.served()
 
@@ -191,20 +191,20 @@ async def _in_thread(function: Callable[[], _Result]) -> _Result:
   loop = asyncio.get_running_loop()
   future: asyncio.Future[_Result] = loop.create_future()
 
-  def finish(result: Any, error: BaseException | None) -> None:
+  def _finish(result: Any, error: BaseException | None) -> None:
     if not future.done():
       if error is not None:
         future.set_exception(error)
       else:
         future.set_result(result)
 
-  def run() -> None:
+  def _run() -> None:
     result, error = None, None
     try:
       result = function()
     except BaseException as caught:
       error = caught
-    loop.call_soon_threadsafe(finish, result, error)
+    loop.call_soon_threadsafe(_finish, result, error)
 
-  threading.Thread(target=run, daemon=True, name="load").start()
+  threading.Thread(target=_run, daemon=True, name="load").start()
   return await future

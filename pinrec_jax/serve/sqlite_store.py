@@ -90,7 +90,7 @@ class SqliteStore:
   async def append(self, user: str, events: Sequence[bytes]) -> int:
     """Adds a user's events and returns how many the user has now."""
 
-    def write(connection: apsw.Connection) -> Any:
+    def _write(connection: apsw.Connection) -> Any:
       query = "select coalesce(max(number), 0) from events where user = ?"
       last: Any = connection.execute(query, (user,)).get
       connection.executemany(
@@ -104,7 +104,7 @@ class SqliteStore:
       query = "select count(*) from events where user = ?"
       return connection.execute(query, (user,)).get
 
-    return await self._submit(write)
+    return await self._submit(_write)
 
   async def read(self, user: str) -> stores.Stored:
     """Returns a user's events."""
@@ -123,18 +123,18 @@ class SqliteStore:
   async def delete(self, user: str) -> int:
     """Deletes a user's events for good and returns how many there were."""
 
-    def write(connection: apsw.Connection) -> int:
+    def _write(connection: apsw.Connection) -> int:
       connection.execute("delete from events where user = ?", (user,))
       deleted = connection.changes()
       connection.execute("insert or ignore into forgotten values (?)", (user,))
       return deleted
 
-    return await self._submit(write)
+    return await self._submit(_write)
 
   async def put_items(self, states: Sequence[tuple[str, bytes]]) -> None:
     """Stores the states of changed items, in order."""
 
-    def write(connection: apsw.Connection) -> None:
+    def _write(connection: apsw.Connection) -> None:
       query = "select coalesce(max(number), 0) from items"
       last: Any = connection.execute(query).get
       connection.executemany(
@@ -142,7 +142,7 @@ class SqliteStore:
         [(*state, last + n) for n, state in enumerate(states, start=1)],
       )
 
-    await self._submit(write)
+    await self._submit(_write)
 
   async def items(self) -> AsyncIterator[tuple[str, bytes]]:
     """Yields all changed items and their states, the oldest change first."""
