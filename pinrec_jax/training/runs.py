@@ -237,7 +237,7 @@ def _saved(
         print(f"{error}. Another checkpoint is read", file=sys.stderr)
         continue
       return step, state, checkpoints.metrics(step)
-    found = "only damaged checkpoints" if steps else "no checkpoint"
+    found = "are only damaged checkpoints" if steps else "is no checkpoint"
     raise FileNotFoundError(
-      f"there is {found} in {folder}; train first, with the same --workdir"
+      f"there {found} in {folder}; train first, with the same --workdir"
     )
