@@ -210,7 +210,11 @@ async def soak(
 ) -> dict[str, Any]:
   """Holds 80 % of the sustained rate, alone and then with changes."""
   rate, seconds = 0.8 * found["sustained_per_s"], 60 * options.minutes
-  await load(client, requests, rate, 30)  # Until memory is allocated.
+  # Until memory is allocated, that of a second bundle, too.
+  await load(client, requests, rate, 30)
+  body = json.dumps({"version": info["bundle"]}).encode()
+  await client.call("POST", "/v1/bundle", body)
+  await load(client, requests, rate, 10)
   rows = {}
   for name in ("alone", "with changes"):
     before, stop = server.memory(), asyncio.Event()

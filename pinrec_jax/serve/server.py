@@ -12,7 +12,9 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import threadpoolctl
 import uvicorn
+import uvloop
 from absl import logging as absl_logging
 
 from pinrec_jax import compilation_cache, sharding, validation
@@ -54,7 +56,7 @@ def serve(config: config_lib.Config, workdir: pathlib.Path) -> None:
   bundle_folders.find(folder)  # Raises before the port is taken.
   listening = _listen(own, token)
   try:
-    asyncio.run(_serve(config, workdir, listening, token))
+    uvloop.run(_serve(config, workdir, listening, token))
   finally:
     listening.close()
 
@@ -150,7 +152,6 @@ async def _serve(
     uvicorn.Config(
       app.make(served, _lifespan, token),
       http=protocol.with_limits(own.receive_seconds),
-      loop="uvloop",
       lifespan="on",
       ws="none",
       access_log=False,
@@ -160,7 +161,8 @@ async def _serve(
       timeout_graceful_shutdown=int(own.drain_seconds) or 1,
     )
   )
-  with _signals_ignored():
+  # NumPy's products are small here. More threads would only wait for each other.
+  with threadpoolctl.threadpool_limits(1), _signals_ignored():
     await server.serve(sockets=[listening])
   if failure:
     raise ValueError(str(failure[0])) from failure[0]

@@ -1,6 +1,7 @@
 """What the server does, apart from HTTP."""
 
 import asyncio
+import ctypes
 import gc
 import pathlib
 import threading
@@ -116,10 +117,8 @@ class Service:
     if self._serving is not None:
       self._previous = self._serving.version
     self._serving = new
-    # The collector need not look at a loaded bundle again, until the next one
-    # replaces it.
-    gc.unfreeze()
-    gc.collect()
+    # The collector need not look at a loaded bundle again. It is freed without
+    # the collector when the next one replaces it.
     gc.freeze()
     self.metrics.of_bundle(new.version, new.bundle.provenance.step)
     self.metrics.of_items(new.live.snapshot)
@@ -183,7 +182,15 @@ class Service:
 
       await self._writer.swap(new, _use)
       bundle_folders.set_current(self._folder, new.version)
+      await _in_thread(_return_memory)
     return self.served()
+
+
+def _return_memory() -> None:
+  """Gives the memory of the old bundle back to the system; glibc keeps it."""
+  trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+  if trim is not None:
+    trim(0)
 
 
 async def _in_thread(function: Callable[[], _Result]) -> _Result:

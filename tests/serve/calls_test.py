@@ -307,10 +307,10 @@ def test_a_slow_client_is_cut_off(server):
       began = time.monotonic()
       connection.settimeout(10)
       with contextlib.suppress(ConnectionError):
-        while time.monotonic() - began < 9:
+        while time.monotonic() - began < 30:
           connection.sendall(b"x")
           time.sleep(0.2)
-      assert time.monotonic() - began < 6
+      assert time.monotonic() - began < 20
 
 
 def test_large_headers_are_refused(server):
