@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import histories, splits
+from pinrec_jax.data import histories, kept, splits
 
 # From this fraction of repeats on, the filter costs more targets than the
 # places that it frees in a list can bring (docs/custom_log.md).
@@ -47,6 +47,11 @@ class Repeats(NamedTuple):
 
 def of_dataset(dataset: dataset_lib.Dataset) -> Repeats:
   """Counts the repeats among the engagements that may be predicted."""
+  return Repeats(*kept.once(dataset, "repeats", lambda: _count(dataset)))
+
+
+def _count(dataset: dataset_lib.Dataset) -> list[dict[str, int]]:
+  """Returns the engagements and the repeats by outcome."""
   names = dataset.vocabulary
   counts = np.zeros((2, 1 + names.outcomes), int)
   for some, events, user in histories.parts(dataset.events):
@@ -63,8 +68,7 @@ def of_dataset(dataset: dataset_lib.Dataset) -> Repeats:
     every = np.concatenate([np.ones((len(acted), 1), bool), outcomes], 1)
     counts[0] += every[follows].sum(0)
     counts[1] += every[follows & again].sum(0)
-  engagements, repeats = (
+  return [
     dict(zip(("", *names.outcome_names), row.tolist(), strict=True))
     for row in counts
-  )
-  return Repeats(engagements, repeats)
+  ]

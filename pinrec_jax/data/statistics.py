@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, Int
 
 from pinrec_jax.data import counts as counts_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import histories, schema, splits
+from pinrec_jax.data import histories, kept, schema, splits
 from pinrec_jax.types import Number
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -33,6 +33,22 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
 
   A session ends after `session_gap` seconds without an engagement.
   """
+  figures, spreads = kept.once(
+    dataset, "statistics", lambda: _measure(dataset, session_gap), session_gap
+  )
+  return LogStatistics(
+    figures,
+    {
+      name: counts_lib.Counts(*np.array(own, np.int64))
+      for name, own in spreads.items()
+    },
+  )
+
+
+def _measure(
+  dataset: dataset_lib.Dataset, session_gap: int
+) -> tuple[dict[str, Number], dict[str, list[list[int]]]]:
+  """Returns the figures, and the values and counts of the distributions."""
   names = dataset.vocabulary
   found = collections.Counter[str]()
   actions = np.zeros(len(names.actions), int)
@@ -83,7 +99,10 @@ def of_dataset(dataset: dataset_lib.Dataset, session_gap: int) -> LogStatistics:
     report[f"actions/{name}"] = count
   for name, count in zip(names.surfaces, surfaces.tolist(), strict=True):
     report[f"surfaces/{name}"] = count
-  return LogStatistics(report | _spread_figures(spreads), spreads)
+  return report | _spread_figures(spreads), {
+    name: [own.values.tolist(), own.counts.tolist()]
+    for name, own in spreads.items()
+  }
 
 
 def _spread_figures(
@@ -143,8 +162,12 @@ def recent(
 
 def training_engagements(dataset: dataset_lib.Dataset) -> int:
   """Returns the number of engagements before the validation."""
-  return sum(
-    len(recent(dataset, events, "validation")) for events in dataset.events
+  return kept.once(
+    dataset,
+    "training_engagements",
+    lambda: sum(
+      len(recent(dataset, events, "validation")) for events in dataset.events
+    ),
   )
 
 

@@ -161,7 +161,7 @@ async def _serve(
       timeout_graceful_shutdown=int(own.drain_seconds) or 1,
     )
   )
-  # NumPy's products are small here. More threads would only wait for each other.
+  # The products of NumPy are small. More threads would wait for each other.
   with threadpoolctl.threadpool_limits(1), _signals_ignored():
     await server.serve(sockets=[listening])
   if failure:
