@@ -16,6 +16,8 @@ hits of one outcome + (1 - w) * hits of the other, as a mean over w = 0, 0.1 to
 The gain over split has a 95 % interval by bootstrap over users, whose hits are
 means over seeds. Seeds that the work folder lacks are trained. --source names
 the folder of a log's files.
+
+The budget sweep of the first seed is measured and plotted, too.
 """
 
 import argparse
@@ -35,7 +37,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import config_files, markdown, opening, workflows
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases
-from pinrec_jax.evals import comparison, metrics
+from pinrec_jax.evals import budget_sweep, comparison, metrics, plots, text
 from pinrec_jax.index import merge_lists
 from pinrec_jax.inference import engine
 from pinrec_jax.types import Params
@@ -69,9 +71,20 @@ def main() -> None:
   seeds = [measure(config, dataset, cases, folder) for folder in folders]
   hits = {key: np.mean([own[key] for own in seeds], 0) for key in seeds[0]}
   found = compared(hits)
-  command = [f"--config={options.config}", f"--seeds={options.seeds}"]
-  record.write(options.output, command, users=len(cases), pairs=found)
+  retriever = workflows.retriever(config, next(iter(folders)), dataset)
+  swept = budget_sweep.sweep(retriever, cases, config.evals)
+  record.write(
+    options.output,
+    [f"--config={options.config}", f"--seeds={options.seeds}"],
+    users=len(cases),
+    methods=found,
+    steering=swept.steering,
+    sweep=swept.rows,
+  )
+  plots.frontier(*swept, options.output.with_suffix(".png"))
   print(table(found))
+  print(text.sweep(swept.rows, max(config.evals.cutoffs)))
+  print(text.steering(swept.steering, config.evals.sweep))
 
 
 def measure(
