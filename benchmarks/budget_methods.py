@@ -9,11 +9,11 @@ Each way makes one list per user and budget from the same two vectors:
   blend    searches once, for the unit sum of the vectors, weighted by share
   mixture  ranks by the weighted sum of an item's two softmax probabilities
 
-A budget moves from one outcome to the other in steps of 10 %. The figure of a
-way is its best weighted sum: the most that any of its budgets reaches in w *
-hits of one outcome + (1 - w) * hits of the other, as a mean over w = 0, 0.1 to
-1. Hits are relative to those of split with the whole budget on their outcome.
-The gain over split has a 95 % interval by bootstrap over users, whose hits are
+A budget moves from one outcome to the other in steps of 10 %. A weighted sum of
+hits has weight w for one outcome and 1 - w for the other. Hits are relative to
+those of split with the whole budget on their outcome. The figure of a way is
+the best weighted sum of any of its budgets, as a mean over w = 0, 0.1 to 1. The
+gain over split has a 95 % interval by bootstrap over users, whose hits are
 means over seeds. Seeds that the work folder lacks are trained. --source names
 the folder of a log's files.
 

@@ -18,7 +18,7 @@ Names: TypeAlias = Sequence[str]  # Of the outcomes of a sweep.
 
 
 class Sweep(NamedTuple):
-  """What the lists of all budgets have in common, and what they find.
+  """The figures of a budget sweep.
 
   Attributes:
     rows: one row of figures per budget; see `sweep`.
@@ -210,7 +210,7 @@ def working_range(hits: Int[np.ndarray, "p b 2"]) -> tuple[int, int, bool]:
 
 
 def _level(hits: Int[np.ndarray, "p b"]) -> Bool[np.ndarray, "p"]:
-  """Returns which budgets have as many hits as the best one, within noise."""
+  """Returns which budgets are level with the one that has the most hits."""
   lost = (hits[hits.sum(-1).argmax()] - hits).T
   return bootstrap.intervals(lost, np.ones_like(lost))[0] <= 0
 

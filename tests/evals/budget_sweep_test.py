@@ -1,4 +1,4 @@
-"""A budget that moves: what it retrieves, and how well it steers."""
+"""The sweep of a budget: its figures, and how well the budget steers."""
 
 import numpy as np
 import pytest
