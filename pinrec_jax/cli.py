@@ -140,11 +140,13 @@ def _show_evaluation(
       plots.recalls(report.models, outcomes, k, workdir / f"recall@{k}.png")
     if report.sweep:
       plots.budget_sweep(report.sweep, workdir / "budget_sweep.png")
+      plots.frontier(report.sweep, report.steering, workdir / "frontier.png")
   shown = {"": report.targets, **{name: counts[name] for name in outcomes}}
   _say(text.recalls(report.models, shown, cutoffs))
   _say(text.neighbours(report.models))
   if report.sweep:
     _say(text.sweep(report.sweep, max(cutoffs)))
+    _say(text.steering(report.steering, config.evals.sweep))
   _say(text.examples(report.examples))
 
 

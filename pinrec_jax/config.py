@@ -260,8 +260,9 @@ class Decode(Section):
   # Condition: target age in seconds before the end of training. 0 is the most
   # recent; -1 is unspecified. Logs that are not split by time ignore it.
   age: Age = 0
-  # Vectors whose cosine is above this are merged. Unlike the paper, which uses
-  # about 0.9: here, queries with cosine 0.98 still retrieve different items.
+  # Vectors of an outcome whose cosine is above this are merged. Unlike the
+  # paper, which uses about 0.9: here, queries with cosine 0.98 still retrieve
+  # different items.
   dedup_threshold: PositiveFloat = 0.99
   candidates: PositiveInt = 100  # Length of a list.
 

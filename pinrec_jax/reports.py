@@ -185,6 +185,7 @@ class EvaluateReport:
     models: figures of each model by its name; the run's own come first and
       those of the baselines last.
     sweep: one row of figures per budget; empty without a sweep.
+    steering: how well the lists of the sweep follow the budget.
     users: number of test users.
     targets: number of targets.
     outcome_targets: number of targets with each outcome.
@@ -208,6 +209,7 @@ class EvaluateReport:
   filter_seen: str = ""
   beats_baselines: bool = False
   verdict: str = ""
+  steering: dict[str, Number] = dataclasses.field(default_factory=dict)
 
   def figures(self) -> Figures:
     """Returns flat figures."""
@@ -217,6 +219,7 @@ class EvaluateReport:
       found |= {f"{prefix}{key}": value for key, value in own.items()}
     for number, row in enumerate(self.sweep):
       found |= {f"sweep/{number}/{key}": value for key, value in row.items()}
+    found |= {f"sweep/{key}": value for key, value in self.steering.items()}
     found |= {"test_users": self.users, "test_targets": self.targets}
     found |= {
       f"test_targets/{name}": count

@@ -192,7 +192,7 @@ def logged():
 
 @pytest.fixture(scope="session")
 def untrained(world):
-  """Returns the function from a configuration to a retriever over `world`."""
+  """Returns the function from a configuration to a retriever over a log."""
   import jax
   import optax
 
@@ -204,8 +204,8 @@ def untrained(world):
 
   weights = {}
 
-  def of_config(config):
-    model = pinrec.of_config(config, world.vocabulary)
+  def of_config(config, log=world):
+    model = pinrec.of_config(config, log.vocabulary)
     if model not in weights:
       shapes = jax.eval_shape(
         lambda: state.create(model, optax.identity()).params
@@ -217,13 +217,13 @@ def untrained(world):
       )
     hidden = None
     if config.model.id_dropout:
-      hidden = statistics.cold_items(world, "validation")
+      hidden = statistics.cold_items(log, "validation")
     return engine.Retriever(
       bundle.create(
         config_lib.inference(config),
         weights[model],
-        world.catalog,
-        statistics.outcome_fractions(world),
+        log.catalog,
+        statistics.outcome_fractions(log),
         hidden=hidden,
       )
     )

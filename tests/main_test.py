@@ -237,8 +237,6 @@ def test_train_index_evaluate_retrieve(prepared, tmp_path):
     "--mode=retrieve",
     f"--histories={history}",
     "--budget=is_click:0.5,is_like:0.5",
-    # After eight steps, vectors of different outcomes are still similar.
-    "--config.decode.dedup_threshold=1.0",
   )
   answer = json.loads(done.stdout)
   assert done.stderr == ""

@@ -42,10 +42,10 @@ def compare(
   settings, groups = config.evals, statistics.item_groups(dataset, "test")
   models = _of_models(config, cases, found, twin, groups)
   models |= baselines.figures(config, dataset, cases, groups)
-  sweep: list[evaluate.Figures] = []
+  swept = budget_sweep.Sweep([], {})
   if config.model.conditioned and len(settings.sweep) > 1:
     some = evaluation_cases.cases(dataset, "test", limit=SWEEP_USERS)
-    sweep = budget_sweep.sweep(found, some, settings)
+    swept = budget_sweep.sweep(found, some, settings)
   targets = metrics.targets(cases)
   outcomes = dataset.vocabulary.outcome_names
   found_all, sentence = verdict.verdict(
@@ -55,7 +55,8 @@ def compare(
   )
   return reports.EvaluateReport(
     models=models,
-    sweep=sweep,
+    sweep=swept.rows,
+    steering=swept.steering,
     users=len(cases),
     targets=len(targets.item),
     outcome_targets=dict(

@@ -1,11 +1,12 @@
 """Plots of a run."""
 
 import io
+import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Real
+from jaxtyping import Float, Real
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,6 +22,9 @@ SPREADS = {
   "session": ("engagements in a session", "sessions"),
 }
 LEGEND_COLUMNS = 3
+Rows = Sequence[Mapping[str, Number]]  # Figures of each budget of a sweep.
+BOUNDS = ("low", "high")
+TOLERANCE = 1e-6  # Rounding of shares.
 
 
 def _save(figure: Figure, path: pathlib.Path) -> None:
@@ -45,11 +49,20 @@ def _legend(figure: Figure, axes: Axes, title: str = "") -> None:
   )  # fmt: skip
 
 
-def budget_sweep(
-  rows: Sequence[Mapping[str, Number]], path: pathlib.Path
-) -> None:
-  """Plots the rate of each action along a budget sweep, above the budgets."""
-  names = [key[7:] for key in rows[0] if key.startswith("budget/")]
+def _swept(rows: Rows, name: str) -> Float[np.ndarray, "p 3"]:
+  """Returns an action's change along a sweep and its bounds, in percent."""
+  keys = [f"change/{name}{end}" for end in ("", ":low", ":high")]
+  return 100 * np.array([[row[key] for key in keys] for row in rows], float)
+
+
+def _outcomes(rows: Rows) -> list[str]:
+  """Returns the outcomes of a sweep, in order."""
+  return [key[7:] for key in rows[0] if key.startswith("budget/")]
+
+
+def budget_sweep(rows: Rows, path: pathlib.Path) -> None:
+  """Plots the change of each action along a budget sweep, above the budgets."""
+  names = _outcomes(rows)
   figure = Figure(figsize=(9, 6), layout="constrained")
   above, below = figure.subplots(
     2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.15}
@@ -57,23 +70,18 @@ def budget_sweep(
   place = np.arange(len(rows))
   bottom = np.zeros(len(rows))
   for name in names:
-    rate, low, high = (
-      100 * np.array([row[f"rate/{name}{end}"] for row in rows])
-      for end in ("", ":low", ":high")
-    )
-    lowest = rate.min() or 1.0
+    change, low, high = _swept(rows, name).T
+    rate = 100 * np.array([row[f"rate/{name}"] for row in rows])
     # Matplotlib leaves out labels that begin with "_".
     label = f" {_plain(name)}, {rate.min():.3f} to {rate.max():.3f} %"
-    (line,) = above.plot(place, rate / lowest, marker="o", label=label)
+    (line,) = above.plot(place, change, marker="o", label=label)
     color = line.get_color()
-    above.fill_between(
-      place, low / lowest, high / lowest, alpha=0.15, color=color
-    )
+    above.fill_between(place, low, high, alpha=0.15, color=color)
     share = 100 * np.array([row[f"budget/{name}"] for row in rows])
     below.bar(place, share, 0.6, bottom=bottom, color=color)
     bottom += share
   figure.suptitle("Candidates that users act on, as the budget moves")
-  above.set_ylabel("rate of the action,\nrelative to its lowest rate")
+  above.set_ylabel("change from the first budget, %")
   above.grid(axis="y", alpha=0.3)
   below.set_ylabel("budget, %")
   below.set_xlabel("budget, from one outcome to the next")
@@ -84,6 +92,64 @@ def budget_sweep(
     "action and its rate among the candidates (band: 95 % interval over users)",
   )
   _save(figure, path)
+
+
+def frontier(
+  rows: Rows, steering: Mapping[str, Number], path: pathlib.Path
+) -> None:
+  """Plots each outcome of a sweep against the one before.
+
+  Args:
+    rows: of the sweep, one per budget.
+    steering: has the working ranges.
+    path: of the image.
+  """
+  pairs = [*itertools.pairwise(_outcomes(rows))]
+  figure = Figure(figsize=(5 * max(len(pairs), 2), 5.5), layout="constrained")
+  panels = figure.subplots(1, len(pairs), squeeze=False)[0]
+  for axes, (here, there) in zip(panels, pairs, strict=True):
+    own = [row for row in rows if _spent(row, here, there)]
+    share = np.array([row[f"budget/{there}"] for row in own])
+    (x, *xs), (y, *ys) = (_swept(own, name).T for name in (here, there))
+    key = f"working_range/{here}/{there}"
+    low, high = (steering[f"{key}:{end}"] for end in BOUNDS)
+    inside = (share > low - TOLERANCE) & (share < high + TOLERANCE)
+    errors = [np.abs(np.stack(ends) - mid) for ends, mid in ((xs, x), (ys, y))]
+    axes.errorbar(
+      x, y, yerr=errors[1], xerr=errors[0], color="0.6", elinewidth=0.5,
+      label="95 % interval over users",
+    )  # fmt: skip
+    for which, style, label in (
+      (inside, {"color": "tab:blue"}, "working range"),
+      (~inside, {"mfc": "white", "color": "tab:blue"}, "other budgets"),
+    ):
+      axes.plot(x[which], y[which], "o", ls="", label=label, **style)
+    axes.plot(
+      x[:1], y[:1], "s", color="tab:orange", zorder=3,
+      label="all of the budget on the x axis",
+    )  # fmt: skip
+    axes.set_title(_range(steering, here, there), fontsize="medium")
+    axes.set_xlabel(f"{_plain(here)}, change from the first budget, %")
+    axes.set_ylabel(f"{_plain(there)}, change from the first budget, %")
+    axes.grid(alpha=0.3)
+  figure.suptitle("What more of one outcome costs of another")
+  _legend(figure, panels[0])
+  _save(figure, path)
+
+
+def _range(steering: Mapping[str, Number], here: str, there: str) -> str:
+  """Returns the working range of a pair, in words."""
+  key = f"working_range/{here}/{there}"
+  low, high = (f"{100 * steering[f'{key}:{end}']:.0f}" for end in BOUNDS)
+  effect = "no trade-off: both are level with their best"
+  if steering[f"{key}:trades"]:
+    effect = f"more {_plain(there)} costs {_plain(here)}"
+  return f"working range: {low} to {high} % {_plain(there)}\n{effect}"
+
+
+def _spent(row: Mapping[str, Number], here: str, there: str) -> bool:
+  """Whether two outcomes have the whole budget."""
+  return row[f"budget/{here}"] + row[f"budget/{there}"] > 1 - TOLERANCE
 
 
 def recalls(

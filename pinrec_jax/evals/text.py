@@ -1,5 +1,6 @@
 """Reports as text, for the terminal."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from pinrec_jax import markdown, reports
@@ -8,6 +9,7 @@ from pinrec_jax.evals import evaluate
 from pinrec_jax.types import Number
 
 Models = Mapping[str, Mapping[str, Number]]  # Figures of each model by name.
+BOUNDS = ("low", "high")
 
 
 def recalls(
@@ -83,6 +85,35 @@ def sweep(rows: Sequence[Mapping[str, Number]], size: int) -> str:
     "interval)"
   )
   return f"{title}\n{markdown.aligned(head, lines)}"
+
+
+def steering(figures: Mapping[str, Number], names: Sequence[str]) -> str:
+  """Returns how well the lists of a sweep follow the budget.
+
+  Args:
+    figures: of the sweep, as in `budget_sweep.Sweep`.
+    names: outcomes of the sweep, in order.
+  """
+  unchanged, same, error = (
+    f"{100 * figures[key]:.1f}"
+    for key in ("unchanged", "same_items", "share_error")
+  )
+  lines = [
+    f"unchanged lists between neighbouring budgets: at most {unchanged} % of "
+    f"the users; same items in any order: at most {same} %",
+    f"largest difference between asked and achieved share: {error} points",
+  ]
+  for here, there in itertools.pairwise(names):
+    key = f"working_range/{here}/{there}"
+    low, high = (f"{100 * figures[f'{key}:{end}']:.0f}" for end in BOUNDS)
+    effect = f"more {there} costs {here}, and outside one of them is lost"
+    if not figures[f"{key}:trades"]:
+      effect = "both are level with their best, so there is no trade-off"
+    lines.append(
+      f"working range from {here} to {there}: {low} to {high} % {there}; "
+      f"{effect}"
+    )
+  return "\n".join(lines)
 
 
 def statistics(figures: Mapping[str, Number]) -> str:

@@ -215,7 +215,7 @@ def vectors(
     params: parameters of the model.
     given: the batch.
     steps: generation steps.
-    threshold: cosine above which vectors are merged.
+    threshold: cosine above which vectors of an outcome are merged.
     seed: of feedback draws.
   """
   keys = jax.vmap(jax.random.fold_in, (None, 0))(
@@ -232,7 +232,11 @@ def vectors(
   )
   query = query.reshape(query.shape[0], -1, query.shape[-1])
   query = jnp.take_along_axis(query, given.select[..., None], 1)
+  outcome = jnp.asarray(given.conditions.outcome)
   share = merge_duplicates.merge_duplicates(
-    query, given.budget, threshold=threshold
+    query,
+    given.budget,
+    outcome[given.select % outcome.size],
+    threshold=threshold,
   )
   return query, share

@@ -131,7 +131,6 @@ def explain(
   shown = {
     "answer": msgspec.to_builtins(answer),
     "items": readable.about(snapshot, [*listed, *other, *popularity]),
-    "merged": _merged(own, vectors),
     "twin": other if twin else None,
     "popularity": popularity,
     "map": _map(own, snapshot, request, vectors, found),
@@ -153,16 +152,6 @@ def _for_twin(
     read = request.events.where(request.events.item != schema.NO_ITEM)
     fields.events = [readable.written(own, read, n) for n in range(len(read))]
   return msgspec.json.encode(fields)
-
-
-def _merged(own: serving.Serving, vectors: generation.Vectors) -> list[str]:
-  """Returns the outcomes whose vectors were all merged with other ones."""
-  names = (*own.retriever.outcomes, budget_lib.UNSPECIFIED)
-  asked, kept = (
-    {int(n) for n in vectors.outcome[0][share[0] > 0]}
-    for share in (vectors.budget, vectors.share)
-  )
-  return [names[outcome] for outcome in sorted(asked - kept)]
 
 
 def _map(

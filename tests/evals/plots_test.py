@@ -20,14 +20,33 @@ def sweep(*names, rate=0.02):
     row = {"recall": 0.2}
     for n, name in enumerate(names):
       own = rate * (1 + n * x)
+      change = n * x if rate else float("nan")
       row |= {
         f"budget/{name}": 1 / len(names),
         f"rate/{name}": own,
-        f"rate/{name}:low": 0.8 * own,
-        f"rate/{name}:high": 1.2 * own,
+        f"change/{name}": change,
+        f"change/{name}:low": change - 0.1,
+        f"change/{name}:high": change + 0.1,
       }
     rows.append(row)
   return rows
+
+
+def frontier(*names, trades=1, change=0.1):
+  """Returns the rows of a sweep along all names, and its working ranges."""
+  rows, steering = [], {}
+  for here, there in itertools.pairwise(names):
+    for x in np.linspace(0, 1, 11).tolist()[bool(rows) :]:
+      row = {f"budget/{name}": 0.0 for name in names}
+      row |= {f"budget/{here}": 1 - x, f"budget/{there}": x}
+      for n, name in enumerate(names):
+        own = change * x * (-1) ** n
+        row |= {f"change/{name}": own, f"change/{name}:low": own - 0.02}
+        row[f"change/{name}:high"] = own + 0.02
+      rows.append(row)
+    key = f"working_range/{here}/{there}"
+    steering |= {f"{key}:low": 0.2, f"{key}:high": 0.7, f"{key}:trades": trades}
+  return rows, steering
 
 
 def recalls(names, outcomes, height=0.1):
@@ -73,6 +92,14 @@ PLOTS = {
   "sweep of four": lambda path: plots.budget_sweep(sweep(*LONG), path),
   "nothing acted on": lambda path: plots.budget_sweep(
     sweep("a", "b", rate=0.0), path
+  ),
+  "frontier": lambda path: plots.frontier(*frontier("a", "b"), path),
+  "odd names, frontier": lambda path: plots.frontier(*frontier(*ODD), path),
+  "frontier of four": lambda path: plots.frontier(
+    *frontier(*LONG, trades=0), path
+  ),
+  "frontier of nothing": lambda path: plots.frontier(
+    *frontier("a", "b", change=float("nan")), path
   ),
   "recalls": lambda path: plots.recalls(
     recalls(MODELS, LONG), LONG, 10, path
@@ -127,6 +154,20 @@ def test_odd_names_are_shown_as_they_are(tmp_path, monkeypatch):
   shown = [text.get_text() for text in figures[0].legends[0].get_texts()]
   for name, label in zip(ODD, shown, strict=True):
     assert label.strip().replace(r"\$", "$").startswith(f"{name}, ")
+
+
+def test_the_frontier_shows_which_budgets_are_in_the_working_range(
+  tmp_path, monkeypatch
+):
+  figures = []
+  monkeypatch.setattr(plots, "_save", lambda figure, _: figures.append(figure))
+  plots.frontier(*frontier("a", "b", "c"), tmp_path / "plot.png")
+  assert len(figures[0].axes) == 2
+  for axes, name in zip(figures[0].axes, "bc", strict=True):
+    assert axes.get_title().startswith(f"working range: 20 to 70 % {name}")
+    points = {line.get_label(): line.get_xdata() for line in axes.get_lines()}
+    assert len(points["working range"]) == 6
+    assert len(points["other budgets"]) == 5
 
 
 def test_axes_have_a_title_and_named_axes(drawn):

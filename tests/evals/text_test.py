@@ -109,6 +109,22 @@ def test_a_sweep_is_in_percent_with_its_counts():
   ]
 
 
+def test_a_sweep_says_how_well_it_steers():
+  figures = {"unchanged": 0.02, "same_items": 0.5, "share_error": 0.004}
+  for there, trades in (("b", 1), ("c", 0)):
+    key = f"working_range/{'a' if trades else 'b'}/{there}"
+    figures |= {f"{key}:low": 0.2, f"{key}:high": 0.7, f"{key}:trades": trades}
+  assert text.steering(figures, ["a", "b", "c"]).splitlines() == [
+    "unchanged lists between neighbouring budgets: at most 2.0 % of the users; "
+    "same items in any order: at most 50.0 %",
+    "largest difference between asked and achieved share: 0.4 points",
+    "working range from a to b: 20 to 70 % b; more b costs a, and outside one "
+    "of them is lost",
+    "working range from b to c: 20 to 70 % c; both are level with their best, "
+    "so there is no trade-off",
+  ]
+
+
 def test_statistics_are_grouped():
   table = text.statistics({"users": 1200, "gap/p50": 2.25, "gap/mean": 7})
   lines = [line.split("|")[1:3] for line in table.splitlines()[2:]]

@@ -20,11 +20,12 @@ def test_the_twin_does_not_depend_on_the_budget(client):
   assert seconds["total"] >= seconds["model"] > 0
 
 
-def test_merged_outcomes_are_named(client):
-  body = {"user": "u05", "budget": {"click": 0.5, "like": 0.5}}
+def test_every_outcome_of_the_budget_has_its_vector_and_its_share(client):
+  budget = {"click": 0.5, "like": 0.5}
+  body = {"user": "u05", "budget": budget, "candidates": 6}
   found = client.post("/v1/explain", json=body).json()
-  kept = {vector["outcome"] for vector in found["map"]["vectors"]}
-  assert {*found["merged"]} == {"click", "like"} - kept
+  assert {vector["outcome"] for vector in found["map"]["vectors"]} == {*budget}
+  assert found["answer"]["achieved"] == budget
 
 
 def test_a_stored_event_of_an_unknown_item_does_not_disturb(client):

@@ -188,7 +188,7 @@ function Page() {
       onChange=${(settings) => change({ settings })} />
     <div class=${error ? "grid stale" : "grid"}>
       <div class="stack budget"><${Budget} info=${info} shares=${choice.shares} answer=${answer}
-        merged=${found ? found.merged : []} onMove=${move} onGrip=${grip} onReset=${reset} /></div>
+        onMove=${move} onGrip=${grip} onReset=${reset} /></div>
       <div class="stack recommended">${list}</div>
       <div class="stack beside">${map}${comparison}</div>
       <div class="stack history">${history}

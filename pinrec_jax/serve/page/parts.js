@@ -33,7 +33,7 @@ function Bar({ info, name, shares }) {
     </div></div>`;
 }
 
-export function Budget({ info, shares, answer, merged, onMove, onGrip, onReset }) {
+export function Budget({ info, shares, answer, onMove, onGrip, onReset }) {
   const names = Object.keys(shares), achieved = answer ? answer.achieved : {};
   return html`<section aria-labelledby="budget">
     <div class="head"><h2 id="budget">Budget</h2>
@@ -54,8 +54,6 @@ export function Budget({ info, shares, answer, merged, onMove, onGrip, onReset }
     <${Bar} info=${info} name="asked" shares=${Object.fromEntries(
       names.filter((name) => shares[name] > 0).map((name) => [name, shares[name] / 100]))} />
     <${Bar} info=${info} name="achieved" shares=${achieved} />
-    ${merged.length > 0 && html`<p class="small">The model gives ${merged.join(", ")} nearly the same
-      vector as another outcome. Such vectors are merged, and the one with the larger share stays.</p>`}
   </section>`;
 }
 
