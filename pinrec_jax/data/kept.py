@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ def once(
   """Returns what `compute` returns, from the log's folder if it is there.
 
   A damaged file is computed again. A folder that cannot be written is left
-  alone.
+  alone. Nothing is kept for a log whose events are in memory.
 
   Args:
     dataset: the log.
@@ -29,7 +28,8 @@ def once(
     compute: returns them as JSON values.
     *depends: what they depend on beside the log, its periods and its targets.
   """
-  if dataset.folder == pathlib.Path():  # The log was made in memory.
+  # Events in memory are not those of the folder.
+  if isinstance(dataset.events, list | tuple):
     return compute()
   about = repr((dataset.vocabulary, dataset.aim, *depends))
   key = hashlib.sha256(about.encode()).hexdigest()[:12]

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from pinrec_jax.data import kept, repeats, schema, statistics
+from pinrec_jax.data import kept, repeats, schema, statistics, store
 
 
 @pytest.fixture
 def counted(world, tmp_path):
   """Returns the function that asks for figures, and what was computed."""
-  dataset, computed = dataclasses.replace(world, folder=tmp_path), []
+  dataset, computed = _on_disk(world, tmp_path), []
 
   def ask(*depends, **changes):
     def compute():
@@ -21,6 +21,20 @@ def counted(world, tmp_path):
     return kept.once(own, "name", compute, *depends)
 
   return ask, computed, tmp_path / kept.FOLDER
+
+
+def _on_disk(world, folder):
+  """Returns the log with its events in a folder."""
+  store.save(folder, zip(world.users, world.events, strict=True))
+  users, events = store.load(folder)
+  return dataclasses.replace(world, users=users, events=events, folder=folder)
+
+
+def test_nothing_is_kept_for_events_in_memory(counted):
+  ask, _, folder = counted
+  assert ask(events=[])[0] == 1
+  assert ask(events=())[0] == 2
+  assert not folder.exists()
 
 
 def test_figures_are_computed_once(counted):
@@ -50,7 +64,7 @@ def test_a_folder_that_cannot_be_written_is_left_alone(counted):
 
 
 def test_kept_figures_are_those_that_were_computed(world, tmp_path):
-  kept_twice = dataclasses.replace(world, folder=tmp_path)
+  kept_twice = _on_disk(world, tmp_path)
   for _ in range(2):
     assert repeats.of_dataset(kept_twice) == repeats.of_dataset(world)
     found = statistics.of_dataset(kept_twice, 1800)
