@@ -19,6 +19,7 @@ from pinrec_jax.data import (
   catalog as catalog_lib,
 )
 from pinrec_jax.data import (
+  item_vectors,
   schema,
   sources,
   splits,
@@ -188,5 +189,5 @@ def load(config: config_lib.Data) -> Dataset:
   known, events = splits.changed(known, events, config)
   if config.item_vectors:
     path = sources.path(config.item_vectors, "item_vectors")
-    known = known.with_vectors(path)
+    known = item_vectors.added(known, path)
   return Dataset(config.name, known, users, events, folder, aim)
