@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import pathlib
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,12 +37,17 @@ class Catalog:
     values: of each categorical feature; the first one has the code 1.
     titles: what people read instead of an id, "" if an item has none; None if
       no item has one. The model never reads titles.
+    numbers: of each of an item's numbers by name, the mean and the standard
+      deviation by which it is standardized; (0, 1) if it is as in the log.
   """
 
   vocabulary: schema.Vocabulary
   items: schema.Items
   values: Mapping[str, Sequence[str]]
   titles: pa.ChunkedArray | None = None  # Half the memory of Python's texts.
+  numbers: Mapping[str, Sequence[float]] = dataclasses.field(
+    default_factory=dict
+  )
 
   @functools.cached_property
   def row_of(self) -> dict[str, int]:
@@ -137,11 +143,16 @@ class Catalog:
       table = table.append_column(TITLE, self.titles.slice(1))
     folder.mkdir(parents=True, exist_ok=True)
     parquet.write_table(table, folder / ITEMS)
-    names = {
+    files.write_json(folder / NAMES, self.names)
+
+  @property
+  def names(self) -> dict[str, Any]:
+    """The meaning of all codes and numbers, as JSON values."""
+    return {
       "vocabulary": dataclasses.asdict(self.vocabulary),
       "values": self.values,
+      "numbers": self.numbers,
     }
-    files.write_json(folder / NAMES, names)
 
 
 def load(folder: pathlib.Path) -> Catalog:
@@ -168,11 +179,15 @@ def load(folder: pathlib.Path) -> Catalog:
     ),
     names["values"],
     titles,
+    names.get("numbers", {}),
   )
 
 
 def encode(
-  items: pd.DataFrame, candidates: Shaped[np.ndarray, "c"], **names: Any
+  items: pd.DataFrame,
+  candidates: Shaped[np.ndarray, "c"],
+  scales: Mapping[str, Sequence[float]] = types.MappingProxyType({}),
+  **names: Any,
 ) -> Catalog:
   """Encodes the items' features as small integers.
 
@@ -181,6 +196,7 @@ def encode(
       slots of one feature are named feature.0, feature.1, ...), numbers named
       dense.*, and `title`, which may be absent or missing.
     candidates: the ids that may be recommended.
+    scales: of standardized numbers by name, the mean and the deviation.
     **names: the other fields of the vocabulary.
 
   Raises:
@@ -220,6 +236,10 @@ def encode(
     ),
     values,
     _titles(items[TITLE]) if TITLE in items else None,
+    {
+      name: list(scales.get(name, (0.0, 1.0)))
+      for name in (column.removeprefix(NUMBER) for column in numbers)
+    },
   )
 
 

@@ -61,4 +61,8 @@ def added(known: catalog.Catalog, path: pathlib.Path) -> catalog.Catalog:
     known,
     vocabulary=dataclasses.replace(known.vocabulary, dense=dense.shape[1]),
     items=items._replace(dense=dense),
+    numbers={
+      **known.numbers,
+      **{f"item_vectors.{n}": [0.0, 1.0] for n in range(table.shape[1])},
+    },
   )

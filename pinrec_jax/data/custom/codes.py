@@ -49,7 +49,7 @@ def catalog_of(
       "has it, too; leave it out of item_columns"
     )
   table = table.merge(shown[["item", *described]], on="item", how="left")
-  table = items.features(table, custom, errors)
+  table, scales = items.features(table, custom, errors, {})
   text = table["item"].astype(object)
   table["item"] = ids = _numbers(text)
   rows = pd.DataFrame(
@@ -59,6 +59,7 @@ def catalog_of(
   return catalog.encode(
     table,
     ids[:candidates],
+    scales,
     actions=tuple(log.actions),
     outcomes=log.outcomes,
     surfaces=_surfaces(database),

@@ -20,7 +20,7 @@ from pinrec_jax.data import (
 from pinrec_jax.data.custom import roles as roles_lib
 from pinrec_jax.data.custom import values
 
-VERSION = 3  # Of the prepared form; another one is prepared again.
+VERSION = 4  # Of the prepared form; another one is prepared again.
 DAY = 86400
 FILE_BITS = 40  # A place is the number of the file, then that of the row.
 EXTRA, FEATURE = "extra:", "feature:"

@@ -39,6 +39,7 @@ from pinrec_jax.data.custom import (
   events,
   items,
   values,
+  vectors,
 )
 from pinrec_jax.data.custom import roles as roles_lib
 
@@ -76,7 +77,7 @@ def _write_all(
   rows = folder / "rows"
   rows.mkdir()
   if data.custom.text_embedder:
-    items.embedder(data.custom)  # Raises before the work.
+    vectors.embedder(data.custom)  # Raises before the work.
   item_errors = row_errors.RowErrors()
   listed = items.read(data, item_errors) if data.items else None
   errors = _checked(paths, roles, data, rows)
