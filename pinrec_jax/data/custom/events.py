@@ -99,6 +99,12 @@ def check(
   return errors
 
 
+def write_empty(path: pathlib.Path, custom: config_lib.Custom) -> None:
+  """Writes the piece of a log without rows."""
+  columns = _schema(schema.names(custom.item_columns))
+  parquet.write_table(columns.empty_table(), path)
+
+
 def _require_header(
   path: pathlib.Path, chunk: readers.Chunk, roles: roles_lib.Roles
 ) -> None:
