@@ -327,6 +327,9 @@ class Serve(Section):
   receive_seconds: PositiveFloat = 10.0
   # Time to finish open calls after SIGTERM.
   drain_seconds: PositiveFloat = 20.0
+  # Time between two looks at the pointer to the current bundle. A bundle that
+  # became current is then served. 0: only POST /v1/bundle changes the bundle.
+  watch_seconds: NonNegativeInt = 0
 
 
 @section
