@@ -333,6 +333,23 @@ class Serve(Section):
 
 
 @section
+class Update(Section):
+  """The daily update, --mode=update."""
+
+  # Newest hours of the log. The new model is measured on them before it is
+  # trained on them, which the next update does.
+  gate_hours: PositiveFloat = 6.0
+  # Publish the new model unless its recall is lower than that of yesterday's
+  # model by more than this fraction of it.
+  margin: Fraction = 0.05
+  # Fraction of the training targets that are of earlier days.
+  replay: Fraction = 0.3
+  # Updates of a day. 0 follows the size of the day: three passes.
+  steps: NonNegativeInt = 0
+  learning_rate: PositiveFloat = 5e-4  # Peak rate of a day's training.
+
+
+@section
 class Config(Section):
   """Everything that a run depends on, apart from the data."""
 
@@ -344,6 +361,7 @@ class Config(Section):
   index: Index = dataclasses.field(default_factory=Index)
   evals: Evals = dataclasses.field(default_factory=Evals)
   serve: Serve = dataclasses.field(default_factory=Serve)
+  update: Update = dataclasses.field(default_factory=Update)
 
 
 @section

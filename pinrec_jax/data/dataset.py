@@ -225,11 +225,25 @@ def load(config: config_lib.Data) -> Dataset:
   """
   folder = prepare(config)
   try:
-    users, events = _opened(folder)
+    return opened(config, folder)
   except store.DamagedError as error:
     print(error, file=sys.stderr)
     (folder / store.MANIFEST).unlink(missing_ok=True)
-    users, events = _opened(prepare(config))
+    return opened(config, prepare(config))
+
+
+def opened(config: config_lib.Data, folder: pathlib.Path) -> Dataset:
+  """Opens a prepared log.
+
+  Args:
+    config: says what is predicted, and how the log is split.
+    folder: of the prepared log.
+
+  Raises:
+    FileNotFoundError: if the file of item vectors is missing.
+    ValueError: on an unknown surface or outcome, or a corrupt file.
+  """
+  users, events = _stores(folder)
   known = catalog_lib.load(folder)
   aim = known.vocabulary.aim(config.target_surface, config.target_outcomes)
   known, events = splits.changed(known, events, config)
@@ -239,7 +253,7 @@ def load(config: config_lib.Data) -> Dataset:
   return Dataset(config.name, known, users, events, folder, aim)
 
 
-def _opened(
+def _stores(
   folder: pathlib.Path,
 ) -> tuple[tuple[str, ...], Sequence[schema.Events]]:
   """Returns the users of a prepared form and their events."""

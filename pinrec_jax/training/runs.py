@@ -37,6 +37,7 @@ from pinrec_jax.training import state as state_lib
 CHECKPOINTS = "checkpoints"  # Folder in a work folder.
 CONFIG = "config.json"  # The run's configuration in a work folder.
 NAMES = "names.json"  # The names that the run has learned, in a work folder.
+LOG = "log.json"  # The prepared log of the run, in a work folder.
 
 
 @dataclasses.dataclass
@@ -134,6 +135,7 @@ def begin(
   finished = is_done(run.checkpoints, train) and path.is_file()
   if jax.process_index() == 0 and not finished:
     files.write_json(workdir / NAMES, dataset.catalog.names)
+    files.write_json(workdir / LOG, {"folder": str(dataset.folder.absolute())})
     files.write(path, config_files.to_json(config))
   return run
 
