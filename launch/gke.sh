@@ -31,8 +31,8 @@
 #   kubectl logs --follow --selector=jobset.sigs.k8s.io/jobset-name=pinrec
 #   kubectl delete jobset pinrec
 
-# The manifests use settings by their names. ${ and $( are literal text in them.
-# shellcheck disable=SC2016,SC2034
+# The manifests use settings by their names.
+# shellcheck disable=SC2034
 
 # shellcheck source=launch/shell.sh
 source "$(dirname "${BASH_SOURCE[0]}")/shell.sh"
@@ -85,47 +85,17 @@ mount, or set LOCAL_WORKDIR=1 to keep nothing"
 fi
 demand_workdir /mnt/share/ "use /mnt/share/..., which is on CLAIM" "$@"
 
-# yaml TEXT: prints the text as a YAML string in double quotes. Kubernetes does
-# not expand variables in it.
-yaml() {
-  local text=${1//\\/\\\\}
-  text=${text//\"/\\\"}
-  [[ $text != *[[:cntrl:]]* ]] ||
-    fail "the flag $(printf %q "$1") has a control character; remove it"
-  text=${text//'$('/'$$('}
-  printf '"%s"' "$text"
-}
-
-ARGS='' SHARE='emptyDir: {}'
+# shellcheck source=launch/manifest.sh
+source launch/manifest.sh
+SHARE='emptyDir: {}'
 [[ ! $CLAIM ]] || SHARE="persistentVolumeClaim: {claimName: $CLAIM}"
 [[ $SPOT != 1 ]] || spot='cloud.google.com/gke-spot: "true"'
-indent=
-for flag in "$@"; do
-  item=$(yaml "$flag")
-  ARGS="$ARGS$indent- $item"
-  indent=$'\n                    '
-done
 SPOT=${spot:-}
-
-# Prints the manifest with all settings. Lines that become empty are removed.
-manifest() {
-  local line name filled
-  while IFS= read -r line; do
-    filled=
-    while [[ $line == *'${'* ]]; do
-      name=${line#*'${'}
-      name=${name%%'}'*}
-      filled=$filled${line%%'${'*}${!name}
-      line=${line#*'}'}
-    done
-    filled=$filled$line
-    [[ $filled =~ ^\ *$ ]] || printf '%s\n' "$filled"
-  done < <(grep -v "^#" "launch/gke/$kind.yaml")
-}
+ARGS=$(arguments 20 "$@")
 
 set -- kubectl apply --filename=-
 [[ ! $NAMESPACE ]] || set -- "$@" "--namespace=$NAMESPACE"
-text=$(manifest)
+text=$(manifest "launch/gke/$kind.yaml")
 if [[ $dry ]]; then
   printf '# %s\n%s\n' "$(run "$@")" "$text"
 else

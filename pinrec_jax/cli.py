@@ -10,6 +10,8 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import doctor as doctor_lib
 from pinrec_jax import files, reports, workflows
 from pinrec_jax import twin as twin_lib
+from pinrec_jax import update as update_lib
+from pinrec_jax.data import row_errors
 from pinrec_jax.evals import plots, text
 from pinrec_jax.training import logs
 
@@ -19,6 +21,7 @@ REPORT = "report.json"
 OBSOLETE = {
   "train": ("index", "evaluate", "demo", "export"),
   "index": ("export",),
+  "update": ("index", "export"),
   "demo": ("train", "index", "evaluate", "export"),
 }
 
@@ -163,6 +166,24 @@ def demo(
   return report
 
 
+def update(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> reports.UpdateReport:
+  """Trains on new files and publishes a bundle if the gate allows it."""
+  report = update_lib.update(config, workdir)
+  for name in report.repeated:
+    _say(f"{name} is left out: its content was read before, as another file")
+  if not report.day:
+    _say("nothing is new: all files were read by earlier updates")
+    return report
+  errors = row_errors.load(pathlib.Path(str(report.day["log"])))
+  _say(f"{errors.rejected:,} of {errors.rows:,} new rows were left out")
+  _say(str(errors))
+  _say(text.day(report.day))
+  plots.days(report.days, workdir / "days.png")
+  return report
+
+
 def doctor(
   config: config_lib.Config | None, workdir: pathlib.Path
 ) -> doctor_lib.Diagnosis:
@@ -186,6 +207,7 @@ MODES: dict[str, Callable[..., reports.Report]] = {
   "evaluate": evaluate,
   "index": index,
   "export": export,
+  "update": update,
 }
 
 

@@ -328,6 +328,26 @@ class Serve(Section):
   receive_seconds: PositiveFloat = 10.0
   # Time to finish open calls after SIGTERM.
   drain_seconds: PositiveFloat = 20.0
+  # Time between two looks at the pointer to the current bundle. A bundle that
+  # became current is then served. 0: only POST /v1/bundle changes the bundle.
+  watch_seconds: NonNegativeInt = 0
+
+
+@section
+class Update(Section):
+  """The daily update, --mode=update."""
+
+  # Newest hours of the log. The new model is measured on them before it is
+  # trained on them, which the next update does.
+  gate_hours: PositiveFloat = 6.0
+  # Publish the new model unless its recall is lower than that of yesterday's
+  # model by more than this fraction of it.
+  margin: Fraction = 0.05
+  # Fraction of the training targets that are of earlier days.
+  replay: Fraction = 0.3
+  # Updates of a day. 0 follows the size of the day: three passes.
+  steps: NonNegativeInt = 0
+  learning_rate: PositiveFloat = 5e-4  # Peak rate of a day's training.
 
 
 @section
@@ -342,6 +362,7 @@ class Config(Section):
   index: Index = dataclasses.field(default_factory=Index)
   evals: Evals = dataclasses.field(default_factory=Evals)
   serve: Serve = dataclasses.field(default_factory=Serve)
+  update: Update = dataclasses.field(default_factory=Update)
 
 
 @section

@@ -16,7 +16,7 @@ from pinrec_jax import terminal
 
 MODES = (
   "demo", "prepare", "train", "index", "evaluate", "retrieve", "serve",
-  "export", "doctor",
+  "export", "update", "doctor",
 )  # fmt: skip
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Configuration to run; see configs/.", lock_config=True

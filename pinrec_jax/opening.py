@@ -1,11 +1,14 @@
 """Opening a run: its log, and the configuration that follows from it."""
 
+import dataclasses
 import pathlib
+
+from absl import logging
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import validation
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import profile
+from pinrec_jax.data import following, profile
 from pinrec_jax.evals import requirements
 from pinrec_jax.training import runs
 
@@ -19,6 +22,9 @@ def load(
 ) -> tuple[config_lib.Config, dataset_lib.Dataset]:
   """Opens the log and fills in what the configuration leaves to the log.
 
+  A log that has changed since the run was trained gets the codes that the run
+  has learned.
+
   Args:
     config: of the run.
     workdir: of the run, if there is one.
@@ -30,16 +36,44 @@ def load(
     configuration was found in the log.
 
   Raises:
-    ValueError: on a name that the log lacks, or more vectors than the twin can
-      take steps.
+    ValueError: on a name that the log lacks, a name that the run has not
+      learned, or more vectors than the twin can take steps.
   """
   if dataset is None:
     dataset = dataset_lib.load(config.data)
+  if workdir is not None:
+    folder = pathlib.Path(workdir).expanduser()
+    dataset = in_names(config, dataset, runs.names(config, folder))
   config = follow(config, dataset, workdir)
   requirements.check_names(config, dataset)
   if twin:
     requirements.check_twin_steps(config, dataset)
   return config, dataset
+
+
+def in_names(
+  config: config_lib.Config,
+  dataset: dataset_lib.Dataset,
+  names: following.Names | None,
+) -> dataset_lib.Dataset:
+  """Returns a log with the codes that a run has learned, as `following` says.
+
+  Raises:
+    ValueError: on a name that the run cannot read.
+  """
+  if names is None or following.is_same(dataset.catalog, names):
+    return dataset
+  known, codes = following.follow(dataset.catalog, names)
+  for note, count in codes.notes.items():
+    logging.warning("the log has %d %s", count, note)
+  return dataclasses.replace(
+    dataset,
+    catalog=known,
+    events=following.Translated(dataset.events, codes),
+    aim=known.vocabulary.aim(
+      config.data.target_surface, config.data.target_outcomes
+    ),
+  )
 
 
 def follow(

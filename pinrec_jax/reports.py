@@ -237,6 +237,25 @@ class EvaluateReport:
 
 
 @dataclasses.dataclass(frozen=True)
+class UpdateReport:
+  """A daily update.
+
+  Attributes:
+    day: the line of this day in days.jsonl; empty if nothing was new.
+    days: the lines of all days, this one included.
+    repeated: files that were left out because their content was read before.
+  """
+
+  day: Figures
+  days: list[Figures]
+  repeated: list[str]
+
+  def figures(self) -> Figures:
+    """Returns flat figures."""
+    return {**self.day, "days": len(self.days), "repeated": len(self.repeated)}
+
+
+@dataclasses.dataclass(frozen=True)
 class DemoReport:
   """A demo.
 

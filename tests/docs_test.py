@@ -107,8 +107,8 @@ def _check(words):
       for w in named
       if w.split("=")[0] not in own or w.startswith("--config=")
     )
-  elif script in ("launch/local.sh", "pinrec_jax.main"):
-    _parse(w for w in words if w != "--dry-run")
+  elif script in ("launch/local.sh", "launch/daily.sh", "pinrec_jax.main"):
+    _parse(w for w in words if w not in ("--dry-run", "cron"))
   else:
     files = [w for w in words if w.endswith((".py", ".json", ".md"))]
     assert all((ROOT / name).is_file() for name in files)

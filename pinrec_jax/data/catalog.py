@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import pathlib
-import zipfile
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,12 +37,17 @@ class Catalog:
     values: of each categorical feature; the first one has the code 1.
     titles: what people read instead of an id, "" if an item has none; None if
       no item has one. The model never reads titles.
+    numbers: of each of an item's numbers by name, the mean and the standard
+      deviation by which it is standardized; (0, 1) if it is as in the log.
   """
 
   vocabulary: schema.Vocabulary
   items: schema.Items
   values: Mapping[str, Sequence[str]]
   titles: pa.ChunkedArray | None = None  # Half the memory of Python's texts.
+  numbers: Mapping[str, Sequence[float]] = dataclasses.field(
+    default_factory=dict
+  )
 
   @functools.cached_property
   def row_of(self) -> dict[str, int]:
@@ -123,59 +128,6 @@ class Catalog:
       codes += found + [0] * (feature.slots - len(found))
     return np.array(codes, np.int32)
 
-  def with_vectors(self, path: pathlib.Path) -> "Catalog":
-    """Returns the catalog with a content vector added to each item's numbers.
-
-    One more number says whether an item has a vector; items without one have
-    zeros.
-
-    Args:
-      path: an .npz of `ids` [n], as the log has them, and `vectors` [n f].
-
-    Raises:
-      FileNotFoundError: if there is no such file.
-      ValueError: if the arrays are missing or wrong.
-    """
-    name = f"config.data.item_vectors {str(path)!r}"
-    if not path.is_file():
-      raise FileNotFoundError(f"{name} is missing; set it to an .npz file")
-    try:
-      with np.load(path, allow_pickle=False) as file:
-        ids, vectors = file["ids"], file["vectors"].astype(np.float32)
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-      raise ValueError(
-        f"{name} has no arrays ids and vectors ({error}); write it with "
-        "numpy.savez(path, ids=..., vectors=...)"
-      ) from error
-    if vectors.ndim != 2 or len(ids) != len(vectors):
-      raise ValueError(
-        f"{name} has ids of shape {ids.shape} and vectors of shape "
-        f"{vectors.shape}; give one row of numbers per id"
-      )
-    texts = [identifiers.id_text(key) for key in ids.tolist()]
-    if len({*texts}) < len(texts):
-      raise ValueError(f"{name} has an id twice; keep one row per id")
-    if not np.isfinite(vectors).all():
-      raise ValueError(
-        f"{name} has a number that is not finite; replace NaN and infinity"
-      )
-    rows = np.array([self.row_of.get(text, 0) for text in texts])
-    if not rows.any():
-      raise ValueError(
-        f"{name} has none of the log's items: it has {ids[0]!r}, and the log "
-        f"has {self.items.ids[1]!r}; use the same ids"
-      )
-    items = self.items
-    table = np.zeros((len(items.ids), vectors.shape[1] + 1), np.float32)
-    table[rows[rows > 0], :-1] = vectors[rows > 0]
-    table[rows[rows > 0], -1] = 1
-    dense = np.concatenate([items.dense, table], axis=1)
-    return dataclasses.replace(
-      self,
-      vocabulary=dataclasses.replace(self.vocabulary, dense=dense.shape[1]),
-      items=items._replace(dense=dense),
-    )
-
   def save(self, folder: pathlib.Path) -> None:
     """Writes the catalog as two files."""
     items = self.items
@@ -191,11 +143,16 @@ class Catalog:
       table = table.append_column(TITLE, self.titles.slice(1))
     folder.mkdir(parents=True, exist_ok=True)
     parquet.write_table(table, folder / ITEMS)
-    names = {
+    files.write_json(folder / NAMES, self.names)
+
+  @property
+  def names(self) -> dict[str, Any]:
+    """The meaning of all codes and numbers, as JSON values."""
+    return {
       "vocabulary": dataclasses.asdict(self.vocabulary),
       "values": self.values,
+      "numbers": self.numbers,
     }
-    files.write_json(folder / NAMES, names)
 
 
 def load(folder: pathlib.Path) -> Catalog:
@@ -222,11 +179,15 @@ def load(folder: pathlib.Path) -> Catalog:
     ),
     names["values"],
     titles,
+    names.get("numbers", {}),
   )
 
 
 def encode(
-  items: pd.DataFrame, candidates: Shaped[np.ndarray, "c"], **names: Any
+  items: pd.DataFrame,
+  candidates: Shaped[np.ndarray, "c"],
+  scales: Mapping[str, Sequence[float]] = types.MappingProxyType({}),
+  **names: Any,
 ) -> Catalog:
   """Encodes the items' features as small integers.
 
@@ -235,6 +196,7 @@ def encode(
       slots of one feature are named feature.0, feature.1, ...), numbers named
       dense.*, and `title`, which may be absent or missing.
     candidates: the ids that may be recommended.
+    scales: of standardized numbers by name, the mean and the deviation.
     **names: the other fields of the vocabulary.
 
   Raises:
@@ -274,6 +236,10 @@ def encode(
     ),
     values,
     _titles(items[TITLE]) if TITLE in items else None,
+    {
+      name: list(scales.get(name, (0.0, 1.0)))
+      for name in (column.removeprefix(NUMBER) for column in numbers)
+    },
   )
 
 

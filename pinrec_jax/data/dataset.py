@@ -19,11 +19,14 @@ from pinrec_jax.data import (
   catalog as catalog_lib,
 )
 from pinrec_jax.data import (
+  item_vectors,
   schema,
+  segments,
   sources,
   splits,
   store,
 )
+from pinrec_jax.data.custom import inputs
 
 CUSTOM = "custom_log"
 BUILDERS = {
@@ -77,7 +80,51 @@ def prepare(config: config_lib.Data) -> pathlib.Path:
     FileNotFoundError: if a raw file is missing.
     ValueError: if the name is unknown or a raw file is corrupt.
   """
-  contents, place, write = _source(config)
+  return _prepared(config, *_source(config))
+
+
+def append(config: config_lib.Data, earlier: pathlib.Path) -> pathlib.Path:
+  """Returns the folder of a custom log that has grown.
+
+  Only new files are read. The folder has the events of these files, in the
+  codes of the earlier log, and the whole catalog. The folders of earlier days
+  stay as they are.
+
+  Args:
+    config: of the data.
+    earlier: folder of the log so far. It is returned if nothing is new.
+
+  Raises:
+    FileNotFoundError: if a file or the earlier log is missing.
+    ValueError: if an earlier file has changed, or a new one cannot be read.
+  """
+  # Imported here, because only a log that is prepared needs DuckDB.
+  from pinrec_jax.data.custom import log
+
+  contents, place, _ = _source(config)
+  known = inputs.load(earlier) if store.is_finished(earlier) else None
+  if known is None:
+    raise FileNotFoundError(
+      f"the prepared log {earlier} is missing; train a new run, with another "
+      "--workdir"
+    )
+  if not inputs.new_files(config, known):
+    return earlier
+  before = log.Earlier(earlier, known, catalog_lib.load(earlier))
+
+  def write(root: pathlib.Path) -> None:
+    log.write(config, root / CUSTOM, before)
+
+  return _prepared(config, contents, place, write)
+
+
+def _prepared(
+  config: config_lib.Data,
+  contents: list[Any],
+  place: str,
+  write: Callable[[pathlib.Path], Any],
+) -> pathlib.Path:
+  """Returns the folder of a prepared form, and writes it if it is absent."""
   root = sources.path(config.prepared_dir, "prepared_dir")
   if contents:
     root /= hashlib.sha256(repr(contents).encode()).hexdigest()[:12]
@@ -178,15 +225,40 @@ def load(config: config_lib.Data) -> Dataset:
   """
   folder = prepare(config)
   try:
-    users, events = store.load(folder)
+    return opened(config, folder)
   except store.DamagedError as error:
     print(error, file=sys.stderr)
     (folder / store.MANIFEST).unlink(missing_ok=True)
-    users, events = store.load(prepare(config))
+    return opened(config, prepare(config))
+
+
+def opened(config: config_lib.Data, folder: pathlib.Path) -> Dataset:
+  """Opens a prepared log.
+
+  Args:
+    config: says what is predicted, and how the log is split.
+    folder: of the prepared log.
+
+  Raises:
+    FileNotFoundError: if the file of item vectors is missing.
+    ValueError: on an unknown surface or outcome, or a corrupt file.
+  """
+  users, events = _stores(folder)
   known = catalog_lib.load(folder)
   aim = known.vocabulary.aim(config.target_surface, config.target_outcomes)
   known, events = splits.changed(known, events, config)
   if config.item_vectors:
     path = sources.path(config.item_vectors, "item_vectors")
-    known = known.with_vectors(path)
+    known = item_vectors.added(known, path)
   return Dataset(config.name, known, users, events, folder, aim)
+
+
+def _stores(
+  folder: pathlib.Path,
+) -> tuple[tuple[str, ...], Sequence[schema.Events]]:
+  """Returns the users of a prepared form and their events."""
+  read = inputs.load(folder)
+  if read is None:
+    return store.load(folder)
+  earlier = [folder / name for name in read.earlier]
+  return segments.load([*earlier, folder], daily=read.daily)

@@ -4,6 +4,7 @@ import io
 import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Real
@@ -182,6 +183,37 @@ def recalls(
   axes.set_title(
     f"Targets found in a list of {k} items (95 % interval over users)"
   )
+  axes.grid(axis="y", alpha=0.3)
+  _legend(figure, axes)
+  _save(figure, path)
+
+
+def days(lines: Sequence[Mapping[str, Any]], path: pathlib.Path) -> None:
+  """Plots the recall of each day's models and of popularity.
+
+  A day on which no user could be measured is left out. A cross is a model that
+  was not published.
+  """
+  measured = [line for line in lines if "recall" in line]
+  if not measured:
+    return
+  figure = Figure(figsize=(9, 4), layout="constrained")
+  axes = figure.subplots()
+  place = np.arange(len(measured))
+  series = (
+    ("recall", "new model"),
+    ("yesterday", "yesterday's model"),
+    ("popularity", "popularity"),
+  )
+  for key, label in series:
+    axes.plot(place, [one[key] for one in measured], marker="o", label=label)
+  refused = [n for n, one in enumerate(measured) if not one["published"]]
+  if refused:
+    values = [measured[n]["recall"] for n in refused]
+    axes.plot(refused, values, "kx", ms=10, label="not published")
+  axes.set_xticks(place, [str(one["date"])[:10] for one in measured])
+  axes.tick_params("x", rotation=45)
+  axes.set_ylabel(f"recall@{measured[-1]['k']} on the newest hours")
   axes.grid(axis="y", alpha=0.3)
   _legend(figure, axes)
   _save(figure, path)

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pinrec_jax import markdown, reports
 from pinrec_jax.data import repeats as repeats_lib
@@ -159,3 +160,33 @@ def examples(found: Sequence[reports.Example]) -> str:
 
 def _ids(items: Sequence[object]) -> str:
   return " ".join(map(str, items))
+
+
+def day(line: Mapping[str, Any]) -> str:
+  """Returns what a daily update did; what is not known is left out."""
+  rows = [
+    f"trained {line['steps']:,} steps on {line['targets']:,} new targets and "
+    f"{line['replayed']:,} of earlier days"
+    if line["targets"]
+    else "there was no new target before the newest hours, so nothing was "
+    "trained"
+  ]
+  if "recall" in line:
+    rows.append(
+      f"recall@{line['k']} on {line['gate_targets']:,} targets of "
+      f"{line['users']:,} users in the newest hours: {line['recall']:.4f} "
+      f"(yesterday's model {line['yesterday']:.4f}, popularity "
+      f"{line['popularity']:.4f}, last items {line['last_items']:.4f})"
+    )
+  rows.append(
+    {
+      "passed": f"published: {line['bundle']}",
+      "unchanged": f"published with yesterday's weights: {line['bundle']}",
+      "worse": "not published: the new model is worse than yesterday's by more "
+      "than config.update.margin; yesterday's bundle stays",
+      "unmeasured": "not published: no user has five earlier events and a "
+      "target in the newest hours; raise config.update.gate_hours. The next "
+      "update trains on these events, too",
+    }[line["reason"]]
+  )
+  return "\n".join(rows)

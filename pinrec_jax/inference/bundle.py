@@ -159,6 +159,17 @@ def create(
 def save(bundle: Bundle, folder: pathlib.Path) -> pathlib.Path:
   """Writes a bundle into a folder of bundles and makes it the current one.
 
+  Returns:
+    The folder of the bundle.
+  """
+  place = write(bundle, folder)
+  bundle_folders.set_current(folder, place.name)
+  return place
+
+
+def write(bundle: Bundle, folder: pathlib.Path) -> pathlib.Path:
+  """Writes a bundle into a folder of bundles.
+
   The bundle's folder is named by a digest of its content. So an unchanged
   bundle is written once, and `bundle_folders.set_current` goes back to an older
   bundle.
@@ -189,7 +200,6 @@ def save(bundle: Bundle, folder: pathlib.Path) -> pathlib.Path:
     shutil.rmtree(new)
   else:
     new.rename(place)
-  bundle_folders.set_current(folder, version)
   return place
 
 

@@ -78,6 +78,14 @@ def set_current(folder: pathlib.Path, version: str) -> None:
   files.write(folder / CURRENT, version + "\n")
 
 
+def current(folder: pathlib.Path) -> str:
+  """Returns the version of the current bundle of a folder; "" without one."""
+  path = folder / CURRENT
+  if not path.is_file():
+    return ""
+  return path.read_bytes().decode(errors="replace").strip()
+
+
 def find(path: pathlib.Path) -> pathlib.Path:
   """Returns the folder of a bundle.
 
@@ -93,7 +101,7 @@ def find(path: pathlib.Path) -> pathlib.Path:
     if (place / MANIFEST).is_file():
       return place
     if (place / CURRENT).is_file():
-      version = (place / CURRENT).read_bytes().decode(errors="replace").strip()
+      version = current(place)
       if version not in versions(place):
         raise ValueError(
           f"{place / CURRENT} names the bundle {version!r}, which does not "

@@ -27,6 +27,7 @@ from pinrec_jax.serve import (
   service,
   sqlite_store,
   stores,
+  watch,
 )
 
 BUNDLES, TWIN = "bundles", "uc"  # Folders of a work folder.
@@ -137,7 +138,7 @@ async def _serve(
   @contextlib.asynccontextmanager
   async def _lifespan(_: Any) -> AsyncIterator[None]:
     starting = asyncio.get_running_loop().create_task(
-      _start(served, server, failure)
+      _start(served, server, failure, own.watch_seconds)
     )
     yield
     starting.cancel()
@@ -169,9 +170,15 @@ async def _serve(
 
 
 async def _start(
-  served: service.Service, server: uvicorn.Server, failure: list[Exception]
+  served: service.Service,
+  server: uvicorn.Server,
+  failure: list[Exception],
+  watch_seconds: int,
 ) -> None:
-  """Loads the bundle; an error ends the server and is put into `failure`."""
+  """Loads the bundle, and then follows the current one if it is to.
+
+  An error of the first bundle ends the server and is put into `failure`.
+  """
   began = time.monotonic()
   try:
     await served.start()
@@ -184,6 +191,8 @@ async def _start(
     "ready after %.1f s: bundle %s with %d items",
     time.monotonic() - began, about.version, about.items,
   )  # fmt: skip
+  if watch_seconds:
+    await watch.watch(served, watch_seconds)
 
 
 @contextlib.contextmanager

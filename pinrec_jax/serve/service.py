@@ -88,6 +88,11 @@ class Service:
     """Whether requests are answered."""
     return self._serving is not None
 
+  @property
+  def current_version(self) -> str:
+    """The version that the folder of bundles names as current; "" if none."""
+    return bundle_folders.current(self._folder)
+
   async def start(self) -> None:
     """Loads the current bundle and applies all stored changes.
 
@@ -181,7 +186,9 @@ class Service:
         self._use(new)
 
       await self._writer.swap(new, _use)
-      bundle_folders.set_current(self._folder, new.version)
+      if given.version is not None:
+        # Otherwise, a bundle that became current meanwhile would be undone.
+        bundle_folders.set_current(self._folder, new.version)
       await _in_thread(_return_memory)
     return self.served()
 

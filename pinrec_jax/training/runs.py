@@ -16,7 +16,13 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import config_files, files, reports, sharding
 from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import evaluation_cases, pipeline, profile, schema
+from pinrec_jax.data import (
+  evaluation_cases,
+  following,
+  pipeline,
+  profile,
+  schema,
+)
 from pinrec_jax.losses import objectives
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import (
@@ -30,6 +36,8 @@ from pinrec_jax.training import state as state_lib
 
 CHECKPOINTS = "checkpoints"  # Folder in a work folder.
 CONFIG = "config.json"  # The run's configuration in a work folder.
+NAMES = "names.json"  # The names that the run has learned, in a work folder.
+LOG = "log.json"  # The prepared log of the run, in a work folder.
 
 
 @dataclasses.dataclass
@@ -126,6 +134,8 @@ def begin(
   path = workdir / CONFIG
   finished = is_done(run.checkpoints, train) and path.is_file()
   if jax.process_index() == 0 and not finished:
+    files.write_json(workdir / NAMES, dataset.catalog.names)
+    files.write_json(workdir / LOG, {"folder": str(dataset.folder.absolute())})
     files.write(path, config_files.to_json(config))
   return run
 
@@ -161,6 +171,25 @@ def settled(
   return config_lib.replace(
     config, **{name: profile.value(own, name) for name in left}
   )
+
+
+def names(
+  config: config_lib.Config, workdir: pathlib.Path
+) -> following.Names | None:
+  """Returns the names that a run has learned; None if it learned none yet.
+
+  A run that starts from another run's weights has the names of that run.
+
+  Raises:
+    ValueError: if the file of the names is damaged.
+  """
+  places = [workdir]
+  if config.train.init_from:
+    places.append(pathlib.Path(config.train.init_from).expanduser())
+  for place in places:
+    if any((place / CHECKPOINTS).glob("[0-9]*")) and (place / NAMES).is_file():
+      return following.load(place / NAMES)
+  return None
 
 
 def is_done(

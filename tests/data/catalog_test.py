@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pinrec_jax.data import catalog
+from pinrec_jax.data import catalog, item_vectors
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_titles_are_kept_beside_the_features(items, tmp_path):
 def test_content_vectors_are_aligned_by_id(items, tmp_path):
   known, path = encode(items), tmp_path / "vectors.npz"
   np.savez(path, ids=[9, 70, 7], vectors=[[1, 2], [3, 4], [5, 6]])
-  told = known.with_vectors(path)
+  told = item_vectors.added(known, path)
   assert told.vocabulary.dense == 4
   assert told.items.dense.tolist() == [
     [0, 0, 0, 0], [1, 5, 6, 1], [2, 0, 0, 0], [3, 1, 2, 1],
@@ -158,6 +158,6 @@ def test_a_bad_file_of_vectors_is_named(items, tmp_path, arrays, message):
   path = tmp_path / "vectors.npz"
   np.savez(path, **arrays)
   with pytest.raises(ValueError, match=message):
-    encode(items).with_vectors(path)
+    item_vectors.added(encode(items), path)
   with pytest.raises(FileNotFoundError, match=r"absent\.npz' is missing"):
-    encode(items).with_vectors(tmp_path / "absent.npz")
+    item_vectors.added(encode(items), tmp_path / "absent.npz")

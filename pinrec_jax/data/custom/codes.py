@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import catalog, row_errors, schema
+from pinrec_jax.data import catalog, following, growth, row_errors, schema
 from pinrec_jax.data.custom import decisions, events, items
 
 
@@ -18,14 +18,17 @@ def catalog_of(
   listed: items.Frame | None,
   errors: row_errors.RowErrors,
   starts: dict[str, int],
+  earlier: catalog.Catalog | None = None,
 ) -> catalog.Catalog:
   """Returns the catalog of a log, and numbers its items and surfaces.
 
   Without an item table, all items of the events may be recommended. With one,
-  only its items may be; others are read in histories.
+  only its items may be; others are read in histories. With the catalog of
+  earlier days, all codes are its codes, and new items come after its items.
 
   Raises:
-    ValueError: if the item table cannot be read, or is not of this log.
+    ValueError: if the item table cannot be read, or is not of this log, or has
+      names that the earlier one lacks.
   """
   described = schema.names(custom.item_columns)
   # Of each column, the first value that an item has.
@@ -49,34 +52,62 @@ def catalog_of(
       "has it, too; leave it out of item_columns"
     )
   table = table.merge(shown[["item", *described]], on="item", how="left")
-  table = items.features(table, custom, errors)
+  table, scales = _features(table, custom, errors, earlier)
   text = table["item"].astype(object)
   table["item"] = ids = _numbers(text)
-  rows = pd.DataFrame(
-    {"item": text.astype(str), "row": np.arange(1, len(ids) + 1)}
-  )
-  database.register("items", rows)
-  return catalog.encode(
+  found = catalog.encode(
     table,
     ids[:candidates],
+    scales,
     actions=tuple(log.actions),
     outcomes=log.outcomes,
     surfaces=_surfaces(database),
     **starts,
   )
+  names = found.vocabulary.surfaces
+  rows, surfaces = np.arange(len(table) + 1), np.arange(len(names))
+  if earlier:
+    found, changed = following.follow(found, following.of_catalog(earlier))
+    for note, count in changed.notes.items():
+      errors.note(note, count)
+    found, rows = growth.grown(
+      earlier, found, listed=listed is not None, described=described
+    )
+    surfaces = changed.surface
+  numbered = pd.DataFrame({"item": text.astype(str), "row": rows[1:]})
+  database.register("items", numbered)
+  code_of = dict(zip(("", *names), (0, *surfaces.tolist()), strict=True))
+  numbered = {"surface": [*code_of], "code": [*code_of.values()]}
+  database.register("surfaces", pd.DataFrame(numbered))
+  return found
+
+
+def _features(
+  table: items.Frame,
+  custom: config_lib.Custom,
+  errors: row_errors.RowErrors,
+  earlier: catalog.Catalog | None,
+) -> tuple[items.Frame, items.Scales]:
+  """Returns the features of items; no earlier feature is left out.
+
+  A column in which no item has a value is no feature, unless it was one before.
+  """
+  scales = earlier.numbers if earlier else {}
+  found, scales = items.features(table, custom, errors, scales)
+  for feature in earlier.vocabulary.features if earlier else ():
+    first = f"{feature.name}.0"
+    columns = {str(name).replace(".", "_") for name in table}
+    if first not in found and feature.name in columns:
+      found[first] = None
+  return found, scales
 
 
 def _surfaces(database: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
-  """Numbers the surfaces and returns their names; the first is unknown."""
+  """Returns the names of the surfaces; the first is unknown."""
   found = database.sql(
     "SELECT DISTINCT surface FROM good ORDER BY 1"
   ).fetchall()
   names = [name for (name,) in found if name not in ("", "unknown")]
-  codes = dict.fromkeys(("", "unknown"), 0)
-  codes |= {name: code for code, name in enumerate(names, start=1)}
-  database.register(
-    "surfaces", pd.DataFrame({"surface": [*codes], "code": [*codes.values()]})
-  )
   return ("unknown", *names)
 
 

@@ -1,6 +1,7 @@
 """Rules of a custom log that need all of its rows."""
 
 import collections
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -81,6 +82,7 @@ def decide(
   paths: Sequence[pathlib.Path],
   custom: config_lib.Custom,
   errors: row_errors.RowErrors,
+  earlier: Log | None = None,
 ) -> Log:
   """Finds the actions and the kind of times, and rejects rows by them.
 
@@ -91,10 +93,18 @@ def decide(
     paths: of the files.
     custom: how they are read.
     errors: of the rows.
+    earlier: how the rows of earlier days were read. Then these are read so,
+      too, and a new action is bad.
 
   Raises:
     ValueError: if the actions of the log cannot be told.
   """
+  if earlier:
+    custom = dataclasses.replace(
+      custom,
+      actions=",".join(earlier.actions[: earlier.outcomes]),
+      signals=",".join(earlier.actions[earlier.outcomes :]),
+    )
   names, outcomes, table = _actions(database, custom, errors)
   database.register("actions", table)
   database.execute("CREATE VIEW known AS FROM rows JOIN actions USING (action)")
@@ -105,7 +115,7 @@ def decide(
     f"""SELECT count(*), count(time), count(*) FILTER (time < {EARLY})
     FROM known""",
   )
-  relative = 2 * early > dated
+  relative = earlier.shift > 0 if earlier else 2 * early > dated
   early_rows = "false" if relative else f"coalesce(time < {EARLY}, false)"
   database.execute(f"CREATE VIEW good AS FROM known WHERE NOT {early_rows}")
   bad = f"known WHERE {early_rows}"
@@ -119,6 +129,8 @@ def decide(
       "the log has no times: its rows are in order, and sessions and time "
       "offsets are unknown"
     )
+  if earlier:
+    return earlier
   return Log(names, outcomes, SHIFT if dated and relative else 0, daily)
 
 

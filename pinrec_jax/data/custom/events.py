@@ -20,7 +20,7 @@ from pinrec_jax.data import (
 from pinrec_jax.data.custom import roles as roles_lib
 from pinrec_jax.data.custom import values
 
-VERSION = 3  # Of the prepared form; another one is prepared again.
+VERSION = 4  # Of the prepared form; another one is prepared again.
 DAY = 86400
 FILE_BITS = 40  # A place is the number of the file, then that of the row.
 EXTRA, FEATURE = "extra:", "feature:"
@@ -97,6 +97,12 @@ def check(
   # Workers of a pipeline hand the report over as a file, too.
   files.write_json(target.with_suffix(".json"), dataclasses.asdict(errors))
   return errors
+
+
+def write_empty(path: pathlib.Path, custom: config_lib.Custom) -> None:
+  """Writes the piece of a log without rows."""
+  columns = _schema(schema.names(custom.item_columns))
+  parquet.write_table(columns.empty_table(), path)
 
 
 def _require_header(

@@ -1,13 +1,10 @@
 """Items of a custom log and their features."""
 
-import importlib
-import json
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import (
@@ -19,9 +16,10 @@ from pinrec_jax.data import (
   sources,
 )
 from pinrec_jax.data.custom import roles as roles_lib
-from pinrec_jax.data.custom import values
+from pinrec_jax.data.custom import values, vectors
 
 Frame = Any  # pandas types the parts of a table as unions.
+Scales = Mapping[str, Sequence[float]]
 SLOTS = 5  # Values of a category that are kept.
 
 
@@ -130,14 +128,19 @@ def _require(names: list[str], file: str, data: config_lib.Data) -> None:
 
 
 def features(
-  table: Frame, custom: config_lib.Custom, errors: row_errors.RowErrors
-) -> Frame:
-  """Returns an item table as `catalog.encode` takes it.
+  table: Frame,
+  custom: config_lib.Custom,
+  errors: row_errors.RowErrors,
+  scales: Scales,
+) -> tuple[Frame, Scales]:
+  """Returns an item table as `catalog.encode` takes it, and its scales.
 
   Args:
     table: `item`, `item_type` and any other columns; None is missing.
     custom: types of the columns.
     errors: where values that cannot be read are counted.
+    scales: mean and standard deviation of numbers by name, as an earlier item
+      table had them. Those of other numbers are of this table.
 
   Raises:
     ValueError: if a column cannot be a feature.
@@ -146,6 +149,7 @@ def features(
   title = _title(table, custom, errors)
   if title:
     found[catalog.TITLE] = table[title].map(identifiers.id_text)
+  used: dict[str, Sequence[float]] = {}
   for name in typed(custom, "number"):
     number = pd.Series(values.numbers([*table[name]]), index=table.index)
     given = np.array([bool(identifiers.id_text(v)) for v in table[name]], bool)
@@ -153,18 +157,18 @@ def features(
       f"items whose {name} is not a number; it is missing",
       int((number.isna() & given).sum()),
     )
-    standard = (number - number.mean()) / (number.std() or 1.0)
-    found[f"{catalog.NUMBER}{name}"] = standard.fillna(0.0)
+    mean, deviation = used[name] = scales.get(name) or _scale(number)
+    found[f"{catalog.NUMBER}{name}"] = (number - mean).fillna(0.0) / deviation
   for name in typed(custom, "vector"):
-    vectors = table[name].map(_vector).astype(object)
+    parsed = table[name].map(vectors.parsed).astype(object)
     given = np.array([bool(identifiers.id_text(v)) for v in table[name]], bool)
     errors.note(
       f"items whose {name} is not a vector of finite numbers; it is missing",
-      int((vectors.isna() & given).sum()),
+      int((parsed.isna() & given).sum()),
     )
-    found |= _vectors(vectors, name)
+    found |= vectors.columns(parsed, name)
   for name in typed(custom, "text") if custom.text_embedder else ():
-    found |= _vectors(_embedded(table[name], custom), name)
+    found |= vectors.columns(vectors.embedded(table[name], custom), name)
   known = {"item", "item_type"}.union(
     *(typed(custom, kind) for kind in ("number", "vector", "text"))
   )
@@ -174,7 +178,16 @@ def features(
     if all(isinstance(v, dict) for v in table[name] if v is not None):
       continue  # The fields of the objects are columns of their own.
     found |= _category(table[name], str(name), {*found}, errors)
-  return pd.DataFrame(found)
+  return pd.DataFrame(found), used
+
+
+def _scale(number: Any) -> tuple[float, float]:
+  """Returns the mean and the standard deviation, 1 for a constant."""
+  mean, deviation = float(number.mean()), float(number.std())
+  return (
+    mean if np.isfinite(mean) else 0.0,
+    deviation if np.isfinite(deviation) and deviation else 1.0,
+  )
 
 
 def _title(
@@ -236,63 +249,3 @@ def _categories(value: Any) -> list[str]:
     value = [value]
   plain = (one for one in value if not isinstance(one, dict))
   return [text for text in map(identifiers.id_text, plain) if text]
-
-
-def _vector(value: Any) -> list[float] | None:
-  """Returns the numbers of a list, or of a list that is written as JSON."""
-  try:
-    value = json.loads(value) if isinstance(value, str) else value
-    numbers = np.asarray(value, np.float64)
-  except (TypeError, ValueError):
-    return None
-  good = numbers.ndim == 1 and numbers.size and np.isfinite(numbers).all()
-  return numbers.tolist() if good else None
-
-
-def _vectors(column: Any, name: str) -> dict[str, Float[np.ndarray, "_"]]:
-  """Returns columns of numbers: the vectors, and whether an item has one."""
-  has = column.notna().to_numpy()
-  sizes = sorted({len(vector) for vector in column[has]})
-  if len(sizes) != 1:
-    raise ValueError(
-      f"the column {name!r} of the items has vectors of {sizes or 'no'} "
-      "numbers; give all of them the same size"
-    )
-  table = np.zeros((len(column), sizes[0] + 1))
-  table[has, :-1] = np.stack(column[has].to_list())
-  table[has, -1] = 1
-  return {
-    f"{catalog.NUMBER}{name}.{n}": numbers for n, numbers in enumerate(table.T)
-  }
-
-
-def embedder(custom: config_lib.Custom) -> Callable[[list[str]], Any]:
-  """Returns the user's function from texts to vectors.
-
-  Raises:
-    ValueError: if it cannot be imported.
-  """
-  module, _, function = custom.text_embedder.partition(":")
-  try:
-    return getattr(importlib.import_module(module), function)
-  except (ImportError, AttributeError, ValueError) as error:
-    raise ValueError(
-      f"config.data.custom.text_embedder is {custom.text_embedder!r} and "
-      f"cannot be imported ({error}); name a function as module:function"
-    ) from error
-
-
-def _embedded(texts: Any, custom: config_lib.Custom) -> Any:
-  """Returns the vectors of the items' texts, None without a text."""
-  given = texts.notna()
-  vectors = np.asarray(
-    embedder(custom)([*map(identifiers.id_text, texts[given])]), float
-  )
-  if vectors.ndim != 2 or len(vectors) != given.sum():
-    raise ValueError(
-      f"config.data.custom.text_embedder {custom.text_embedder!r} returned the "
-      f"shape {vectors.shape} for {given.sum()} texts; return an array [n f]"
-    )
-  found = pd.Series([None] * len(texts), index=texts.index, dtype=object)
-  found[given] = pd.Series(vectors.tolist(), index=texts.index[given])
-  return found

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from concurrent import futures
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -37,8 +37,10 @@ from pinrec_jax.data.custom import (
   codes,
   decisions,
   events,
+  inputs,
   items,
   values,
+  vectors,
 )
 from pinrec_jax.data.custom import roles as roles_lib
 
@@ -47,21 +49,62 @@ ROWS = 1 << 21  # Rows that are sorted at a time.
 THREADS = 4  # More of them would need more memory.
 
 
-def write(data: config_lib.Data, folder: pathlib.Path) -> None:
+class Earlier(NamedTuple):
+  """A prepared log to which files are appended.
+
+  Attributes:
+    folder: of its latest day.
+    inputs: files that it has read.
+    catalog: items and names.
+  """
+
+  folder: pathlib.Path
+  inputs: inputs.Inputs
+  catalog: catalog.Catalog
+
+  @property
+  def log(self) -> decisions.Log:
+    """How its rows were read."""
+    names = self.catalog.vocabulary
+    return decisions.Log(
+      list(names.actions), names.outcomes, self.inputs.shift, self.inputs.daily
+    )
+
+
+def write(
+  data: config_lib.Data,
+  folder: pathlib.Path,
+  earlier: Earlier | None = None,
+) -> None:
   """Writes the catalog, the row report and the events of a custom log.
 
   Args:
     data: names the files.
     folder: of the prepared form; it is there if nothing fails.
+    earlier: the log so far. Then only new files are read, and the prepared form
+      holds their events with the codes of the log so far.
 
   Raises:
     ValueError: if a column is missing, too many rows are bad, or a file cannot
-      be read.
+      be read or changes while it is read.
   """
   paths, skipped = sources.files(data.events, "events")
+  if earlier:
+    paths = inputs.new_files(data, earlier.inputs).events
+  tables = sources.files(data.items, "items")[0] if data.items else []
+  before = inputs.stamps(paths), inputs.stamps(tables)
   roles = roles_lib.of_files(paths, data.custom)
   with files.new_folder(folder) as part:
-    _write_all(data, paths, skipped, roles, part)
+    log = _write_all(data, paths, skipped, roles, part, earlier)
+    found = inputs.Inputs(
+      inputs.read(paths, before[0]),
+      inputs.read(tables, before[1]),
+      log.shift,
+      log.daily,
+    )
+    if earlier:
+      found = found.after(earlier.inputs, earlier.folder, folder)
+    found.save(part)
     store.finish(part)
 
 
@@ -71,12 +114,13 @@ def _write_all(
   skipped: Sequence[str],
   roles: Sequence[roles_lib.Roles],
   folder: pathlib.Path,
-) -> None:
+  earlier: Earlier | None,
+) -> decisions.Log:
   starts = decisions.starts(data.custom)
   rows = folder / "rows"
   rows.mkdir()
   if data.custom.text_embedder:
-    items.embedder(data.custom)  # Raises before the work.
+    vectors.embedder(data.custom)  # Raises before the work.
   item_errors = row_errors.RowErrors()
   listed = items.read(data, item_errors) if data.items else None
   errors = _checked(paths, roles, data, rows)
@@ -85,7 +129,8 @@ def _write_all(
   unread = dict.fromkeys(name for one in roles for name in one.unread)
   if unread:
     errors.say(f"columns that are not read: {', '.join(unread)}")
-  errors.require_good("events", data.events)
+  if errors.rows or not earlier:  # A day may have no events.
+    errors.require_good("events", data.events)
   with duckdb.connect() as database:
     database.execute(
       f"SET memory_limit = '{MEMORY}'; SET threads = {THREADS}; "
@@ -93,18 +138,32 @@ def _write_all(
       f"SET temp_directory = '{_quoted(folder / 'spill')}'; CREATE VIEW rows "
       f"AS FROM read_parquet('{_quoted(glob.escape(str(rows)))}/*.parquet')"
     )
-    log = decisions.decide(database, paths, data.custom, errors)
-    errors.require_good("events", data.events)
+    log = decisions.decide(
+      database, paths, data.custom, errors, earlier.log if earlier else None
+    )
+    if errors.rows or not earlier:
+      errors.require_good("events", data.events)
     errors += item_errors
     errors.check(data.max_bad_fraction)
     starts = {name: moment + log.shift for name, moment in starts.items()}
-    known = codes.catalog_of(database, log, data.custom, listed, errors, starts)
+    known = codes.catalog_of(
+      database,
+      log,
+      data.custom,
+      listed,
+      errors,
+      starts,
+      earlier.catalog if earlier else None,
+    )
     gaps = _write(database, log, known, folder, errors, paths)
-  vocabulary = dataclasses.replace(known.vocabulary, gaps=gaps)
-  dataclasses.replace(known, vocabulary=vocabulary).save(folder)
+  if not earlier:
+    vocabulary = dataclasses.replace(known.vocabulary, gaps=gaps)
+    known = dataclasses.replace(known, vocabulary=vocabulary)
+  known.save(folder)
   errors.save(folder)
   for left in (rows, folder / "spill"):
     shutil.rmtree(left, ignore_errors=True)
+  return log
 
 
 def _quoted(path: object) -> str:
@@ -141,6 +200,8 @@ def _checked(
           pass
       finally:
         pool.shutdown(cancel_futures=True)
+  if not paths:  # DuckDB needs a file.
+    events.write_empty(folder / "000000.parquet", data.custom)
   found = [
     row_errors.RowErrors(**files.read_json(folder / f"{number:06}.json"))
     for number in range(len(paths))
