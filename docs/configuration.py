@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the dataclasses of pinrec_jax/config.py.
+"""Writes docs/configuration.md from the dataclasses of the configuration.
 
   python docs/configuration.py > docs/configuration.md
   python docs/configuration.py --check
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import markdown, validation
+from pinrec_jax import config_data, config_deployment, markdown, validation
 from pinrec_jax.losses import positives
 from pinrec_jax.model import backbone
 
@@ -32,7 +32,7 @@ INTRODUCTION = """\
 # Configuration
 
 This page lists every configuration field with its type, default, meaning and
-limits. It is generated from the comments in `pinrec_jax/config.py`. Change
+limits. It is generated from the comments in `pinrec_jax/config*.py`. Change
 those, then run `python docs/configuration.py > docs/configuration.md`.
 
 A configuration is a Python file with a function `get_config` that returns a
@@ -66,7 +66,14 @@ def page() -> str:
 
 def meanings() -> dict[str, dict[str, str]]:
   """Returns the comment of every field, by class and by field."""
-  source = inspect.getsource(config_lib)
+  found: dict[str, dict[str, str]] = {}
+  for module in (config_lib, config_data, config_deployment):
+    found |= _of_source(inspect.getsource(module))
+  return found
+
+
+def _of_source(source: str) -> dict[str, dict[str, str]]:
+  """Returns the comment of every field in the source of a module."""
   lines = source.splitlines()
   above: dict[int, str] = {}  # Comments that have a line of their own.
   beside: dict[int, str] = {}

@@ -112,10 +112,10 @@ def append(config: config_lib.Data, earlier: pathlib.Path) -> pathlib.Path:
     return earlier
   before = log.Earlier(earlier, known, catalog_lib.load(earlier))
 
-  def write(root: pathlib.Path) -> None:
+  def _write(root: pathlib.Path) -> None:
     log.write(config, root / CUSTOM, before)
 
-  return _prepared(config, contents, place, write)
+  return _prepared(config, contents, place, _write)
 
 
 def _prepared(
