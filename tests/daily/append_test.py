@@ -5,7 +5,6 @@ import os
 import numpy as np
 import pytest
 
-from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset, following, row_errors, store
 from pinrec_jax.data.custom import events as events_lib
 from pinrec_jax.data.custom import inputs, log
@@ -13,19 +12,33 @@ from pinrec_jax.data.custom import inputs, log
 DAY = 86400
 
 
+def read(folder):
+  """Returns the inputs of a prepared custom log."""
+  found = inputs.load(folder)
+  assert found is not None
+  return found
+
+
+class Growth:
+  """Appends what is new and opens the log.
+
+  Attributes:
+    folder: of the log after each call.
+  """
+
+  def __init__(self, config):
+    self._config = config
+    self.folder = [dataset.prepare(config.data)]
+
+  def __call__(self):
+    self.folder.append(dataset.append(self._config.data, self.folder[-1]))
+    return dataset.load(self._config.data)
+
+
 @pytest.fixture
 def grow(shop):
   """Returns the function that appends what is new and opens the log."""
-  config = shop.config()
-  folder = [dataset.prepare(config.data)]
-
-  def grown(**fields):
-    data = config_lib.replace(config, **fields).data
-    folder.append(dataset.append(data, folder[-1]))
-    return dataset.load(data)
-
-  grown.folder = folder
-  return grown
+  return Growth(shop.config())
 
 
 def shown(found):
@@ -69,7 +82,7 @@ def test_an_appended_log_equals_one_that_is_prepared_at_once(
   assert sorted(second.items.ids[1:].tolist()) == list(range(30))
   assert second.items.candidate[1:].all()
   folder = second.folder
-  assert inputs.load(folder).earlier[0].startswith("../..")
+  assert read(folder).earlier[0].startswith("../..")
   # Rows of the item table and of the day.
   assert row_errors.load(folder).rows == 30 + 30 * 4
 
@@ -121,7 +134,7 @@ def test_random_rows_in_three_files(shop, tmp_path, seed):
     else:
       folder = dataset.prepare(config.data)
   found = dataset.load(config.data)
-  assert len(inputs.load(found.folder).earlier) == 2
+  assert len(read(found.folder).earlier) == 2
   own, other = shown(found), shown(whole(shop, tmp_path))
   assert own.keys() == other.keys()
   for user, events in own.items():
@@ -132,9 +145,9 @@ def test_random_rows_in_three_files(shop, tmp_path, seed):
 def test_the_same_file_twice_is_left_out(shop, grow):
   folder = shop.folder / "events"
   (folder / "copy.csv").write_bytes((folder / "day1.csv").read_bytes())
-  known = inputs.load(grow.folder[0])
+  known = read(grow.folder[0])
   new = inputs.new_files(shop.config().data, known)
-  assert not new
+  assert bool(new) is False
   assert [path.name for path in new.repeated] == ["copy.csv"]
   os.utime(folder / "day1.csv", (1, 1))  # Its content is the same.
   assert not inputs.new_files(shop.config().data, known)
@@ -272,4 +285,4 @@ def test_a_missing_earlier_day_is_prepared_again(shop, grow):
   (grow.folder[0] / store.MANIFEST).unlink()
   found = dataset.load(shop.config().data)
   assert shown(found) == before
-  assert not inputs.load(found.folder).earlier
+  assert not read(found.folder).earlier

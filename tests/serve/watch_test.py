@@ -16,7 +16,8 @@ class Service:
 
   def __init__(self):
     self.serving, self.version = self, "a"
-    self.current_version, self.error = "a", None
+    self.current_version = "a"
+    self.error: Exception | None = None
     self.swaps = []
 
   async def swap(self, body):

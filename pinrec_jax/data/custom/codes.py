@@ -1,10 +1,12 @@
 """The integer codes of a custom log's items and surfaces, and its catalog."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
 import numpy as np
 import pandas as pd
+from jaxtyping import Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import catalog, following, growth, row_errors, schema
@@ -31,15 +33,7 @@ def catalog_of(
       names that the earlier one lacks.
   """
   described = schema.names(custom.item_columns)
-  # Of each column, the first value that an item has.
-  first = "".join(
-    f', arg_min(nullif("{events.FEATURE}{name}", \'\'), place) AS "{name}"'
-    for name in (name.replace('"', '""') for name in described)
-  )
-  shown: items.Frame = database.sql(
-    f"SELECT item, count(*) AS count{first} FROM good GROUP BY item ORDER BY 1"
-  ).df()
-  shown = shown.astype(dict.fromkeys(["item", *described], object))
+  shown = _shown(database, described)
   table = shown[["item"]].assign(item_type="item")
   candidates = len(table)
   if listed is not None:
@@ -64,8 +58,8 @@ def catalog_of(
     surfaces=_surfaces(database),
     **starts,
   )
-  names = found.vocabulary.surfaces
-  rows, surfaces = np.arange(len(table) + 1), np.arange(len(names))
+  names, rows = found.vocabulary.surfaces, np.arange(len(table) + 1)
+  surfaces = np.arange(len(names))
   if earlier:
     found, changed = following.follow(found, following.of_catalog(earlier))
     for note, count in changed.notes.items():
@@ -74,12 +68,37 @@ def catalog_of(
       earlier, found, listed=listed is not None, described=described
     )
     surfaces = changed.surface
-  numbered = pd.DataFrame({"item": text.astype(str), "row": rows[1:]})
-  database.register("items", numbered)
-  code_of = dict(zip(("", *names), (0, *surfaces.tolist()), strict=True))
+  _register(database, text.astype(str), rows[1:], names, surfaces)
+  return found
+
+
+def _register(
+  database: duckdb.DuckDBPyConnection,
+  ids: Any,
+  rows: Int[np.ndarray, "n"],
+  surfaces: Sequence[str],
+  codes: Int[np.ndarray, "s"],
+) -> None:
+  """Makes the tables of the rows of items and of the codes of surfaces."""
+  database.register("items", pd.DataFrame({"item": ids, "row": rows}))
+  code_of = dict(zip(("", *surfaces), (0, *codes.tolist()), strict=True))
   numbered = {"surface": [*code_of], "code": [*code_of.values()]}
   database.register("surfaces", pd.DataFrame(numbered))
-  return found
+
+
+def _shown(
+  database: duckdb.DuckDBPyConnection, described: Sequence[str]
+) -> items.Frame:
+  """Returns the items of the events, their counts and their features."""
+  # Of each column, the first value that an item has.
+  first = "".join(
+    f', arg_min(nullif("{events.FEATURE}{name}", \'\'), place) AS "{name}"'
+    for name in (name.replace('"', '""') for name in described)
+  )
+  shown: items.Frame = database.sql(
+    f"SELECT item, count(*) AS count{first} FROM good GROUP BY item ORDER BY 1"
+  ).df()
+  return shown.astype(dict.fromkeys(["item", *described], object))
 
 
 def _features(
