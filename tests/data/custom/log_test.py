@@ -204,7 +204,8 @@ def test_nothing_is_left_but_the_prepared_log(load):
   assert found == {"custom_log", "custom_log.lock"}
   found = {path.name for path in dataset.folder.iterdir()}
   assert found == {
-    "events", "items.parquet", "names.json", "rows.json", "manifest.json",
+    "events", "items.parquet", "names.json", "rows.json", "digests.json",
+    "inputs.json",
   }  # fmt: skip
 
 
