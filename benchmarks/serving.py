@@ -6,8 +6,9 @@ It starts a server in a process of its own and sends requests from this one.
 First it finds the highest rate that the server sustains: the answered rate is
 at least 97 % of the sent rate, and p99 is below --most-ms. Then it measures
 latency at 50 % and 80 % of that rate. --minutes=10 also holds 80 % for ten
-minutes, with upserts, event appends and two bundle swaps, and reports errors
-and the growth of memory.
+minutes, alone and then with upserts, event appends and two bundle swaps, and
+reports errors and the growth of memory. --soak-per-s=400 holds this rate and
+measures nothing else.
 
 Requests arrive at random times (Poisson). Latency is from the planned arrival
 to the end of the answer, so that a slow server cannot slow down the load.
@@ -39,6 +40,11 @@ def main() -> None:
   parser.add_argument("--most-ms", type=float, default=200, help="of p99")
   parser.add_argument("--seconds", type=float, default=SECONDS)
   parser.add_argument("--minutes", type=float, default=0, help="of the soak")
+  parser.add_argument(
+    "--soak-per-s", type=float, default=0,
+    help="rate of the soak, in place of 80 %% of the sustained rate; no rates "
+    "are measured then",
+  )  # fmt: skip
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args()
   server = Server(options.config, options.workdir)
@@ -123,6 +129,19 @@ async def measure(
   info = json.loads((await client.call("GET", "/v1/info"))[1])
   requests = await histories(client, info)
   await load(client, requests, 50, 5)  # Warm connections.
+  found: dict[str, Any] = {"seconds_to_ready": ready}
+  if not options.soak_per_s:
+    found |= await rates(client, requests, options)
+  if options.minutes:
+    rate = options.soak_per_s or 0.8 * found["sustained_per_s"]
+    found["soak"] = await soak(server, client, requests, info, options, rate)
+  return found
+
+
+async def rates(
+  client: Client, requests: list[bytes], options: argparse.Namespace
+) -> dict[str, Any]:
+  """Finds the sustained rate, and measures at parts of it."""
   sustained, rows = 0.0, []
   for rate in RATES:
     row = await load(client, requests, rate, options.seconds)
@@ -131,15 +150,11 @@ async def measure(
     if row["answered_per_s"] < 0.97 * rate or row["p99_ms"] > options.most_ms:
       break
     sustained = rate
-  found: dict[str, Any] = {
-    "seconds_to_ready": ready, "sustained_per_s": sustained, "rates": rows,
-  }  # fmt: skip
+  found: dict[str, Any] = {"sustained_per_s": sustained, "rates": rows}
   for fraction in (0.5, 0.8):
     row = await load(client, requests, fraction * sustained, options.seconds)
     found[f"at_{fraction:.0%}"] = row
     show(row)
-  if options.minutes:
-    found["soak"] = await soak(server, client, requests, info, options, found)
   return found
 
 
@@ -206,10 +221,10 @@ async def soak(
   requests: list[bytes],
   info: dict[str, Any],
   options: argparse.Namespace,
-  found: dict[str, Any],
+  rate: float,
 ) -> dict[str, Any]:
-  """Holds 80 % of the sustained rate, alone and then with changes."""
-  rate, seconds = 0.8 * found["sustained_per_s"], 60 * options.minutes
+  """Holds a rate, alone and then with changes."""
+  seconds = 60 * options.minutes
   # Until memory is allocated, that of a second bundle, too.
   await load(client, requests, rate, 30)
   body = json.dumps({"version": info["bundle"]}).encode()
