@@ -7,7 +7,7 @@ First it finds the highest rate that the server sustains: the answered rate is
 at least 97 % of the sent rate, and p99 is below --most-ms. Then it measures
 latency at 50 % and 80 % of that rate. --minutes=10 also holds 80 % for ten
 minutes, alone and then with upserts, event appends and two bundle swaps, and
-reports errors and the growth of memory. --soak-per-s=400 holds this rate and
+reports errors and the growth of memory. --rate=400 holds this rate and
 measures nothing else.
 
 Requests arrive at random times (Poisson). Latency is from the planned arrival
@@ -40,11 +40,7 @@ def main() -> None:
   parser.add_argument("--most-ms", type=float, default=200, help="of p99")
   parser.add_argument("--seconds", type=float, default=SECONDS)
   parser.add_argument("--minutes", type=float, default=0, help="of the soak")
-  parser.add_argument(
-    "--soak-per-s", type=float, default=0,
-    help="rate of the soak, in place of 80 %% of the sustained rate; no rates "
-    "are measured then",
-  )  # fmt: skip
+  parser.add_argument("--rate", type=float, default=0)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args()
   server = Server(options.config, options.workdir)
@@ -130,10 +126,10 @@ async def measure(
   requests = await histories(client, info)
   await load(client, requests, 50, 5)  # Warm connections.
   found: dict[str, Any] = {"seconds_to_ready": ready}
-  if not options.soak_per_s:
+  if not options.rate:
     found |= await rates(client, requests, options)
   if options.minutes:
-    rate = options.soak_per_s or 0.8 * found["sustained_per_s"]
+    rate = options.rate or 0.8 * found["sustained_per_s"]
     found["soak"] = await soak(server, client, requests, info, options, rate)
   return found
 
