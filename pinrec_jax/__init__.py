@@ -22,7 +22,7 @@ The package is built in floors. An import points only downwards, and rooms of a
 floor from 1 to 5 never import each other:
 
   7  main, cli
-  6  workflows, update, opening, twin, doctor, terminal
+  6  workflows, update, indexing, opening, twin, doctor, terminal
   5  training, serve
   4  evals
   3  inference

@@ -4,7 +4,6 @@ Each stage is written whole under a name that follows from its inputs. So an
 update that was killed continues with the same command, and ends the same.
 """
 
-import dataclasses
 import datetime
 import hashlib
 import math
@@ -15,13 +14,12 @@ from typing import NamedTuple
 import jax
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import files, opening, reports, workflows
+from pinrec_jax import files, indexing, opening, reports, workflows
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import days as days_lib
-from pinrec_jax.data import statistics
 from pinrec_jax.data.custom import inputs
 from pinrec_jax.evals import gate
-from pinrec_jax.inference import bundle, bundle_folders, engine, users
+from pinrec_jax.inference import bundle, bundle_folders, engine
 from pinrec_jax.training import daily, loop, runs
 
 DAY = "day.json"  # In the folder of a day: what was measured and decided.
@@ -36,6 +34,7 @@ class Plan(NamedTuple):
     workdir: of the run.
     dataset: the log with the new files, in the names of the run.
     yesterday: the model whose bundle is current.
+    newest: unix second of the newest event.
     gate_from: unix second at which the newest hours start.
     name: of the day, a digest of its inputs.
   """
@@ -44,6 +43,7 @@ class Plan(NamedTuple):
   workdir: pathlib.Path
   dataset: dataset_lib.Dataset
   yesterday: daily.Model
+  newest: int
   gate_from: int
   name: str
 
@@ -111,7 +111,7 @@ def _update(
   if line["published"]:
     version = str(line["bundle"])
     bundle_folders.set_current(workdir / workflows.BUNDLES, version)
-  lines = daily.append(workdir, line)
+  lines = daily.append(workdir, lines, line)
   daily.prune(workdir, lines)
   return reports.UpdateReport(line, lines, repeated)
 
@@ -159,7 +159,7 @@ def _plan(
   yesterday = daily.current(config, workdir, bundles, lines)
   about = [dataset.folder.parent.name, yesterday, config.update, config.train]
   name = hashlib.sha256(repr(about).encode()).hexdigest()[:NAME_LENGTH]
-  return Plan(config, workdir, dataset, yesterday, gate_from, name)
+  return Plan(config, workdir, dataset, yesterday, newest, gate_from, name)
 
 
 def _day(plan: Plan) -> reports.Figures:
@@ -190,8 +190,7 @@ def _day(plan: Plan) -> reports.Figures:
   )
   published = reason in gate.PUBLISHED
   version = _written(plan, found) if published else ""
-  newest = days_lib.newest(plan.dataset)
-  moment = datetime.datetime.fromtimestamp(newest, datetime.UTC)
+  moment = datetime.datetime.fromtimestamp(plan.newest, datetime.UTC)
   return {
     "date": moment.strftime("%Y-%m-%d %H:%M:%S"),
     "published": published,
@@ -215,27 +214,10 @@ def _retriever(plan: Plan, model: daily.Model) -> engine.Retriever:
   catalog = plan.dataset.catalog
   trained = runs.best(config, catalog, plan.workdir / model.folder)
   known = days_lib.at(plan.dataset, model.until)
-  hidden = None
-  if config.model.id_dropout:
-    hidden = statistics.cold_items(known, "test")
-  return engine.Retriever(
-    bundle.create(
-      config_lib.inference(config),
-      trained.params,
-      catalog,
-      statistics.outcome_fractions(known),
-      hidden=hidden,
-      step=trained.step,
-    )
-  )
+  return indexing.indexed(config, trained, catalog, known, "test")
 
 
 def _written(plan: Plan, found: engine.Retriever) -> str:
   """Writes a bundle, which is not current yet, and returns its version."""
-  dataset = plan.dataset
-  full = dataclasses.replace(
-    found.bundle,
-    popular=statistics.most_popular(dataset),
-    users=users.of_log(dataset.users, dataset.events),
-  )
+  full = indexing.with_users(found.bundle, plan.dataset)
   return bundle.write(full, plan.workdir / workflows.BUNDLES).name

@@ -1,6 +1,5 @@
 """What a run does, as functions with typed reports; nothing here prints."""
 
-import dataclasses
 import pathlib
 import time
 
@@ -10,6 +9,7 @@ from absl import logging
 from pinrec_jax import (
   compilation_cache,
   files,
+  indexing,
   opening,
   processes,
   reports,
@@ -28,7 +28,7 @@ from pinrec_jax.data import (
 from pinrec_jax.evals import comparison, requirements
 from pinrec_jax.evals import evaluate as evaluate_lib
 from pinrec_jax.index import scann_index
-from pinrec_jax.inference import bundle, engine, export, users
+from pinrec_jax.inference import bundle, engine, export
 from pinrec_jax.losses import positives
 from pinrec_jax.model import backbone
 from pinrec_jax.training import loop, runs
@@ -131,18 +131,7 @@ def retriever(
   split = evaluation_cases.after_training(
     train_on_validation=config.train.train_on_validation
   )
-  cold = config.model.id_dropout > 0
-  hidden = statistics.cold_items(dataset, split) if cold else None
-  return engine.Retriever(
-    bundle.create(
-      config_lib.inference(config),
-      trained.params,
-      dataset.catalog,
-      statistics.outcome_fractions(dataset),
-      hidden=hidden,
-      step=trained.step,
-    )
-  )
+  return indexing.indexed(config, trained, dataset.catalog, dataset, split)
 
 
 def build_index(
@@ -212,11 +201,7 @@ def _save(
   found: bundle.Bundle, dataset: dataset_lib.Dataset, workdir: pathlib.Path
 ) -> str:
   """Writes a bundle with what is known of the log's users."""
-  full = dataclasses.replace(
-    found,
-    popular=statistics.most_popular(dataset),
-    users=users.of_log(dataset.users, dataset.events),
-  )
+  full = indexing.with_users(found, dataset)
   return bundle.save(full, workdir / BUNDLES).name
 
 

@@ -52,10 +52,10 @@ def read(workdir: pathlib.Path) -> list[reports.Figures]:
 
 
 def append(
-  workdir: pathlib.Path, line: reports.Figures
+  workdir: pathlib.Path, earlier: list[reports.Figures], line: reports.Figures
 ) -> list[reports.Figures]:
-  """Adds a line to days.jsonl and returns all lines."""
-  lines = [*read(workdir), line]
+  """Adds a line to the earlier ones of days.jsonl and returns all lines."""
+  lines = [*earlier, line]
   text = "".join(json.dumps(one) + "\n" for one in lines)
   files.write(workdir / LINES, text)
   return lines
