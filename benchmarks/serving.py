@@ -17,18 +17,18 @@ to the end of the answer, so that a slow server cannot slow down the load.
 import argparse
 import asyncio
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import time
 from typing import Any
 
 import numpy as np
 import record
+import served
 
-CONNECTIONS = 64
 SECONDS = 15.0  # Of each measurement.
+WARM = 60.0  # Seconds of calls before the soak.
+SETTLE = 3.0  # Seconds between the last call and the look at the memory.
 RATES = (100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1200, 1400)
 
 
@@ -43,7 +43,7 @@ def main() -> None:
   parser.add_argument("--rate", type=float, default=0)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args()
-  server = Server(options.config, options.workdir)
+  server = served.Server(options.config, options.workdir)
   try:
     found = asyncio.run(measure(server, options))
   finally:
@@ -51,73 +51,11 @@ def main() -> None:
   record.write(options.output, sys.argv[1:], **found)
 
 
-class Server:
-  """A server in a process of its own."""
-
-  def __init__(self, config: str, workdir: pathlib.Path) -> None:
-    command = [
-      sys.executable, "-m", "pinrec_jax.main", f"--config={config}",
-      f"--workdir={workdir}", "--mode=serve", "--config.serve.port=0",
-      f"--config.serve.store={workdir}/benchmark-{os.getpid()}.sqlite",
-    ]  # fmt: skip
-    self.began = time.monotonic()
-    self.process = subprocess.Popen(
-      command, stdout=subprocess.PIPE, encoding="utf-8"
-    )
-    assert self.process.stdout is not None
-    line = self.process.stdout.readline()
-    self.host, _, port = line.strip().rpartition("//")[2].partition(":")
-    self.port = int(port)
-
-  def memory(self) -> float:
-    """Returns the resident memory in MB."""
-    status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text("utf-8")
-    line = next(x for x in status.splitlines() if x.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
-
-  def stop(self) -> None:
-    """Ends the server and removes its store."""
-    self.process.terminate()
-    self.process.wait(30)
-
-
-class Client:
-  """Connections that are kept open."""
-
-  def __init__(self, server: Server) -> None:
-    self._server = server
-    self._free: asyncio.Queue[Any] = asyncio.Queue()
-
-  async def call(
-    self, method: str, path: str, body: bytes = b""
-  ) -> tuple[int, bytes]:
-    """Returns the status and the body of an answer."""
-    if self._free.empty():
-      pair = await asyncio.open_connection(self._server.host, self._server.port)
-    else:
-      pair = self._free.get_nowait()
-    reader, writer = pair
-    head = (
-      f"{method} {path} HTTP/1.1\r\nhost: x\r\n"
-      f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    writer.write(head.encode() + body)
-    line = await reader.readline()
-    status, size = int(line.split()[1]), 0
-    while (header := await reader.readline()) != b"\r\n":
-      name, _, value = header.partition(b":")
-      if name.lower() == b"content-length":
-        size = int(value)
-    content = await reader.readexactly(size)
-    self._free.put_nowait(pair)
-    return status, content
-
-
 async def measure(
-  server: Server, options: argparse.Namespace
+  server: served.Server, options: argparse.Namespace
 ) -> dict[str, Any]:
   """Returns all figures."""
-  client = Client(server)
+  client = served.Client(server)
   while (await client.call("GET", "/readyz"))[0] != 200:
     await asyncio.sleep(0.2)
   ready = time.monotonic() - server.began
@@ -135,7 +73,7 @@ async def measure(
 
 
 async def rates(
-  client: Client, requests: list[bytes], options: argparse.Namespace
+  client: served.Client, requests: list[bytes], options: argparse.Namespace
 ) -> dict[str, Any]:
   """Finds the sustained rate, and measures at parts of it."""
   sustained, rows = 0.0, []
@@ -164,7 +102,7 @@ def show(row: dict[str, Any]) -> None:
   )
 
 
-async def histories(client: Client, info: dict[str, Any]) -> list[bytes]:
+async def histories(client: served.Client, info: dict[str, Any]) -> list[bytes]:
   """Returns requests with histories of several lengths."""
   random = np.random.default_rng(0)
   page = json.loads((await client.call("GET", "/v1/items?limit=1000"))[1])
@@ -181,7 +119,7 @@ async def histories(client: Client, info: dict[str, Any]) -> list[bytes]:
 
 
 async def load(
-  client: Client, requests: list[bytes], rate: float, seconds: float
+  client: served.Client, requests: list[bytes], rate: float, seconds: float
 ) -> dict[str, Any]:
   """Sends requests at random times and returns the figures."""
   random = np.random.default_rng(1)
@@ -212,38 +150,58 @@ async def load(
 
 
 async def soak(
-  server: Server,
-  client: Client,
+  server: served.Server,
+  client: served.Client,
   requests: list[bytes],
   info: dict[str, Any],
   options: argparse.Namespace,
   rate: float,
 ) -> dict[str, Any]:
-  """Holds a rate, alone and then with changes."""
+  """Holds a rate, alone and then with changes.
+
+  Memory is compared with that after `WARM` seconds of the same calls, in which
+  the server makes room for changed items and for a second bundle.
+  """
   seconds = 60 * options.minutes
-  # Until memory is allocated, that of a second bundle, too.
-  await load(client, requests, rate, 30)
-  body = json.dumps({"version": info["bundle"]}).encode()
-  await client.call("POST", "/v1/bundle", body)
-  await load(client, requests, rate, 10)
+  await load(client, requests, rate, WARM / 2)
+  await with_changes(client, requests, info, rate, WARM)
   rows = {}
   for name in ("alone", "with changes"):
-    before, stop = server.memory(), asyncio.Event()
-    changes = []
-    if name == "with changes":
-      changes = [
-        asyncio.create_task(every(1 / 50, upsert(client), stop)),
-        asyncio.create_task(every(1 / 200, append(client, info), stop)),
-        asyncio.create_task(every(seconds / 3, swap(client, info), stop)),
-      ]
-    row = await load(client, requests, rate, seconds)
-    stop.set()
-    failed = sum(await asyncio.gather(*changes))
+    before, failed = server.memory(), 0
+    if name == "alone":
+      row = await load(client, requests, rate, seconds)
+    else:
+      row, failed = await with_changes(client, requests, info, rate, seconds)
+    await asyncio.sleep(SETTLE)
     grown = server.memory() / before - 1
     rows[name] = row | {"memory_growth": grown, "failed_changes": failed}
     show(row)
     print(f"  memory grew by {grown:.1%}; {failed} changes failed")
   return rows
+
+
+async def with_changes(
+  client: served.Client,
+  requests: list[bytes],
+  info: dict[str, Any],
+  rate: float,
+  seconds: float,
+) -> tuple[dict[str, Any], int]:
+  """Holds a rate during upserts, appends and two swaps.
+
+  Returns:
+    The figures of the requests, and how many changes failed.
+  """
+  stop = asyncio.Event()
+  calls = (
+    (1 / 50, upsert(client)),
+    (1 / 200, append(client, info)),
+    (0.34 * seconds, swap(client, info)),  # Twice.
+  )
+  changes = [asyncio.create_task(every(*call, stop)) for call in calls]
+  row = await load(client, requests, rate, seconds)
+  stop.set()
+  return row, sum(await asyncio.gather(*changes))
 
 
 async def every(seconds: float, calls: Any, stop: asyncio.Event) -> int:
@@ -265,7 +223,7 @@ async def every(seconds: float, calls: Any, stop: asyncio.Event) -> int:
   return failed
 
 
-async def upsert(client: Client):
+async def upsert(client: served.Client):
   """Yields the status of item upserts."""
   number = 0
   while True:
@@ -274,7 +232,7 @@ async def upsert(client: Client):
     yield (await client.call("PUT", f"/v1/items/{item}", b"{}"))[0]
 
 
-async def append(client: Client, info: dict[str, Any]):
+async def append(client: served.Client, info: dict[str, Any]):
   """Yields the status of event appends."""
   number = 0
   while True:
@@ -286,7 +244,7 @@ async def append(client: Client, info: dict[str, Any]):
     yield (await client.call("POST", path, body))[0]
 
 
-async def swap(client: Client, info: dict[str, Any]):
+async def swap(client: served.Client, info: dict[str, Any]):
   """Yields the status of bundle swaps, to the same bundle."""
   yield 200  # Not at the very start.
   while True:

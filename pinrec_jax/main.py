@@ -40,6 +40,10 @@ def main(argv: list[str]) -> None:
   """Dispatches a mode."""
   if len(argv) > 1:
     raise app.UsageError(f"unexpected arguments {argv[1:]}; use --name=value")
+  if _MODE.value == "serve":
+    from pinrec_jax.serve import memory
+
+    memory.keep_small()  # JAX starts threads.
   # Imported here, so that --help needs neither JAX nor TFDS.
   from pinrec_jax import processes
   from pinrec_jax.training import errors

@@ -1,5 +1,8 @@
-"""The columns of all items that a server ever had."""
+"""The columns of all items of a server, deleted ones, too."""
 
+import collections
+import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +34,11 @@ class Change(NamedTuple):
 
 
 class Rows:
-  """Columns of all items that ever were; rows are added and never change."""
+  """Columns of all items. A row stays as it is for as long as it is read.
+
+  Rows of the bundle stay for good. An added row may be used for another item
+  some time after a newer row has replaced it.
+  """
 
   def __init__(
     self,
@@ -39,29 +46,54 @@ class Rows:
     item_type: Int[np.ndarray, "v"],
     codes: Int[np.ndarray, "v g"],
     ids: list[Any],
+    keep: float = 0.0,
   ) -> None:
+    """Starts with the items of a bundle.
+
+    Args:
+      vectors: unit-norm vectors.
+      item_type: index of the type of each item.
+      codes: codes of the categorical features of each item.
+      ids: the items' own ids.
+      keep: seconds for which a released row stays as it is.
+    """
     # The bundle's own arrays are full, so they are copied before a change.
     self._vectors, self._types, self._codes = vectors, item_type, codes
     self.ids = ids
     self.features: dict[int, dict[str, list[str]]] = {}  # of added rows
     self.titles: dict[int, str] = {}  # of added rows
     self.length = len(ids)
+    self._bundle, self._keep = len(ids), keep
+    # Released rows, and the time from which they may be used again.
+    self._released: collections.deque[tuple[float, int]] = collections.deque()
+
+  def release(self, rows: Iterable[int]) -> None:
+    """Lets rows be used again that no later request reads."""
+    until = time.monotonic() + self._keep
+    self._released += [(until, row) for row in rows if row >= self._bundle]
 
   def add(self, change: Change) -> int:
-    """Adds a row and returns its number."""
+    """Stores an item and returns the number of its row."""
+    if self._released and self._released[0][0] <= time.monotonic():
+      _, row = self._released.popleft()
+    else:
+      row = self._new()
+    self._vectors[row], self._types[row] = change.vector, change.item_type
+    self._codes[row] = 0 if change.codes is None else change.codes
+    self.ids[row] = change.own_id
+    self.features[row] = change.features or {}
+    self.titles[row] = change.title
+    return row
+
+  def _new(self) -> int:
+    """Returns the number of a new row."""
     if self.length == len(self._vectors):
       self._vectors, self._types, self._codes = (
         _grown(column) for column in (self._vectors, self._types, self._codes)
       )
-    row = self.length
-    self._vectors[row], self._types[row] = change.vector, change.item_type
-    if change.codes is not None:
-      self._codes[row] = change.codes
-    self.ids.append(change.own_id)
-    self.features[row] = change.features or {}
-    self.titles[row] = change.title
+    self.ids.append(None)
     self.length += 1
-    return row
+    return self.length - 1
 
   def vectors(self, rows: Int[np.ndarray, "*b"]) -> Float[np.ndarray, "*b d"]:
     """Returns the vectors of some rows."""

@@ -15,16 +15,24 @@ from pinrec_jax.index import build
 from pinrec_jax.inference import bundle as bundle_lib
 from pinrec_jax.serve import item_rows, snapshots
 
+KEEP = 60.0  # Seconds for which a replaced item can be read.
+
 
 class LiveItems:
   """The current snapshot, and the changes that make the next one."""
 
-  def __init__(self, bundle: bundle_lib.Bundle) -> None:
-    """Starts with the items of a bundle."""
+  def __init__(self, bundle: bundle_lib.Bundle, keep: float = KEEP) -> None:
+    """Starts with the items of a bundle.
+
+    Args:
+      bundle: with the items.
+      keep: seconds for which replaced items can be read; requests take less.
+    """
     items = bundle.catalog.items
     self._lock = threading.Lock()
     self._config = bundle.config.index
     self._row_of = dict(bundle.catalog.row_of)
+    self._replaced: list[int] = []  # Rows, since the last rebuild.
     self.snapshot = snapshots.Snapshot(
       version=0,
       index=bundle.index,
@@ -36,6 +44,7 @@ class LiveItems:
         items.item_type,
         items.categorical,
         items.ids.tolist(),
+        keep,
       ),
       row_of=self._row_of,
       catalog=bundle.catalog,
@@ -47,6 +56,7 @@ class LiveItems:
       old = self.snapshot
       live, added = old.live.copy(), []
       rows: dict[str, int] = {}
+      replaced = []
       for change in changes:
         before = rows.get(change.item, self._row_of.get(change.item))
         if (place := old.place(before)) >= 0:
@@ -55,6 +65,8 @@ class LiveItems:
         if change.vector is None:
           # The row stays, so that histories with the item can be read.
           continue
+        if before is not None:
+          replaced.append(before)
         row = old.rows.add(change)
         rows[change.item] = row
         added.append(row)
@@ -66,6 +78,7 @@ class LiveItems:
       )
       # Only now, because the old snapshot has no places for these rows.
       self._row_of.update(rows)
+      self._replaced += replaced
       return self.snapshot
 
   def rebuild(self) -> snapshots.Snapshot:
@@ -73,7 +86,8 @@ class LiveItems:
 
     It takes long; searches and changes go on meanwhile.
     """
-    begun = self.snapshot
+    with self._lock:
+      begun, replaced, self._replaced = self.snapshot, self._replaced, []
     rows = begun.place_rows[begun.live]
     index = build.build(self._config, begun.rows.vectors(rows))
     with self._lock:
@@ -89,4 +103,6 @@ class LiveItems:
         base=len(rows),
         live=np.append(~gone, live),
       )
+      # No place of this snapshot or a later one has them.
+      now.rows.release(replaced)
       return self.snapshot

@@ -1,7 +1,6 @@
 """What the server does, apart from HTTP."""
 
 import asyncio
-import ctypes
 import gc
 import pathlib
 import threading
@@ -14,6 +13,7 @@ from pinrec_jax.serve import (
   explain,
   item_writer,
   items,
+  memory,
   messages,
   metrics,
   retrieval,
@@ -189,15 +189,8 @@ class Service:
       if given.version is not None:
         # Otherwise, a bundle that became current meanwhile would be undone.
         bundle_folders.set_current(self._folder, new.version)
-      await _in_thread(_return_memory)
+      await _in_thread(memory.give_back)
     return self.served()
-
-
-def _return_memory() -> None:
-  """Gives the memory of the old bundle back to the system; glibc keeps it."""
-  trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-  if trim is not None:
-    trim(0)
 
 
 async def _in_thread(function: Callable[[], _Result]) -> _Result:

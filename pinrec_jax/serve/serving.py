@@ -118,7 +118,7 @@ def load(folder: pathlib.Path, config: config_lib.Config) -> Serving:
   found = bundle.load(
     bundle_folders.find(folder), decode=given.decode, index=given.index
   )
-  live = live_items.LiveItems(found)
+  live = live_items.LiveItems(found, live_items.KEEP + serve.deadline_ms / 1000)
   retriever = engine.Retriever(
     found, items=live.snapshot, sizes=ladders(serve, found.config)
   )

@@ -21,7 +21,7 @@ def _unit(rng, *shape):
   return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def _items(vectors, kind="exact"):
+def _items(vectors, kind="exact", keep=live_items.KEEP):
   size = len(vectors)
   table = pd.DataFrame(
     {
@@ -43,7 +43,8 @@ def _items(vectors, kind="exact"):
       item_embedder.features(catalog.items, 2, 8), vectors,
       build.build(config.index, vectors[1:]), np.ones(1, np.float32),
       bundle.Provenance(0),
-    )
+    ),
+    keep,
   )  # fmt: skip
 
 
@@ -207,3 +208,64 @@ def test_searches_go_on_while_items_change_and_the_index_is_rebuilt():
     thread.join()
   assert not failures
   assert len(searches) > 50
+
+
+def _churn(items, names, rng, rounds=20):
+  """Replaces items again and again, with rebuilds; returns their vectors."""
+  known = {}
+  for _ in range(rounds):
+    for name in names:
+      known[name] = _unit(rng, DIM)
+      items.apply([_change(name, known[name])])
+    items.rebuild()
+  return known
+
+
+def test_rows_of_replaced_items_are_used_again():
+  rng = np.random.default_rng(0)
+  vectors = _unit(rng, 6, DIM)
+  items = _items(vectors, keep=0.0)
+  known = {f"i{n}": vectors[n] for n in range(1, 6)}
+  known |= _churn(items, ["a", "b", "i1"], rng)
+  assert items.snapshot.rows.length <= len(vectors) + 3 * 3
+  items.apply([item_rows.Change("b", None)])
+  known |= _churn(items, ["a", "c"], rng)
+  known.pop("b")
+  query = _unit(rng, 4, DIM)
+  found = items.snapshot.search(query, len(known))
+  assert _names(items, found) == _truth(query, known, len(known))
+  # Histories may still have the deleted item, and the bundle's own rows.
+  snapshot = items.snapshot
+  assert snapshot.rows.ids[snapshot.row_of["b"]] == "b"
+  np.testing.assert_array_equal(snapshot.vectors(np.arange(6)), vectors)
+
+
+def test_a_replaced_row_stays_for_requests_that_read_it():
+  rng = np.random.default_rng(0)
+  items = _items(_unit(rng, 6, DIM), keep=60.0)
+  items.apply([_change("a", _unit(rng, DIM))])
+  row = items.snapshot.row_of["a"]
+  before = items.snapshot.vectors(np.array(row)).copy()
+  _churn(items, ["a", "b"], rng)
+  np.testing.assert_array_equal(items.snapshot.vectors(np.array(row)), before)
+  assert items.snapshot.rows.ids[row] == "a"
+
+
+def test_a_row_replaced_in_a_rebuild_waits_for_the_next(monkeypatch):
+  rng = np.random.default_rng(0)
+  items = _items(_unit(rng, 6, DIM), keep=0.0)
+  items.apply([_change("a", _unit(rng, DIM))])
+  row, real = items.snapshot.row_of["a"], build.build
+
+  def building(config, vectors):
+    monkeypatch.setattr(build, "build", real)
+    items.apply([_change("a", _unit(rng, DIM))])
+    return real(config, vectors)
+
+  monkeypatch.setattr(build, "build", building)
+  items.rebuild()
+  items.apply([_change("b", _unit(rng, DIM))])
+  assert items.snapshot.row_of["b"] != row
+  items.rebuild()
+  items.apply([_change("c", _unit(rng, DIM))])
+  assert items.snapshot.row_of["c"] == row

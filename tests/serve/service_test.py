@@ -3,7 +3,11 @@
 import asyncio
 import gc
 import json
+import subprocess
+import sys
 import weakref
+
+import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.inference import bundle_folders
@@ -39,3 +43,33 @@ def test_a_swap_frees_the_old_bundle_without_the_collector(make_workdir):
     asyncio.run(run())
   finally:
     gc.unfreeze()
+
+
+GROWTH = """
+import threading, numpy as np
+from pinrec_jax.serve import memory
+KEEP
+def resident():
+  with open("/proc/self/status") as file:
+    line = next(x for x in file if x.startswith("RssAnon"))
+  return int(line.split()[1]) / 1024
+kept = []
+def load():
+  arrays = [np.ones(300_000, np.uint8) for _ in range(40)]
+  kept.append(np.ones(1000, np.uint8))  # A small array that stays.
+  del arrays
+before = resident()
+for _ in range(20):
+  threads = [threading.Thread(target=load) for _ in range(4)]
+  [t.start() for t in threads], [t.join() for t in threads]
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux")
+def test_large_arrays_are_given_back_when_they_are_freed():
+  program = GROWTH.replace("KEEP", "memory.keep_small()")
+  done = subprocess.run(
+    [sys.executable, "-c", program], capture_output=True, text=True, check=True
+  )
+  assert float(done.stdout) < 4

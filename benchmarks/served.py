@@ -1,0 +1,71 @@
+"""A server in a process of its own, and a client of it, for benchmarks."""
+
+import asyncio
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from typing import Any
+
+
+class Server:
+  """A server in a process of its own."""
+
+  def __init__(self, config: str, workdir: pathlib.Path) -> None:
+    command = [
+      sys.executable, "-m", "pinrec_jax.main", f"--config={config}",
+      f"--workdir={workdir}", "--mode=serve", "--config.serve.port=0",
+      f"--config.serve.store={workdir}/benchmark-{os.getpid()}.sqlite",
+    ]  # fmt: skip
+    self.began = time.monotonic()
+    self.process = subprocess.Popen(
+      command, stdout=subprocess.PIPE, encoding="utf-8"
+    )
+    assert self.process.stdout is not None
+    line = self.process.stdout.readline()
+    self.host, _, port = line.strip().rpartition("//")[2].partition(":")
+    self.port = int(port)
+
+  def memory(self) -> float:
+    """Returns the resident memory in MB."""
+    status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text("utf-8")
+    line = next(x for x in status.splitlines() if x.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+  def stop(self) -> None:
+    """Ends the server and removes its store."""
+    self.process.terminate()
+    self.process.wait(30)
+
+
+class Client:
+  """Connections that are kept open."""
+
+  def __init__(self, server: Server) -> None:
+    self._server = server
+    self._free: asyncio.Queue[Any] = asyncio.Queue()
+
+  async def call(
+    self, method: str, path: str, body: bytes = b""
+  ) -> tuple[int, bytes]:
+    """Returns the status and the body of an answer."""
+    if self._free.empty():
+      pair = await asyncio.open_connection(self._server.host, self._server.port)
+    else:
+      pair = self._free.get_nowait()
+    reader, writer = pair
+    head = (
+      f"{method} {path} HTTP/1.1\r\nhost: x\r\n"
+      f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    line = await reader.readline()
+    status, size = int(line.split()[1]), 0
+    while (header := await reader.readline()) != b"\r\n":
+      name, _, value = header.partition(b":")
+      if name.lower() == b"content-length":
+        size = int(value)
+    content = await reader.readexactly(size)
+    self._free.put_nowait(pair)
+    return status, content
