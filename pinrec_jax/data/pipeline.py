@@ -1,8 +1,6 @@
 """Batches for training: packed, shuffled, and a function of (seed, step)."""
 
-import collections
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import grain
@@ -10,29 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
-from pinrec_jax.data import schema
-
-
-def pack(lengths: Sequence[int], capacity: int, seed: int) -> list[list[int]]:
-  """Groups pieces into rows, best fit in random order.
-
-  Returns:
-    the places of each row's pieces; their lengths sum to at most `capacity`.
-  """
-  order = np.random.default_rng(seed).permutation(len(lengths))
-  rows: list[list[int]] = []
-  by_room: dict[int, list[int]] = collections.defaultdict(list)
-  for piece in order.tolist():
-    need = lengths[piece]
-    room = next((r for r in range(need, capacity) if by_room[r]), capacity)
-    if room == capacity:
-      rows.append([])
-      row = len(rows) - 1
-    else:
-      row = by_room[room].pop()
-    rows[row].append(piece)
-    by_room[room - need].append(row)
-  return rows
+from pinrec_jax.data import packing, schema
 
 
 def _padded(
@@ -45,33 +21,36 @@ def _padded(
 class PackedRows:
   """A random-access source of rows [length], each of several histories."""
 
-  def __init__(
-    self, pieces: Sequence[schema.Batch], length: int, seed: int
-  ) -> None:
-    self._pieces = pieces
-    self._length = length
-    self._rows = pack([p.tokens.item.size for p in pieces], length, seed)
+  def __init__(self, pieces: packing.Pieces, length: int, seed: int) -> None:
+    """Packs pieces.
+
+    Args:
+      pieces: of histories.
+      length: positions of a row.
+      seed: of the packing.
+    """
+    self._pieces, self._length = pieces, length
+    self._rows = pieces.rows(length, seed)
 
   def __len__(self) -> int:
-    return len(self._rows)
+    return len(self._rows.ends)
 
   def __getitem__(self, index: int) -> schema.Batch:
-    pieces = [self._pieces[place] for place in self._rows[index]]
-    pieces = [
-      piece._replace(
-        tokens=piece.tokens._replace(segment=piece.tokens.segment * (n + 1))
-      )
-      for n, piece in enumerate(pieces)
-    ]
-
+    places, ends = self._rows
+    first = ends[index - 1] if index else 0
+    pieces = []
+    for n, place in enumerate(places[first : ends[index]].tolist()):
+      piece = self._pieces.read(place)
+      segment = piece.tokens.segment * (n + 1)
+      tokens = piece.tokens._replace(segment=segment)
+      pieces.append(piece._replace(tokens=tokens))
     joined = jax.tree.map(lambda *columns: np.concatenate(columns), *pieces)
     return jax.tree.map(functools.partial(_padded, self._length), joined)
 
   @property
   def filled(self) -> float:
     """The fraction of positions that hold an event."""
-    held = sum(p.tokens.item.size for p in self._pieces)
-    return held / (len(self._rows) * self._length)
+    return int(self._pieces.lengths.sum()) / (len(self) * self._length)
 
 
 class _OwnRows(grain.MapDataset):

@@ -1,13 +1,29 @@
 """Training data of a run: packed histories and item frequencies."""
 
+import hashlib
+import sys
+from collections.abc import Iterator
+
+import filelock
 import numpy as np
+import tqdm
+from absl import logging
 from jaxtyping import Float32, Int, Integer
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import evaluation_cases, histories, pipeline, splits
+from pinrec_jax.data import (
+  evaluation_cases,
+  histories,
+  packing,
+  pipeline,
+  schema,
+  splits,
+)
 from pinrec_jax.losses import negative_sampling, objectives
 from pinrec_jax.model import item_embedder
+
+FOLDER = "packed"  # In the folder of a prepared log.
 
 
 def packed(
@@ -15,46 +31,96 @@ def packed(
 ) -> tuple[pipeline.PackedRows, objectives.Corpus]:
   """Returns the packed training histories, and the corpus of the log.
 
+  The histories of a prepared log are written beside it, once for each way of
+  reading it.
+
   Raises:
     ValueError: if the log has no training target, or none with an outcome that
       the configuration names.
   """
-  vocabulary = dataset.vocabulary
-  split = evaluation_cases.after_training(
-    train_on_validation=config.train.train_on_validation
-  )
-  pieces = [
-    piece
-    for events in dataset.events
-    for piece in histories.training(
-      splits.past(vocabulary, events, split),
-      config.data,
-      end=splits.starts(vocabulary, split),
-      outcomes=vocabulary.outcomes,
-      aim=dataset.aim,
-    )
-  ]
-  if not pieces:
-    raise ValueError(_no_targets(config, split))
-  targets = np.concatenate([piece.targets.item for piece in pieces])
-  outcomes = np.concatenate([piece.targets.outcomes for piece in pieces])
-  _require_outcomes(
-    config, vocabulary.outcome_names, outcomes[targets > 0].sum(0)
-  )
-  shown = np.concatenate([piece.targets.shown for piece in pieces])
-  items = len(dataset.items.ids)
+  pieces = _pieces(config, dataset)
+  if not len(pieces.lengths):
+    raise ValueError(_no_targets(config, _end(config)))
+  counts = pieces.counts
+  _require_outcomes(config, dataset.vocabulary.outcome_names, counts.outcomes)
   corpus = objectives.Corpus(
     features=item_embedder.features(
       dataset.items, config.model.num_hashes, config.model.table_size
     ),
     frequencies=negative_sampling.Frequencies(
-      _frequency(targets, items), _frequency(shown, items)
+      _frequency(counts.targets), _frequency(counts.shown)
     ),
   )
   rows = pipeline.PackedRows(
     pieces, config.data.sequence_length, config.train.seed
   )
   return rows, corpus
+
+
+def _end(config: config_lib.Config) -> str:
+  """Returns the split at which training ends."""
+  return evaluation_cases.after_training(
+    train_on_validation=config.train.train_on_validation
+  )
+
+
+def _pieces(
+  config: config_lib.Config, dataset: dataset_lib.Dataset
+) -> packing.Pieces:
+  """Returns the training histories in pieces, from files if they are there."""
+  data, items = config.data, len(dataset.items.ids)
+  # Events in memory are not those of the folder.
+  if isinstance(dataset.events, list | tuple):
+    return packing.InMemory(_histories(config, dataset), items)
+  about = (
+    dataset.vocabulary,
+    dataset.aim,
+    items,
+    _end(config),
+    data.sequence_length,
+    data.history_events,
+    data.session_gap,
+  )
+  key = hashlib.sha256(repr(about).encode()).hexdigest()[:12]
+  folder = dataset.folder / FOLDER / key
+  try:
+    folder.parent.mkdir(exist_ok=True)
+    # Processes that are started together write the files once.
+    with filelock.FileLock(folder.parent / f".{key}.lock"):
+      if not folder.exists():
+        packing.write(folder, _histories(config, dataset), items)
+      try:
+        return packing.InFile(folder)
+      except packing.DamagedError as error:
+        print(f"{error}; it is written again", file=sys.stderr)
+        packing.write(folder, _histories(config, dataset), items)
+        return packing.InFile(folder)
+  except OSError as error:
+    logging.warning(
+      "%s cannot be written (%s), so the histories of this "
+      "training are kept in memory",
+      folder,
+      error,
+    )
+    return packing.InMemory(_histories(config, dataset), items)
+
+
+def _histories(
+  config: config_lib.Config, dataset: dataset_lib.Dataset
+) -> Iterator[schema.Batch]:
+  """Yields the pieces of all users."""
+  vocabulary, split = dataset.vocabulary, _end(config)
+  end = splits.starts(vocabulary, split)
+  for events in tqdm.tqdm(
+    dataset.events, "packing", unit=" users", disable=None, leave=False
+  ):
+    yield from histories.training(
+      splits.past(vocabulary, events, split),
+      config.data,
+      end=end,
+      outcomes=vocabulary.outcomes,
+      aim=dataset.aim,
+    )
 
 
 def _no_targets(config: config_lib.Config, split: str) -> str:
@@ -89,9 +155,6 @@ def _require_outcomes(
       )
 
 
-def _frequency(
-  drawn: Int[np.ndarray, "_"], items: int
-) -> Float32[np.ndarray, "v"]:
-  """Returns the fraction of each item; item 0 is none and not counted."""
-  counts = np.bincount(drawn[drawn > 0], minlength=items)
+def _frequency(counts: Int[np.ndarray, "v"]) -> Float32[np.ndarray, "v"]:
+  """Returns the fraction of each item."""
   return (counts / max(counts.sum(), 1)).astype(np.float32)

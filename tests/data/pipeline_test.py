@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.data import histories, pipeline, splits
+from pinrec_jax.data import histories, packing, pipeline, splits
 
 LENGTH = 24
 
@@ -27,8 +27,10 @@ def pieces(world):
 
 
 @pytest.fixture(scope="module")
-def rows(pieces):
-  return pipeline.PackedRows(pieces, LENGTH, seed=0)
+def rows(world, pieces):
+  return pipeline.PackedRows(
+    packing.InMemory(pieces, len(world.items.ids)), LENGTH, seed=0
+  )
 
 
 def take(rows, steps, **options):
@@ -56,19 +58,19 @@ def content(row):
 def test_every_piece_is_packed_once_and_no_row_overflows(
   lengths, capacity, seed
 ):
-  rows = pipeline.pack(lengths, capacity, seed)
+  rows = packing.pack(lengths, capacity, seed)
   assert sorted(itertools.chain(*rows)) == list(range(len(lengths)))
   assert all(0 < sum(lengths[p] for p in row) <= capacity for row in rows)
 
 
 def test_rows_are_nearly_full():
   lengths = np.random.default_rng(0).integers(1, 65, 2_000).tolist()
-  rows = pipeline.pack(lengths, 64, seed=0)
+  rows = packing.pack(lengths, 64, seed=0)
   assert sum(lengths) / (64 * len(rows)) > 0.95
 
 
 def test_packing_depends_on_the_seed():
-  first, again, other = (pipeline.pack([3] * 20, 9, seed) for seed in (0, 0, 1))
+  first, again, other = (packing.pack([3] * 20, 9, seed) for seed in (0, 0, 1))
   assert first == again != other
 
 

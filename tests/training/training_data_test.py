@@ -7,7 +7,15 @@ import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import evaluation_cases, pipeline, schema, statistics
+from pinrec_jax.data import (
+  evaluation_cases,
+  histories,
+  packing,
+  pipeline,
+  schema,
+  statistics,
+  store,
+)
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
@@ -268,3 +276,63 @@ def test_a_step_learns_nothing_from_events_after_the_training_period(
   assert one.vocabulary == two.vocabulary
   assert_equal(one.items.dense, two.items.dense)
   assert_equal(trained, retrained)
+
+
+@pytest.fixture
+def stored(world, small, tmp_path):
+  """A configuration and the log `world`, read from files."""
+  store.save(tmp_path, zip(world.users, world.events, strict=True))
+  _, events = store.load(tmp_path)
+  return small, dataclasses.replace(world, events=events, folder=tmp_path)
+
+
+def _rows(packed):
+  rows, corpus = packed
+  return [rows[n] for n in range(len(rows))], corpus
+
+
+def test_histories_of_a_stored_log_are_packed_once(world, stored, monkeypatch):
+  config, log = stored
+  expected = _rows(training_data.packed(config, world))
+  assert_equal(_rows(training_data.packed(config, log)), expected)
+  monkeypatch.setattr(histories, "training", None)
+  assert_equal(_rows(training_data.packed(config, log)), expected)
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    lambda c: setattr(c.data, "sequence_length", 16),
+    lambda c: setattr(c.data, "history_events", "exposures"),
+    lambda c: setattr(c.train, "train_on_validation", True),
+  ],
+)
+def test_another_way_of_reading_is_packed_anew(world, stored, change):
+  config, log = stored
+  before = _rows(training_data.packed(config, log))
+  change(config)
+  found = _rows(training_data.packed(config, log))
+  assert_equal(found, _rows(training_data.packed(config, world)))
+  assert any(
+    not np.array_equal(one, other)
+    for one, other in zip(
+      jax.tree.leaves(before[0]), jax.tree.leaves(found[0]), strict=False
+    )
+  )
+
+
+def test_damaged_packed_histories_are_written_again(world, stored, capsys):
+  config, log = stored
+  training_data.packed(config, log)
+  (path,) = log.folder.glob(f"{training_data.FOLDER}/*/{packing.INDEX}")
+  path.write_bytes(b"x")
+  found = _rows(training_data.packed(config, log))
+  assert_equal(found, _rows(training_data.packed(config, world)))
+  assert "is written again" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_left_alone(world, stored):
+  config, log = stored
+  (log.folder / training_data.FOLDER).write_text("in the way")
+  found = _rows(training_data.packed(config, log))
+  assert_equal(found, _rows(training_data.packed(config, world)))

@@ -1,0 +1,278 @@
+"""Training histories in pieces, which are packed into rows.
+
+The pieces of a log lie in a file. It is written once for each log and each way
+of reading it. A piece is read when it is needed, so memory does not grow with
+the log.
+"""
+
+import collections
+import contextlib
+import io
+import os
+import pathlib
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xxhash
+from jaxtyping import Int, Shaped
+
+from pinrec_jax import files
+from pinrec_jax.data import schema
+
+RECORDS, INDEX, ABOUT = "records", "index.npz", "about.json"
+ROWS = "rows-{seed}-{length}.npz"
+SEPARATOR = "."  # Between a part of a batch and a column of it.
+
+
+class DamagedError(ValueError):
+  """The file of the pieces is not as it was written."""
+
+
+def pack(lengths: Sequence[int], capacity: int, seed: int) -> list[list[int]]:
+  """Groups pieces into rows, best fit in random order.
+
+  Returns:
+    The places of each row's pieces. Their lengths sum to at most `capacity`.
+  """
+  order = np.random.default_rng(seed).permutation(len(lengths))
+  rows: list[list[int]] = []
+  by_room: dict[int, list[int]] = collections.defaultdict(list)
+  for piece in order.tolist():
+    need = lengths[piece]
+    room = next((r for r in range(need, capacity) if by_room[r]), capacity)
+    if room == capacity:
+      rows.append([])
+      row = len(rows) - 1
+    else:
+      row = by_room[room].pop()
+    rows[row].append(piece)
+    by_room[room - need].append(row)
+  return rows
+
+
+class Rows(NamedTuple):
+  """Which pieces each row has.
+
+  Attributes:
+    places: of the pieces, row after row.
+    ends: where the places of each row end.
+  """
+
+  places: Int[np.ndarray, "n"]
+  ends: Int[np.ndarray, "r"]
+
+
+class Counts(NamedTuple):
+  """What all pieces hold.
+
+  Attributes:
+    targets: how often each item is a target.
+    shown: how often each item was shown only.
+    outcomes: how many targets have each outcome.
+  """
+
+  targets: Int[np.ndarray, "v"]
+  shown: Int[np.ndarray, "v"]
+  outcomes: Int[np.ndarray, "o"]
+
+
+class InMemory:
+  """Pieces of training histories in memory.
+
+  Attributes:
+    lengths: number of positions of each piece.
+    counts: what all pieces hold.
+  """
+
+  def __init__(self, pieces: Iterable[schema.Batch], items: int) -> None:
+    """Keeps pieces; `items` is the number of rows of the item table."""
+    self._pieces: list[schema.Batch] = []
+    self.lengths, self.counts = _added(pieces, items, self._pieces.append)
+
+  def rows(self, length: int, seed: int) -> Rows:
+    """Returns rows of at most `length` positions."""
+    return _rows(self.lengths, length, seed)
+
+  def read(self, place: int) -> schema.Batch:
+    """Returns a piece."""
+    return self._pieces[place]
+
+
+class InFile:
+  """Pieces of training histories in a file.
+
+  A piece is read with one seek, and its checksum is compared.
+
+  Attributes:
+    lengths: number of positions of each piece.
+    counts: what all pieces hold.
+  """
+
+  def __init__(self, folder: pathlib.Path) -> None:
+    """Opens what `write` has written.
+
+    Raises:
+      DamagedError: naming the damaged file.
+    """
+    self._path = folder / RECORDS
+    try:
+      about = files.read_json(folder / ABOUT)
+      files.check(folder, about["digests"], "it is written again")
+    except (KeyError, OSError, ValueError) as error:
+      raise DamagedError(f"{folder} is damaged: {error}") from error
+    self._dtype = np.dtype(
+      [(name, kind, tuple(shape)) for name, kind, shape in about["columns"]]
+    )
+    with np.load(folder / INDEX) as index:
+      self.lengths, self._checksums = index["lengths"], index["checksums"]
+      self.counts = Counts(*(index[name] for name in Counts._fields))
+    self._ends = np.cumsum(self.lengths)
+    size = int(self.lengths.sum()) * self._dtype.itemsize
+    if not self._path.is_file() or self._path.stat().st_size != size:
+      raise DamagedError(f"{self._path} is damaged: its size is wrong")
+    self._file: int | None = None
+
+  def rows(self, length: int, seed: int) -> Rows:
+    """Returns rows of at most `length` positions.
+
+    They are kept beside the pieces. A damaged file is written again.
+    """
+    path = self._path.parent / ROWS.format(seed=seed, length=length)
+    damage = EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile
+    with contextlib.suppress(*damage):
+      kept = np.load(io.BytesIO(path.read_bytes()))
+      return Rows(kept["places"], kept["ends"])
+    found, content = _rows(self.lengths, length, seed), io.BytesIO()
+    np.savez(content, **found._asdict())
+    with contextlib.suppress(OSError):
+      files.write(path, content.getvalue())
+    return found
+
+  def read(self, place: int) -> schema.Batch:
+    """Returns a piece.
+
+    Raises:
+      DamagedError: naming the file, if the piece is not as it was written.
+    """
+    if self._file is None:
+      self._file = os.open(self._path, os.O_RDONLY)
+    size = self._dtype.itemsize
+    length = int(self.lengths[place])
+    start = int(self._ends[place]) - length
+    # Unlike a mapped file, this leaves no pages in the process.
+    data = os.pread(self._file, length * size, start * size)
+    if xxhash.xxh3_64_intdigest(data) != self._checksums[place]:
+      about = self._path.parent / ABOUT
+      about.unlink(missing_ok=True)
+      raise DamagedError(
+        f"{self._path} is damaged: a checksum is not the stored one. It is "
+        "written again when you run again"
+      )
+    return _batch(np.frombuffer(data, self._dtype))
+
+  def __getstate__(self) -> dict[str, Any]:
+    """Returns what another process needs, which opens the file itself."""
+    return self.__dict__ | {"_file": None}
+
+  def __del__(self) -> None:
+    """Closes the file."""
+    if (file := getattr(self, "_file", None)) is not None:
+      os.close(file)
+
+
+Pieces = InMemory | InFile
+
+
+def write(
+  folder: pathlib.Path, pieces: Iterable[schema.Batch], items: int
+) -> None:
+  """Writes pieces for `InFile`; all of them or none.
+
+  Args:
+    folder: of the files. It is replaced.
+    pieces: at least one.
+    items: number of rows of the item table.
+  """
+  checksums: list[int] = []
+  dtype = np.dtype([])
+  with files.new_folder(folder) as part:
+    with (part / RECORDS).open("wb") as file:
+
+      def _add(piece: schema.Batch) -> None:
+        nonlocal dtype
+        records = _records(piece)
+        data, dtype = records.tobytes(), records.dtype
+        checksums.append(xxhash.xxh3_64_intdigest(data))
+        file.write(data)
+
+      lengths, counts = _added(pieces, items, _add)
+    np.savez(
+      part / INDEX,
+      lengths=lengths,
+      checksums=np.array(checksums, np.uint64),
+      **counts._asdict(),
+    )
+    columns = [
+      (name, kind[0].base.str, kind[0].shape)
+      for name, kind in (dtype.fields or {}).items()
+    ]
+    about = {
+      "columns": columns,
+      "digests": {INDEX: files.digest(part / INDEX)},
+    }
+    files.write_json(part / ABOUT, about)
+
+
+def _rows(lengths: Int[np.ndarray, "n"], length: int, seed: int) -> Rows:
+  rows = pack(lengths.tolist(), length, seed)
+  places = np.fromiter((n for row in rows for n in row), np.int64, len(lengths))
+  return Rows(places, np.cumsum([len(row) for row in rows]))
+
+
+def _added(
+  pieces: Iterable[schema.Batch],
+  items: int,
+  add: Callable[[schema.Batch], object],
+) -> tuple[Int[np.ndarray, "n"], Counts]:
+  """Adds pieces one by one; returns their lengths and what they hold."""
+  targets, shown = np.zeros(items, np.int64), np.zeros(items, np.int64)
+  outcomes: Any = 0
+  lengths = []
+  for piece in pieces:
+    own = piece.targets
+    np.add.at(targets, own.item, 1)
+    np.add.at(shown, own.shown, 1)
+    found = own.outcomes[own.item != schema.NO_ITEM]
+    outcomes = outcomes + found.sum(0, dtype=np.int64)
+    lengths.append(own.item.size)
+    add(piece)
+  targets[schema.NO_ITEM] = shown[schema.NO_ITEM] = 0
+  counts = Counts(targets, shown, np.atleast_1d(outcomes))
+  return np.array(lengths, np.int64), counts
+
+
+def _records(piece: schema.Batch) -> Shaped[np.ndarray, "l"]:
+  """Returns a piece as an array of records, one for each position."""
+  columns = {
+    f"{part}{SEPARATOR}{name}": column
+    for part, own in piece._asdict().items()
+    for name, column in own._asdict().items()
+  }
+  dtype = [(name, c.dtype, c.shape[1:]) for name, c in columns.items()]
+  records = np.zeros(piece.tokens.item.size, dtype)
+  for name, column in columns.items():
+    records[name] = column
+  return records
+
+
+def _batch(records: Shaped[np.ndarray, "l"]) -> schema.Batch:
+  """Returns the columns of records."""
+  columns: dict[str, dict[str, Any]] = collections.defaultdict(dict)
+  for name in records.dtype.names or ():
+    part, _, column = name.partition(SEPARATOR)
+    columns[part][column] = np.ascontiguousarray(records[name])
+  return schema.Batch(
+    schema.Tokens(**columns["tokens"]), schema.Targets(**columns["targets"])
+  )
