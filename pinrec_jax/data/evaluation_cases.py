@@ -3,9 +3,10 @@
 import dataclasses
 
 import numpy as np
+from jaxtyping import Int
 
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import schema, splits
+from pinrec_jax.data import kept, schema, splits
 
 EXPOSURES = 5  # Earlier events that a user needs in a split by time.
 
@@ -46,26 +47,48 @@ def cases(
   Raises:
     ValueError: if there is no user and one is required.
   """
-  found, least = [], EXPOSURES if dataset.vocabulary.test_from else 1
-  for user, events in zip(dataset.users, dataset.events, strict=True):
-    start, end = splits.before(dataset.vocabulary, events, split), len(events)
-    if split == "validation":
-      end = splits.before(dataset.vocabulary, events, "test")
-    target = start + np.flatnonzero(dataset.aim.met(events)[start:end])
-    if target.size and start >= least:
-      earlier = events.where(slice(start))
-      found.append(Case(user, earlier, events.where(target)))
-  if not found and required:
+  least = EXPOSURES if dataset.vocabulary.test_from else 1
+  numbers = kept.once(
+    dataset, "users", lambda: _numbers(dataset, split, least), split, least
+  )
+  if not numbers and required:
     raise ValueError(
       f"no user of {dataset.name} has a target in the {split} period and at "
       f"least {least} events before it; move the split, predict more "
       "(data.target_surface, data.target_outcomes), or add users with three or "
       "more engagements"
     )
-  if limit and limit < len(found):
-    places = np.linspace(0, len(found), limit, endpoint=False).astype(int)
-    found = [found[place] for place in places]
+  if limit and limit < len(numbers):
+    places = np.linspace(0, len(numbers), limit, endpoint=False).astype(int)
+    numbers = [numbers[place] for place in places]
+  return [_case(dataset, number, split) for number in numbers]
+
+
+def _numbers(dataset: dataset_lib.Dataset, split: str, least: int) -> list[int]:
+  """Returns the numbers of the users with targets and enough earlier events."""
+  found = []
+  for number, events in enumerate(dataset.events):
+    start, targets = _targets(dataset, events, split)
+    if targets.size and start >= least:
+      found.append(number)
   return found
+
+
+def _case(dataset: dataset_lib.Dataset, number: int, split: str) -> Case:
+  events = dataset.events[number]
+  start, targets = _targets(dataset, events, split)
+  earlier = events.where(slice(start))
+  return Case(dataset.users[number], earlier, events.where(targets))
+
+
+def _targets(
+  dataset: dataset_lib.Dataset, events: schema.Events, split: str
+) -> tuple[int, Int[np.ndarray, "_"]]:
+  """Returns where a split starts, and the places of a user's targets in it."""
+  start, end = splits.before(dataset.vocabulary, events, split), len(events)
+  if split == "validation":
+    end = splits.before(dataset.vocabulary, events, "test")
+  return start, start + np.flatnonzero(dataset.aim.met(events)[start:end])
 
 
 def after_training(*, train_on_validation: bool) -> str:

@@ -1,7 +1,7 @@
 """What a prepared log holds, in figures."""
 
 import collections
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -174,10 +174,15 @@ def training_engagements(dataset: dataset_lib.Dataset) -> int:
 def outcome_fractions(dataset: dataset_lib.Dataset) -> Float32[np.ndarray, "o"]:
   """Returns the fraction of each outcome among those of training targets."""
   outcomes = dataset.vocabulary.outcomes
-  counts = np.zeros(outcomes)
-  for events in dataset.events:
-    targets = recent(dataset, events, "validation")
-    counts += targets.actions[:, :outcomes].sum(0)
+
+  def _count() -> list[int]:
+    counts = np.zeros(outcomes, int)
+    for events in dataset.events:
+      targets = recent(dataset, events, "validation")
+      counts += targets.actions[:, :outcomes].sum(0, dtype=int)
+    return counts.tolist()
+
+  counts = np.array(kept.once(dataset, "outcomes", _count), float)
   counts *= dataset.aim.aimed(outcomes)
   return (counts / max(counts.sum(), 1)).astype(np.float32)
 
@@ -194,9 +199,9 @@ def most_popular(
     dataset: the log.
     split: a period; only engagements before it count. By default all do.
   """
-  counts = np.zeros(len(dataset.items.ids))
-  for events in dataset.events:
-    np.add.at(counts, recent(dataset, events, split).item, 1)
+  counts = _counted(
+    dataset, "popularity", split, lambda own: recent(dataset, own, split).item
+  )
   counts[~dataset.items.candidate] = -1
   ranked = np.argsort(-counts, kind="stable")
   return ranked[: dataset.items.candidate.sum()].astype(np.int32)
@@ -231,8 +236,27 @@ def _engagements(
   dataset: dataset_lib.Dataset, split: str
 ) -> Int[np.ndarray, "v"]:
   """Returns how often each item was engaged with before a split."""
-  counts = np.zeros(len(dataset.items.ids), int)
-  for events in dataset.events:
+
+  def _items(events: schema.Events) -> Int[np.ndarray, "_"]:
     earlier = splits.past(dataset.vocabulary, events, split)
-    np.add.at(counts, earlier.item[earlier.engaged], 1)
-  return counts
+    return earlier.item[earlier.engaged]
+
+  return _counted(dataset, "engagements", split, _items)
+
+
+def _counted(
+  dataset: dataset_lib.Dataset,
+  name: str,
+  split: str,
+  items: Callable[[schema.Events], Int[np.ndarray, "_"]],
+) -> Int[np.ndarray, "v"]:
+  """Returns how often each item is among some items of all users."""
+  size = len(dataset.items.ids)
+
+  def _count() -> list[int]:
+    counts = np.zeros(size, int)
+    for events in dataset.events:
+      np.add.at(counts, items(events), 1)
+    return counts.tolist()
+
+  return np.array(kept.once(dataset, name, _count, split, size))

@@ -42,8 +42,8 @@ class Packed(Sequence[schema.Events]):
     checksums: UInt64[np.ndarray, "_ _"],
   ):
     self._folder, self._columns = folder, columns
-    self._ends = ends[order].tolist()
-    self._starts = np.append(0, ends[:-1])[order].tolist()
+    self._ends = ends[order]
+    self._starts = np.append(0, ends[:-1])[order]
     self._checksums = checksums
     self._checked = bytearray(len(checksums))
     if sum(column.nbytes for column in _mapped(columns).values()) < AT_ONCE:
@@ -59,7 +59,7 @@ class Packed(Sequence[schema.Events]):
   def __getitem__(self, place: Any) -> Any:
     if isinstance(place, slice):
       return [self[n] for n in range(*place.indices(len(self)))]
-    start, end = self._starts[place], self._ends[place]
+    start, end = int(self._starts[place]), int(self._ends[place])
     self._check(start, end)
     return schema.Events(
       **{

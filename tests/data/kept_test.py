@@ -2,9 +2,18 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
-from pinrec_jax.data import kept, repeats, schema, statistics, store
+from pinrec_jax.data import (
+  evaluation_cases,
+  kept,
+  repeats,
+  schema,
+  splits,
+  statistics,
+  store,
+)
 
 
 @pytest.fixture
@@ -77,3 +86,30 @@ def test_kept_figures_are_those_that_were_computed(world, tmp_path):
       kept_twice
     ) == statistics.training_engagements(world)
   assert len([*(tmp_path / kept.FOLDER).iterdir()]) == 3
+
+
+@pytest.mark.parametrize("split", splits.SPLITS)
+def test_all_users_are_read_once(world, tmp_path, split, monkeypatch):
+  log, read, real = _on_disk(world, tmp_path), [], store.Packed.__getitem__
+
+  def ask(own):
+    cases = evaluation_cases.cases(own, split, limit=3)
+    return (
+      [one.user for one in cases],
+      *(one.past.item for one in cases),
+      *(one.targets.item for one in cases),
+      statistics.outcome_fractions(own),
+      statistics.cold_items(own, split),
+      statistics.most_popular(own, split),
+    )
+
+  def watched(self, place):
+    read.append(place)
+    return real(self, place)
+
+  expected = ask(world)
+  ask(log)
+  monkeypatch.setattr(store.Packed, "__getitem__", watched)
+  for one, other in zip(ask(log), expected, strict=True):
+    np.testing.assert_array_equal(one, other)
+  assert len(read) == 3
