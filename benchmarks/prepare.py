@@ -1,4 +1,4 @@
-"""Measures how fast a custom log is prepared, and in how much memory and disk.
+"""Measures how a large custom log is prepared, and how its training starts.
 
   python benchmarks/prepare.py --events 2 20 100 --workdir=/tmp/prepare \
     --output=results/prepare.json
@@ -14,6 +14,10 @@ all resident memory. `peak_own_mib` leaves out pages of files mapped from disk,
 which the system takes back when it needs them. `peak_disk` is everything that
 was written, as a multiple of the input. All other options are those of
 pinrec_jax.main.
+
+Then a small model is trained for some steps, twice, in new work folders. The
+first training packs the histories into a file. `first_step_seconds` are from
+the start of the process to the first line of metrics.jsonl.
 """
 
 import argparse
@@ -37,6 +41,11 @@ from pinrec_jax.data import synthetic
 CONFIG = "configs/custom_log.py"
 FILES = 8  # Parts into which the time of a log is divided.
 PER_USER = 200  # Events of a user.
+TRAINING = {
+  "model.hidden_dim": 64, "model.embedding_dim": 64, "model.table_size": 65_536,
+  "train.steps": 40, "train.eval_every": 40, "train.warmup_steps": 10,
+  "train.batch_size": 32, "train.log_every": 1,
+}  # fmt: skip
 
 
 def write(folder: pathlib.Path, millions: int) -> None:
@@ -72,10 +81,16 @@ def size(folder: pathlib.Path) -> int:
 
 
 def watched(
-  command: list[str], folder: pathlib.Path
-) -> tuple[float, dict[str, float], int]:
-  """Runs a command; returns its seconds, other figures, and peak of disk."""
-  peaks, disk = {"VmRSS": 0.0, "RssAnon": 0.0}, 0
+  command: list[str], folder: pathlib.Path, awaited: pathlib.Path | None = None
+) -> dict[str, float]:
+  """Runs a command and returns its figures.
+
+  Args:
+    command: to run.
+    folder: whose size is watched.
+    awaited: a file that the command writes.
+  """
+  peaks, disk, first = {"VmRSS": 0.0, "RssAnon": 0.0}, 0, 0.0
   before = resource.getrusage(resource.RUSAGE_CHILDREN)
   start = time.perf_counter()
   with subprocess.Popen(command) as process:
@@ -86,20 +101,47 @@ def watched(
         if name in peaks:
           peaks[name] = max(peaks[name], int(value.split()[0]) / 1024)
       disk = max(disk, size(folder))
+      if awaited is not None and not first and awaited.is_file():
+        first = time.perf_counter() - start
       time.sleep(0.2)
   seconds = time.perf_counter() - start
   if process.returncode:
     raise subprocess.CalledProcessError(process.returncode, command)
   after = resource.getrusage(resource.RUSAGE_CHILDREN)
-  found = {
+  return {
+    "seconds": seconds,
+    "first_step_seconds": first,
     "cpu_seconds": after.ru_utime
     + after.ru_stime
     - before.ru_utime
     - before.ru_stime,
     "peak_rss_mib": peaks["VmRSS"],
     "peak_own_mib": peaks["RssAnon"],
+    "disk": disk,
   }
-  return seconds, found, disk
+
+
+def started(
+  command: list[str], folder: pathlib.Path, millions: int
+) -> dict[str, float]:
+  """Trains twice and returns the figures of both starts."""
+  found: dict[str, float] = {"prepared_mib": size(folder / "prepared") / 2**20}
+  settings = [f"--config.{name}={value}" for name, value in TRAINING.items()]
+  for name in ("packing", "packed"):
+    run = folder / f"train-{name}"
+    shutil.rmtree(run, ignore_errors=True)
+    own = watched(
+      [*command, "--mode=train", f"--workdir={run}", *settings],
+      folder / "prepared",
+      run / "metrics.jsonl",
+    )
+    own.pop("disk")
+    found |= {f"{name}/{key}": value for key, value in own.items()}
+  found["packed_mib"] = (
+    size(folder / "prepared") / 2**20 - found["prepared_mib"]
+  )
+  print(json.dumps({f"{millions}m": found}))
+  return found
 
 
 def main() -> None:
@@ -108,45 +150,59 @@ def main() -> None:
   parser.add_argument("--events", type=int, nargs="+", default=[2, 20])
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
   parser.add_argument("--output", type=pathlib.Path, required=True)
+  parser.add_argument(
+    "--measure", nargs="+", default=["prepare", "train"],
+    choices=["prepare", "train"],
+  )  # fmt: skip
   options, rest = parser.parse_known_args()
-  found = {}
+  found, training = {}, {}
   for millions in options.events:
     folder = options.workdir / f"{millions}m"
     if not (folder / "log").is_dir():
       write(folder / "log", millions)
     prepared = folder / "prepared"
-    shutil.rmtree(prepared, ignore_errors=True)
-    prepared.mkdir()
     command = [sys.executable, "-m", "pinrec_jax.main", f"--config={CONFIG}"]
-    command += ["--mode=prepare", f"--workdir={folder / 'run'}"]
     command += [f"--config.data.events={folder / 'log'}"]
     command += ["--config.data.custom.actions=click,save"]
     command += [f"--config.data.prepared_dir={prepared}", *rest]
-    imports, alone, _ = watched(
-      [sys.executable, "-c", "import pinrec_jax.cli"], prepared
-    )
-    seconds, peaks, disk = watched(command, prepared)
-    again, second, _ = watched(command, prepared)
-    report = json.loads(
-      (folder / "run" / "report.json").read_text(encoding="utf-8")
-    )["prepare"]
-    events, given = report["data/events"], size(folder / "log")
-    found[f"{millions}m"] = {
-      "events": events,
-      "seconds": seconds,
-      "us_per_event": 1e6 * seconds / events,
-      "again_seconds": again,
-      "again_cpu_seconds": second["cpu_seconds"],
-      "import_seconds": imports,
-      "import_cpu_seconds": alone["cpu_seconds"],
-      **peaks,
-      "input_mib": given / 2**20,
-      "prepared_disk": size(prepared) / given,
-      "peak_disk": disk / given,
-    }
-    print(json.dumps(found[f"{millions}m"]))
-    shutil.rmtree(prepared)
-  record.write(options.output, rest, prepare=found)
+    if "prepare" in options.measure:
+      shutil.rmtree(prepared, ignore_errors=True)
+      prepared.mkdir()
+      found[f"{millions}m"] = prepare(command, folder)
+    if "train" in options.measure:
+      training[f"{millions}m"] = started(command, folder, millions)
+  figures = {"prepare": found, "training": training}
+  record.write(
+    options.output, rest, **{name: own for name, own in figures.items() if own}
+  )
+
+
+def prepare(command: list[str], folder: pathlib.Path) -> dict[str, float]:
+  """Prepares a log twice and returns the figures."""
+  prepared = folder / "prepared"
+  command = [*command, "--mode=prepare", f"--workdir={folder / 'run'}"]
+  alone = watched([sys.executable, "-c", "import pinrec_jax.cli"], prepared)
+  first, second = (watched(command, prepared) for _ in range(2))
+  path = folder / "run" / "report.json"
+  report = json.loads(path.read_text(encoding="utf-8"))["prepare"]
+  events, given = report["data/events"], size(folder / "log")
+  found = {
+    "events": events,
+    "seconds": first["seconds"],
+    "us_per_event": 1e6 * first["seconds"] / events,
+    "again_seconds": second["seconds"],
+    "again_cpu_seconds": second["cpu_seconds"],
+    "import_seconds": alone["seconds"],
+    "import_cpu_seconds": alone["cpu_seconds"],
+    "cpu_seconds": first["cpu_seconds"],
+    "peak_rss_mib": first["peak_rss_mib"],
+    "peak_own_mib": first["peak_own_mib"],
+    "input_mib": given / 2**20,
+    "prepared_disk": size(prepared) / given,
+    "peak_disk": first["disk"] / given,
+  }
+  print(json.dumps(found))
+  return found
 
 
 if __name__ == "__main__":

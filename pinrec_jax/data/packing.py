@@ -7,10 +7,8 @@ the log.
 
 import collections
 import contextlib
-import io
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,8 +19,9 @@ from jaxtyping import Int, Shaped
 from pinrec_jax import files
 from pinrec_jax.data import schema
 
-RECORDS, INDEX, ABOUT = "records", "index.npz", "about.json"
-ROWS = "rows-{seed}-{length}.npz"
+RECORDS, COUNTS, ABOUT = "records", "counts.npz", "about.json"
+ENDS, CHECKSUMS = "ends.npy", "checksums.npy"
+ROWS = "rows-{seed}-{length}"
 SEPARATOR = "."  # Between a part of a batch and a column of it.
 
 
@@ -82,18 +81,25 @@ class InMemory:
   """Pieces of training histories in memory.
 
   Attributes:
-    lengths: number of positions of each piece.
     counts: what all pieces hold.
   """
 
   def __init__(self, pieces: Iterable[schema.Batch], items: int) -> None:
     """Keeps pieces; `items` is the number of rows of the item table."""
     self._pieces: list[schema.Batch] = []
-    self.lengths, self.counts = _added(pieces, items, self._pieces.append)
+    self._lengths, self.counts = _added(pieces, items, self._pieces.append)
+
+  def __len__(self) -> int:
+    return len(self._pieces)
+
+  @property
+  def positions(self) -> int:
+    """Number of positions of all pieces."""
+    return int(self._lengths.sum())
 
   def rows(self, length: int, seed: int) -> Rows:
     """Returns rows of at most `length` positions."""
-    return _rows(self.lengths, length, seed)
+    return _rows(self._lengths, length, seed)
 
   def read(self, place: int) -> schema.Batch:
     """Returns a piece."""
@@ -101,12 +107,11 @@ class InMemory:
 
 
 class InFile:
-  """Pieces of training histories in a file.
+  """Pieces of training histories in files.
 
   A piece is read with one seek, and its checksum is compared.
 
   Attributes:
-    lengths: number of positions of each piece.
     counts: what all pieces hold.
   """
 
@@ -116,7 +121,7 @@ class InFile:
     Raises:
       DamagedError: naming the damaged file.
     """
-    self._path = folder / RECORDS
+    self._folder = folder
     try:
       about = files.read_json(folder / ABOUT)
       files.check(folder, about["digests"], "it is written again")
@@ -125,30 +130,49 @@ class InFile:
     self._dtype = np.dtype(
       [(name, kind, tuple(shape)) for name, kind, shape in about["columns"]]
     )
-    with np.load(folder / INDEX) as index:
-      self.lengths, self._checksums = index["lengths"], index["checksums"]
-      self.counts = Counts(*(index[name] for name in Counts._fields))
-    self._ends = np.cumsum(self.lengths)
-    size = int(self.lengths.sum()) * self._dtype.itemsize
-    if not self._path.is_file() or self._path.stat().st_size != size:
-      raise DamagedError(f"{self._path} is damaged: its size is wrong")
+    with np.load(folder / COUNTS) as counts:
+      self.counts = Counts(*(counts[name] for name in Counts._fields))
+    # Mapped, because their sizes grow with the log.
+    self._ends = np.load(folder / ENDS, mmap_mode="r")
+    self._checksums = np.load(folder / CHECKSUMS, mmap_mode="r")
+    path = folder / RECORDS
+    size = self.positions * self._dtype.itemsize
+    if not path.is_file() or path.stat().st_size != size:
+      raise DamagedError(f"{path} is damaged: its size is wrong")
     self._file: int | None = None
+
+  def __len__(self) -> int:
+    return len(self._ends)
+
+  @property
+  def positions(self) -> int:
+    """Number of positions of all pieces."""
+    return int(self._ends[-1]) if len(self._ends) else 0
 
   def rows(self, length: int, seed: int) -> Rows:
     """Returns rows of at most `length` positions.
 
     They are kept beside the pieces. A damaged file is written again.
     """
-    path = self._path.parent / ROWS.format(seed=seed, length=length)
-    damage = EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile
-    with contextlib.suppress(*damage):
-      kept = np.load(io.BytesIO(path.read_bytes()))
-      return Rows(kept["places"], kept["ends"])
-    found, content = _rows(self.lengths, length, seed), io.BytesIO()
-    np.savez(content, **found._asdict())
+    name = ROWS.format(seed=seed, length=length)
+    kept = [self._kept(f"{name}-{column}") for column in Rows._fields]
+    if None not in kept:
+      return Rows(*(np.load(path, mmap_mode="r") for path in kept if path))
+    found = _rows(np.diff(self._ends, prepend=0), length, seed)
     with contextlib.suppress(OSError):
-      files.write(path, content.getvalue())
+      for column, own in zip(Rows._fields, found, strict=True):
+        path = self._folder / f".{name}-{column}"
+        with path.open("wb") as file:
+          np.save(file, own)
+        path.rename(self._folder / f"{name}-{column}-{files.digest(path)}.npy")
     return found
+
+  def _kept(self, name: str) -> pathlib.Path | None:
+    """Returns the file of a name whose digest is right, if there is one."""
+    for path in self._folder.glob(f"{name}-*.npy"):
+      if path.stem.rpartition("-")[2] == files.digest(path):
+        return path
+    return None
 
   def read(self, place: int) -> schema.Batch:
     """Returns a piece.
@@ -157,18 +181,17 @@ class InFile:
       DamagedError: naming the file, if the piece is not as it was written.
     """
     if self._file is None:
-      self._file = os.open(self._path, os.O_RDONLY)
+      self._file = os.open(self._folder / RECORDS, os.O_RDONLY)
     size = self._dtype.itemsize
-    length = int(self.lengths[place])
-    start = int(self._ends[place]) - length
+    start = int(self._ends[place - 1]) if place else 0
+    length = int(self._ends[place]) - start
     # Unlike a mapped file, this leaves no pages in the process.
     data = os.pread(self._file, length * size, start * size)
     if xxhash.xxh3_64_intdigest(data) != self._checksums[place]:
-      about = self._path.parent / ABOUT
-      about.unlink(missing_ok=True)
+      (self._folder / ABOUT).unlink(missing_ok=True)
       raise DamagedError(
-        f"{self._path} is damaged: a checksum is not the stored one. It is "
-        "written again when you run again"
+        f"{self._folder / RECORDS} is damaged: a checksum is not the stored "
+        "one. It is written again when you run again"
       )
     return _batch(np.frombuffer(data, self._dtype))
 
@@ -208,19 +231,17 @@ def write(
         file.write(data)
 
       lengths, counts = _added(pieces, items, _add)
-    np.savez(
-      part / INDEX,
-      lengths=lengths,
-      checksums=np.array(checksums, np.uint64),
-      **counts._asdict(),
-    )
+    np.savez(part / COUNTS, **counts._asdict())
+    np.save(part / ENDS, np.cumsum(lengths))
+    np.save(part / CHECKSUMS, np.array(checksums, np.uint64))
     columns = [
       (name, kind[0].base.str, kind[0].shape)
       for name, kind in (dtype.fields or {}).items()
     ]
+    small = COUNTS, ENDS, CHECKSUMS
     about = {
       "columns": columns,
-      "digests": {INDEX: files.digest(part / INDEX)},
+      "digests": {name: files.digest(part / name) for name in small},
     }
     files.write_json(part / ABOUT, about)
 

@@ -50,7 +50,7 @@ class PackedRows:
   @property
   def filled(self) -> float:
     """The fraction of positions that hold an event."""
-    return int(self._pieces.lengths.sum()) / (len(self) * self._length)
+    return self._pieces.positions / (len(self) * self._length)
 
 
 class _OwnRows(grain.MapDataset):

@@ -39,7 +39,7 @@ def packed(
       the configuration names.
   """
   pieces = _pieces(config, dataset)
-  if not len(pieces.lengths):
+  if not len(pieces):
     raise ValueError(_no_targets(config, _end(config)))
   counts = pieces.counts
   _require_outcomes(config, dataset.vocabulary.outcome_names, counts.outcomes)

@@ -324,7 +324,7 @@ def test_another_way_of_reading_is_packed_anew(world, stored, change):
 def test_damaged_packed_histories_are_written_again(world, stored, capsys):
   config, log = stored
   training_data.packed(config, log)
-  (path,) = log.folder.glob(f"{training_data.FOLDER}/*/{packing.INDEX}")
+  (path,) = log.folder.glob(f"{training_data.FOLDER}/*/{packing.COUNTS}")
   path.write_bytes(b"x")
   found = _rows(training_data.packed(config, log))
   assert_equal(found, _rows(training_data.packed(config, world)))
