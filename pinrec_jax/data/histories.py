@@ -183,14 +183,8 @@ def serving(histories: list[schema.Events], length: int) -> schema.Tokens:
   # Padding is before 0, the place of the start token.
   place = np.arange(length, dtype=np.int32) - (length - sizes)[:, None]
   there = place >= 0
-
-  def _of_events(name: str, dtype: Any) -> Shaped[np.ndarray, "b l ..."]:
-    own = np.concatenate([getattr(events, name) for events in histories])
-    column = np.zeros((*place.shape, *own.shape[1:]), dtype)
-    column[place > 0] = own
-    return column
-
-  time = _of_events("time", np.int64)
+  held = place > 0
+  time = _column(histories, "time", np.int64, held)
   before = np.pad(time, [(0, 0), (1, 0)])[:, :-1]
   columns = {
     "gap": np.where(there, gaps(time, before), 0),
@@ -200,8 +194,22 @@ def serving(histories: list[schema.Events], length: int) -> schema.Tokens:
   }
   for name in schema.Tokens._fields:
     if name in schema.COLUMNS:
-      columns[name] = _of_events(name, schema.COLUMNS[name]["compact"])
+      dtype = schema.COLUMNS[name]["compact"]
+      columns[name] = _column(histories, name, dtype, held)
   return schema.Tokens(**columns)
+
+
+def _column(
+  histories: list[schema.Events],
+  name: str,
+  dtype: Any,
+  held: Bool[np.ndarray, "b l"],
+) -> Shaped[np.ndarray, "b l ..."]:
+  """Returns a column of all events, in the places that hold an event."""
+  own = np.concatenate([getattr(events, name) for events in histories])
+  column = np.zeros((*held.shape, *own.shape[1:]), dtype)
+  column[held] = own
+  return column
 
 
 def latest(events: schema.Events, length: int) -> schema.Events:

@@ -86,7 +86,7 @@ class InMemory:
 
   def __init__(self, pieces: Iterable[schema.Batch], items: int) -> None:
     """Keeps pieces; `items` is the number of rows of the item table."""
-    self._pieces: list[schema.Batch] = []
+    self._pieces: list[Shaped[np.ndarray, _]] = []
     self._lengths, self.counts = _added(pieces, items, self._pieces.append)
 
   def __len__(self) -> int:
@@ -101,8 +101,8 @@ class InMemory:
     """Returns rows of at most `length` positions."""
     return _rows(self._lengths, length, seed)
 
-  def read(self, place: int) -> schema.Batch:
-    """Returns a piece."""
+  def read(self, place: int) -> Shaped[np.ndarray, "l"]:
+    """Returns a piece as records."""
     return self._pieces[place]
 
 
@@ -127,8 +127,9 @@ class InFile:
       files.check(folder, about["digests"], "it is written again")
     except (KeyError, OSError, ValueError) as error:
       raise DamagedError(f"{folder} is damaged: {error}") from error
+    given = about["columns"]
     self._dtype = np.dtype(
-      [(name, kind, tuple(shape)) for name, kind, shape in about["columns"]]
+      [(name, kind, *map(tuple, shape)) for name, kind, *shape in given]
     )
     with np.load(folder / COUNTS) as counts:
       self.counts = Counts(*(counts[name] for name in Counts._fields))
@@ -174,8 +175,8 @@ class InFile:
         return path
     return None
 
-  def read(self, place: int) -> schema.Batch:
-    """Returns a piece.
+  def read(self, place: int) -> Shaped[np.ndarray, "l"]:
+    """Returns a piece as records.
 
     Raises:
       DamagedError: naming the file, if the piece is not as it was written.
@@ -193,7 +194,7 @@ class InFile:
         f"{self._folder / RECORDS} is damaged: a checksum is not the stored "
         "one. It is written again when you run again"
       )
-    return _batch(np.frombuffer(data, self._dtype))
+    return np.frombuffer(data, self._dtype)
 
   def __getstate__(self) -> dict[str, Any]:
     """Returns what another process needs, which opens the file itself."""
@@ -223,9 +224,8 @@ def write(
   with files.new_folder(folder) as part:
     with (part / RECORDS).open("wb") as file:
 
-      def _add(piece: schema.Batch) -> None:
+      def _add(records: Shaped[np.ndarray, "l"]) -> None:
         nonlocal dtype
-        records = _records(piece)
         data, dtype = records.tobytes(), records.dtype
         checksums.append(xxhash.xxh3_64_intdigest(data))
         file.write(data)
@@ -234,13 +234,9 @@ def write(
     np.savez(part / COUNTS, **counts._asdict())
     np.save(part / ENDS, np.cumsum(lengths))
     np.save(part / CHECKSUMS, np.array(checksums, np.uint64))
-    columns = [
-      (name, kind[0].base.str, kind[0].shape)
-      for name, kind in (dtype.fields or {}).items()
-    ]
     small = COUNTS, ENDS, CHECKSUMS
     about = {
-      "columns": columns,
+      "columns": dtype.descr,
       "digests": {name: files.digest(part / name) for name in small},
     }
     files.write_json(part / ABOUT, about)
@@ -255,9 +251,9 @@ def _rows(lengths: Int[np.ndarray, "n"], length: int, seed: int) -> Rows:
 def _added(
   pieces: Iterable[schema.Batch],
   items: int,
-  add: Callable[[schema.Batch], object],
+  add: Callable[[Shaped[np.ndarray, "_"]], object],
 ) -> tuple[Int[np.ndarray, "n"], Counts]:
-  """Adds pieces one by one; returns their lengths and what they hold."""
+  """Adds pieces as records; returns their lengths and what they hold."""
   targets, shown = np.zeros(items, np.int64), np.zeros(items, np.int64)
   outcomes: Any = 0
   lengths = []
@@ -268,7 +264,7 @@ def _added(
     found = own.outcomes[own.item != schema.NO_ITEM]
     outcomes = outcomes + found.sum(0, dtype=np.int64)
     lengths.append(own.item.size)
-    add(piece)
+    add(_records(piece))
   targets[schema.NO_ITEM] = shown[schema.NO_ITEM] = 0
   counts = Counts(targets, shown, np.atleast_1d(outcomes))
   return np.array(lengths, np.int64), counts
@@ -288,8 +284,14 @@ def _records(piece: schema.Batch) -> Shaped[np.ndarray, "l"]:
   return records
 
 
-def _batch(records: Shaped[np.ndarray, "l"]) -> schema.Batch:
-  """Returns the columns of records."""
+def row(pieces: Sequence[Shaped[np.ndarray, "_"]], length: int) -> schema.Batch:
+  """Returns a row of some pieces, one segment each, padded on the right."""
+  records, end = np.zeros(length, pieces[0].dtype), 0
+  for number, piece in enumerate(pieces, start=1):
+    own = records[end : end + len(piece)]
+    own[:] = piece
+    own["tokens.segment"] *= number
+    end += len(piece)
   columns: dict[str, dict[str, Any]] = collections.defaultdict(dict)
   for name in records.dtype.names or ():
     part, _, column = name.partition(SEPARATOR)

@@ -1,21 +1,10 @@
 """Batches for training: packed, shuffled, and a function of (seed, step)."""
 
-import functools
 from typing import Any
 
 import grain
-import jax
-import numpy as np
-from jaxtyping import Shaped
 
 from pinrec_jax.data import packing, schema
-
-
-def _padded(
-  length: int, column: Shaped[np.ndarray, "_ ..."]
-) -> Shaped[np.ndarray, "l ..."]:
-  pad = length - len(column)
-  return np.pad(column, [(0, pad)] + [(0, 0)] * (column.ndim - 1))
 
 
 class PackedRows:
@@ -38,14 +27,8 @@ class PackedRows:
   def __getitem__(self, index: int) -> schema.Batch:
     places, ends = self._rows
     first = ends[index - 1] if index else 0
-    pieces = []
-    for n, place in enumerate(places[first : ends[index]].tolist()):
-      piece = self._pieces.read(place)
-      segment = piece.tokens.segment * (n + 1)
-      tokens = piece.tokens._replace(segment=segment)
-      pieces.append(piece._replace(tokens=tokens))
-    joined = jax.tree.map(lambda *columns: np.concatenate(columns), *pieces)
-    return jax.tree.map(functools.partial(_padded, self._length), joined)
+    own = places[first : ends[index]].tolist()
+    return packing.row([self._pieces.read(n) for n in own], self._length)
 
   @property
   def filled(self) -> float:

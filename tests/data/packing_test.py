@@ -59,7 +59,7 @@ def test_a_file_has_the_same_pieces_counts_and_rows(pieces, world, folder):
   file = packing.InFile(folder)
   same(memory.counts, file.counts)
   for n, piece in enumerate(pieces):
-    same(piece, file.read(n))
+    same(piece, packing.row([file.read(n)], piece.targets.item.size))
   for seed in (0, 1):
     one = pipeline.PackedRows(memory, LENGTH, seed)
     for _ in range(2):  # Packed, then read.
@@ -73,7 +73,8 @@ def test_a_file_has_the_same_pieces_counts_and_rows(pieces, world, folder):
 def test_worker_processes_read_the_file_themselves(pieces, folder):
   file = packing.InFile(folder)
   file.read(0)
-  same(pickle.loads(pickle.dumps(file)).read(3), pieces[3])
+  again = pickle.loads(pickle.dumps(file))
+  assert again.read(3).tobytes() == file.read(3).tobytes()
 
 
 def test_a_changed_byte_is_found_when_it_is_read(pieces, folder):
