@@ -188,6 +188,13 @@ def _of_places(config: Any) -> _Rules:
       "bucket, and use the mounted folder",
     )
 
+  yield (
+    not addresses.is_address(config.serve.store)
+    or config.serve.store.startswith(("redis://", "rediss://", "unix://")),
+    "serve.store",
+    "SQLite needs a local disk; name a file, or use redis://HOST:6379/0",
+  )
+
 
 def _of_data(config: Any) -> _Rules:
   data, custom = config.data, config.data.custom

@@ -195,9 +195,10 @@ def damaged(folder: pathlib.Path, digests: dict[str, str]) -> list[str]:
 def _digests(path: pathlib.Path) -> dict[str, str]:
   """Returns the digests of a seal; none if it is damaged itself."""
   try:
-    return files.read_json(path)
+    found = files.read_json(path)
   except (OSError, ValueError):
     return {}
+  return {n: x for n, x in found.items() if n not in layout.WITHOUT_DIGEST}
 
 
 def _remove_empty(folder: pathlib.Path, root: pathlib.Path) -> None:

@@ -19,6 +19,8 @@ LATE = (
   (CURRENT, "days.jsonl"),
   ("report.json",),
 )
+# Of a checkpoint; Orbax writes them after the digests.
+WITHOUT_DIGEST = ("_CHECKPOINT_METADATA", "commit_success.txt")
 UNFINISHED = ".orbax-checkpoint-tmp"  # In the name of a folder.
 STORE = "store.sqlite"  # Of a server; it needs a local disk.
 _SEALED = re.compile(r"((?:.*/)?(checkpoints|bundles)/[^/]+)/.")

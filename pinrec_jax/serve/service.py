@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.buckets import addresses, work_folder
 from pinrec_jax.inference import bundle_folders, wire
 from pinrec_jax.serve import (
   explain,
@@ -93,6 +94,22 @@ class Service:
     """The version that the folder of bundles names as current; "" if none."""
     return bundle_folders.current(self._folder)
 
+  async def refresh(self) -> None:
+    """Fetches new bundles' manifests and the pointer, if a bucket has them.
+
+    Raises:
+      RefusedError: if the bucket cannot be read.
+    """
+    await self._of_bucket(work_folder.refresh)
+
+  async def _of_bucket(self, work: Callable[[pathlib.Path], None]) -> None:
+    """Does what concerns a folder of bundles that is in a bucket."""
+    if addresses.of(self._folder):
+      try:
+        await _in_thread(lambda: work(self._folder))
+      except OSError as error:
+        raise RefusedError(503, str(error), retry_after="5") from error
+
   async def start(self) -> None:
     """Loads the current bundle and applies all stored changes.
 
@@ -164,7 +181,8 @@ class Service:
     """Serves another bundle, once it is loaded and warm.
 
     Raises:
-      RefusedError: if there is no such bundle, or another swap is going on.
+      RefusedError: if there is no such bundle, another swap is going on, or a
+        bucket cannot be reached.
       ValueError: if it is damaged. The old one stays.
     """
     given = wire.decode_as(messages.Swap, body or b"{}")
@@ -172,6 +190,7 @@ class Service:
     if self._swapping.locked():
       raise RefusedError(409, "another bundle is being loaded; wait for it")
     async with self._swapping:
+      await self.refresh()
       known = bundle_folders.versions(self._folder)
       if given.version is not None and given.version not in known:
         raise RefusedError(
@@ -189,6 +208,7 @@ class Service:
       if given.version is not None:
         # Otherwise, a bundle that became current meanwhile would be undone.
         bundle_folders.set_current(self._folder, new.version)
+        await self._of_bucket(work_folder.publish)
       await _in_thread(_return_memory)
     return self.served()
 
