@@ -136,18 +136,23 @@ class Objects:
         )
 
   def delete(self, names: Iterable[str]) -> None:
-    """Deletes objects.
+    """Deletes objects; those that are gone already are left out.
 
     Raises:
       OSError: naming the address, if an object cannot be deleted.
     """
     keys = [self._key(name) for name in names]
-    with self._explaining(), contextlib.suppress(FileNotFoundError):
-      if any(glob.has_magic(key) for key in keys):
-        for key in keys:  # In a list, such keys would be patterns.
+    with self._explaining():
+      # In a list, keys such as "a[1]" would be patterns.
+      if keys and not any(glob.has_magic(key) for key in keys):
+        try:
+          self._system.rm(keys)
+          return
+        except FileNotFoundError:  # Others may be left.
+          pass
+      for key in keys:
+        with contextlib.suppress(FileNotFoundError):
           self._system.rm_file(key)
-      elif keys:
-        self._system.rm(keys)
 
 
 def _explained(place: str, error: Exception) -> OSError:
