@@ -78,7 +78,7 @@ def of(path: pathlib.Path) -> str:
     root = staging()
   except ValueError:  # There is no home folder, and so no copy.
     return ""
-  whole = path.absolute()
+  whole = pathlib.Path(os.path.abspath(path))  # Without "..".
   if whole == root or not whole.is_relative_to(root):
     return ""
   scheme, *parts = whole.relative_to(root).parts

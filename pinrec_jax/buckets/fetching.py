@@ -25,7 +25,7 @@ def fetch(
   index: index_lib.Index,
   *,
   wanted: Wanted,
-  ours: bool,
+  ours: Callable[[], bool],
 ) -> None:
   """Brings a local copy into agreement with its bucket.
 
@@ -38,7 +38,8 @@ def fetch(
     folder: the local copy.
     index: of the copy. It is changed.
     wanted: from the names of all objects to those that the copy has.
-    ours: whether no other copy was used for training after this one.
+    ours: whether no other copy was used for training after this one; it is
+      called if need be.
 
   Raises:
     OSError: naming the address, if it cannot be read.
@@ -70,7 +71,7 @@ class _Fetch:
     part: pathlib.Path,
     *,
     wanted: Wanted,
-    ours: bool,
+    ours: Callable[[], bool],
   ) -> None:
     self._bucket, self._folder, self._index = bucket, folder, index
     self._part, self._wanted, self._ours = part, wanted, ours
@@ -108,7 +109,7 @@ class _Fetch:
       if name in local:
         if name in known and known[name].version == entry.version:
           continue
-        if self._index.is_changed(name, local[name]) and self._ours:
+        if self._index.is_changed(name, local[name]) and self._ours():
           continue
       found.append(name)
     checkpoints = {layout.checkpoint(name) for name in found} - {""}

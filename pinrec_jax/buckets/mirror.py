@@ -59,7 +59,10 @@ class Mirror:
       OSError: naming the address, if it cannot be read.
     """
     with self._index() as index:
-      ours = self._writer().get("session", "") == index.writer
+
+      def ours() -> bool:
+        return self._writer().get("session", "") == index.writer
+
       fetching.fetch(self.bucket, self.folder, index, wanted=wanted, ours=ours)
 
   def push(self, inside: str = ".") -> None:
@@ -98,7 +101,11 @@ class Mirror:
       self._session = uuid.uuid4().hex
       self._write(ended=False)
       fetching.fetch(
-        self.bucket, self.folder, index, wanted=layout.at_start, ours=ours
+        self.bucket,
+        self.folder,
+        index,
+        wanted=layout.at_start,
+        ours=lambda: ours,
       )
       index.writer = self._session
       there = self.bucket.list()

@@ -190,6 +190,21 @@ def refresh(folder: pathlib.Path) -> None:
     mirror.Mirror(addresses.of(root)).fetch(layout.pointers)
 
 
+def follow(folder: pathlib.Path) -> None:
+  """Does what `refresh` does if another bundle has become current.
+
+  Raises:
+    OSError: naming the address, if it cannot be read.
+  """
+  root = _root(folder)
+  if root is not None:
+    pointer = folder.absolute() / layout.CURRENT
+    name = pointer.relative_to(root).as_posix()
+    now = mirror.Mirror(addresses.of(root)).bucket.read(name)
+    if not (pointer.is_file() and pointer.read_bytes() == now):
+      refresh(folder)
+
+
 def publish(folder: pathlib.Path) -> None:
   """Uploads a folder of bundles, and the pointer to the current one.
 

@@ -94,13 +94,13 @@ class Service:
     """The version that the folder of bundles names as current; "" if none."""
     return bundle_folders.current(self._folder)
 
-  async def refresh(self) -> None:
-    """Fetches new bundles' manifests and the pointer, if a bucket has them.
+  async def follow(self) -> None:
+    """Fetches the pointer to the current bundle, if it is in a bucket.
 
     Raises:
       RefusedError: if the bucket cannot be read.
     """
-    await self._of_bucket(work_folder.refresh)
+    await self._of_bucket(work_folder.follow)
 
   async def _of_bucket(self, work: Callable[[pathlib.Path], None]) -> None:
     """Does what concerns a folder of bundles that is in a bucket."""
@@ -190,7 +190,7 @@ class Service:
     if self._swapping.locked():
       raise RefusedError(409, "another bundle is being loaded; wait for it")
     async with self._swapping:
-      await self.refresh()
+      await self._of_bucket(work_folder.refresh)
       known = bundle_folders.versions(self._folder)
       if given.version is not None and given.version not in known:
         raise RefusedError(

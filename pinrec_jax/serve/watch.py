@@ -23,7 +23,7 @@ async def watch(served: service.Service, seconds: float) -> None:
   while True:
     await asyncio.sleep(seconds)
     try:
-      await served.refresh()
+      await served.follow()
     except (RefusedError, ValueError) as error:
       logging.warning("the current bundle is not known: %s", error)
       continue

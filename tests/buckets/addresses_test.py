@@ -26,6 +26,7 @@ def test_a_copy_has_the_address_of_its_folder(machine):
     assert addresses.local(text) == root / "s3" / "bucket" / "run"
   assert addresses.of(root / "s3" / "bucket" / "run") == "s3://bucket/run"
   assert addresses.name(root / "gs" / "b" / "x" / "y") == "gs://b/x/y"
+  assert addresses.of(root / "gs" / "b" / "x" / ".." / "y") == "gs://b/y"
   assert not addresses.of(root)
   assert not addresses.of(root.parent)
   other = root.parent / "runs"

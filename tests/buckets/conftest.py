@@ -29,3 +29,32 @@ def machine(tmp_path, monkeypatch):
 
   use("first")
   return use
+
+
+@pytest.fixture(scope="session")
+def tiny():
+  """Returns the function from a folder of prepared logs to a configuration."""
+  import pinrec_jax
+
+  def config_of(prepared):
+    """Returns a configuration that trains in seconds on a synthetic world."""
+    config = pinrec_jax.Config()
+    config.data.name = "synthetic"
+    config.data.prepared_dir = str(prepared)
+    config.data.sequence_length = 16
+    synthetic = config.data.synthetic
+    synthetic.users, synthetic.items = 60, 40
+    synthetic.topics, synthetic.events = 4, 20
+    config.model.hidden_dim = config.model.embedding_dim = 16
+    config.model.num_layers, config.model.table_size = 1, 64
+    config.model.backbone = "pooled"  # It compiles fastest.
+    config.loss.in_batch_negatives, config.loss.uniform_negatives = 32, 8
+    config.train.steps, config.train.warmup_steps = 4, 1
+    config.train.batch_size, config.train.eval_every = 8, 2
+    config.decode.candidates, config.index.kind = 5, "exact"
+    config.evals.cutoffs, config.evals.sweep = (3, 6), ()
+    config.evals.twin = False
+    config.index.filter_seen = "engagements"
+    return config
+
+  return config_of

@@ -19,28 +19,6 @@ REQUEST = {"user": "me", "events": [{"item": 1}, {"item": 5}]}
 FIGURES = ("index_seconds", "train_seconds", "train_tokens_per_s")
 
 
-def tiny(prepared):
-  """Returns a configuration that trains in seconds on a synthetic world."""
-  config = pinrec_jax.Config()
-  config.data.name = "synthetic"
-  config.data.prepared_dir = str(prepared)
-  config.data.sequence_length = 16
-  synthetic = config.data.synthetic
-  synthetic.users, synthetic.items = 60, 40
-  synthetic.topics, synthetic.events = 4, 20
-  config.model.hidden_dim = config.model.embedding_dim = 16
-  config.model.num_layers, config.model.table_size = 1, 64
-  config.model.backbone = "pooled"  # It compiles fastest.
-  config.loss.in_batch_negatives, config.loss.uniform_negatives = 32, 8
-  config.train.steps, config.train.warmup_steps = 6, 1
-  config.train.batch_size, config.train.eval_every = 8, 2
-  config.decode.candidates, config.index.kind = 5, "exact"
-  config.evals.cutoffs, config.evals.sweep = (3, 6), ()
-  config.evals.twin = False
-  config.index.filter_seen = "engagements"
-  return config
-
-
 def answers(workdir):
   """Returns the answer of the current bundle."""
   retriever = pinrec_jax.Retriever.load(workdir)
@@ -57,7 +35,7 @@ def report(content):
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory):
+def local(tmp_path_factory, tiny):
   """Returns the work folder of a run on the local disk."""
   folder = tmp_path_factory.mktemp("local")
   config = tiny(folder / "prepared")
@@ -67,7 +45,7 @@ def local(tmp_path_factory):
 
 
 def test_a_run_on_new_machines_equals_a_local_run(
-  bucket, machine, local, monkeypatch
+  tiny, bucket, machine, local, monkeypatch
 ):
   """Each machine has an empty disk. The first one dies in its training."""
   config = tiny("memory://b/prepared")
@@ -87,7 +65,7 @@ def test_a_run_on_new_machines_equals_a_local_run(
       assert uploaded.wait(60)
       uploaded.clear()
       seen.append(len(bucket.find("/b/run/checkpoints")))
-      if len(seen) == 2:
+      if len(seen) == 1:
         patch.setattr(mirror.Mirror, "push", lambda *_: None)
         raise KeyboardInterrupt  # Nothing is uploaded after it.
 
@@ -95,7 +73,7 @@ def test_a_run_on_new_machines_equals_a_local_run(
     patch.setattr(loop.work_folder, "saved", saved)
     with pytest.raises(KeyboardInterrupt):
       cli.run("train", config, RUN)
-  assert seen[0] < seen[1]
+  assert seen[0] > 3
   assert not bucket.exists("/b/run/report.json")
   for mode in ("train", "index", "evaluate"):
     machine(mode)
@@ -127,8 +105,8 @@ def test_a_damaged_object_of_a_bundle_is_named(bucket, machine, local):
   assert answers(RUN) == answers(local)
 
 
-def test_a_damaged_object_of_a_prepared_log_prepares_it_again(
-  bucket, machine, capsys
+def test_a_damaged_prepared_log_is_prepared_again(
+  tiny, bucket, machine, capsys
 ):
   config = tiny("memory://b/prepared").data
   whole = dataset.load(config)
@@ -146,7 +124,7 @@ def test_a_damaged_object_of_a_prepared_log_prepares_it_again(
 
 
 def test_a_prepared_log_that_was_not_uploaded_is_uploaded_later(
-  bucket, machine, monkeypatch
+  tiny, bucket, machine, monkeypatch
 ):
   config = tiny("memory://b/prepared").data
   with monkeypatch.context() as patch:
@@ -164,7 +142,7 @@ def fail(*_, **__):
 
 
 def test_a_training_goes_on_without_the_network(
-  bucket, machine, monkeypatch, capsys
+  tiny, bucket, machine, monkeypatch, capsys
 ):
   """The local copy stays, and the same command uploads it."""
   config = tiny("memory://b/prepared")
@@ -182,11 +160,13 @@ def test_a_training_goes_on_without_the_network(
   assert "The next checkpoint is uploaded with this one" in said
   assert not bucket.find("/b/run/checkpoints")
   monkeypatch.setattr(loop.step_lib, "train_step", fail)  # It has ended.
-  assert workflows.train(config, RUN).last_step == 6
-  assert bucket.exists("/b/run/checkpoints/6/digests.json")
+  assert workflows.train(config, RUN).last_step == 4
+  assert bucket.exists("/b/run/checkpoints/4/digests.json")
 
 
-def test_a_training_that_was_taken_over_stops(bucket, machine, monkeypatch):
+def test_a_training_that_was_taken_over_stops(
+  tiny, bucket, machine, monkeypatch
+):
   config = tiny("memory://b/prepared")
   real = work_folder.saved
 
@@ -206,7 +186,7 @@ def test_a_training_that_was_taken_over_stops(bucket, machine, monkeypatch):
   assert (machine("first") / "memory/b/run/checkpoints/2").is_dir()
 
 
-def test_a_stopped_training_is_uploaded(bucket, machine, monkeypatch):
+def test_a_stopped_training_is_uploaded(tiny, bucket, machine, monkeypatch):
   config = tiny("memory://b/prepared")
 
   def stopped(config, dataset, workdir):
@@ -220,14 +200,14 @@ def test_a_stopped_training_is_uploaded(bucket, machine, monkeypatch):
   assert bucket.exists("/b/run/checkpoints/note")
 
 
-def test_several_processes_are_refused(monkeypatch, tmp_path):
+def test_several_processes_are_refused(tiny, monkeypatch, tmp_path):
   monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
   with pytest.raises(ValueError, match=r"JAX_NUM_PROCESSES is 2; .* mount the"):
     workflows.train(tiny(tmp_path), "gs://bucket/run")
 
 
 def test_a_bad_field_is_named_before_anything_is_downloaded(
-  bucket, machine, monkeypatch, tmp_path
+  tiny, bucket, machine, monkeypatch, tmp_path
 ):
   monkeypatch.setattr(objects.Objects, "list", fail)
   config = config_lib.replace(tiny(tmp_path), **{"train.batch_size": -1})

@@ -21,7 +21,7 @@ class Service:
     self.unreachable = False
     self.swaps = []
 
-  async def refresh(self):
+  async def follow(self):
     if self.unreachable:
       raise RefusedError(503, "the bucket cannot be reached")
 
