@@ -39,8 +39,10 @@ def run(
     config: of the run; the doctor needs none.
     workdir: made if it does not exist; a path, or an address.
   """
-  if mode != "doctor":
-    validation.validate(config)  # Raises before anything is downloaded.
+  if mode == "doctor":  # It says itself that a bucket cannot be reached.
+    _report(mode, config, addresses.local(workdir))
+    return
+  validation.validate(config)  # Raises before anything is downloaded.
   with work_folder.opened(workdir) as folder:
     report = _report(mode, config, folder)
   if isinstance(report, reports.DemoReport):
@@ -57,7 +59,8 @@ def _report(
   if _is_first():
     path = workdir / REPORT
     write_report(path, mode, report)
-    print(f"report: {addresses.of(path) or path}")
+    uploaded = addresses.of(path) if mode != "doctor" else ""
+    print(f"report: {uploaded or path}")
   return report
 
 

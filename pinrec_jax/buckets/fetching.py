@@ -126,12 +126,14 @@ class _Fetch:
     """
     for folder in {layout.checkpoint(name) for name in names} - {""}:
       path = self._part / layout.seal(f"{folder}/.")
-      for name in damaged(self._part / folder, _digests(path)):
-        print(
-          f"{self._bucket.address}/{folder}/{name} is damaged: its digest is "
-          "not the one that was stored with it",
-          file=sys.stderr,
-        )
+      for name, digest in _digests(path).items():
+        file = self._part / folder / name
+        if not file.is_file() or files.digest(file) != digest:
+          print(
+            f"{self._bucket.address}/{folder}/{name} is missing or damaged: it "
+            "does not agree with the digest that was stored with it",
+            file=sys.stderr,
+          )
 
   def _install(self, versions: dict[str, str]) -> None:
     """Moves downloaded files to their places."""
@@ -173,24 +175,15 @@ class _Fetch:
         shutil.rmtree(self._part / "deleted")
     for name in gone:
       place = self._folder / name
+      if layout.checkpoint(name) and layout.seal(name) in there:
+        del self._index.files[name]  # A good file, which is uploaded again.
+        continue
       if place.is_file():
         if self._index.is_changed(name, index_lib.stamp(place)):
           continue  # It will be uploaded again.
         place.unlink()
         _remove_empty(place.parent, self._folder)
       del self._index.files[name]
-
-
-def damaged(folder: pathlib.Path, digests: dict[str, str]) -> list[str]:
-  """Returns the files of a folder that do not agree with their digests.
-
-  Files that are missing are left out.
-  """
-  return [
-    name
-    for name, digest in digests.items()
-    if (folder / name).is_file() and files.digest(folder / name) != digest
-  ]
 
 
 def _digests(path: pathlib.Path) -> dict[str, str]:

@@ -196,10 +196,95 @@ def test_a_damaged_object_of_a_checkpoint_is_named(bucket, machine, capsys):
   bucket.pipe_file("/b/run/checkpoints/1/state/a", b"?")
   folder = fetched(machine, "second") / "checkpoints" / "1"
   said = capsys.readouterr().err
-  assert "memory://b/run/checkpoints/1/state/a is damaged" in said
+  assert "memory://b/run/checkpoints/1/state/a is missing or damaged" in said
   assert "state/b" not in said
   with pytest.raises(checkpoint_files.DamagedError, match="state/a is damaged"):
     checkpoint_files.check(folder)
+
+
+def test_an_object_of_a_checkpoint_that_is_gone_is_uploaded_again(
+  bucket, machine, capsys
+):
+  found = mirror.Mirror(RUN)
+  checkpoint(found.folder, 1)
+  found.push()
+  before = stored(bucket)
+  bucket.rm_file("/b/run/checkpoints/1/state/a")
+  fetched(machine, "second")
+  assert (
+    "checkpoints/1/state/a is missing or damaged" in capsys.readouterr().err
+  )
+  machine("first")
+  found.fetch()
+  found.push()
+  assert stored(bucket) == before
+
+
+def test_a_file_that_is_deleted_while_it_is_uploaded_is_left_out(
+  bucket, machine, monkeypatch
+):
+  """Orbax deletes old checkpoints while the training goes on."""
+  found = mirror.Mirror(RUN)
+  for step in (1, 2):
+    checkpoint(found.folder, step)
+  real = type(bucket).put_file
+
+  def deleting(self, path, *args, **fields):
+    shutil.rmtree(found.folder / "checkpoints" / "1", ignore_errors=True)
+    real(self, path, *args, **fields)
+
+  monkeypatch.setattr(type(bucket), "put_file", deleting)
+  found.push()
+  folder = fetched(machine, "second")
+  assert checkpoint_files.steps(folder / "checkpoints") == [2]
+  checkpoint_files.check(folder / "checkpoints" / "2")
+
+
+def test_an_object_that_is_deleted_while_it_is_downloaded_is_left_out(
+  bucket, machine, monkeypatch
+):
+  first = mirror.Mirror(RUN)
+  for step in (1, 2):
+    checkpoint(first.folder, step)
+  first.push()
+  real = type(bucket).get_file
+
+  def deleting(self, path, *args, **fields):
+    for name in bucket.find("/b/run/checkpoints/1"):
+      bucket.rm_file(name)
+    real(self, path, *args, **fields)
+
+  monkeypatch.setattr(type(bucket), "get_file", deleting)
+  folder = fetched(machine, "second")
+  assert checkpoint_files.steps(folder / "checkpoints") == [2]
+  checkpoint_files.check(folder / "checkpoints" / "2")
+
+
+def test_a_bundle_that_becomes_current_during_a_fetch_is_there(
+  bucket, machine, monkeypatch
+):
+  """The pointer is read before the listing that has to contain the bundle."""
+  first = mirror.Mirror(RUN)
+  bundle(first.folder, "first")
+  first.push()
+  second = ""
+  real = objects.Objects.list
+
+  def listing(self):
+    nonlocal second
+    there = real(self)
+    if not second:  # Another machine writes just after the first listing.
+      machine("first")
+      second = bundle(first.folder, "second")
+      first.push()
+      machine("second")
+    return there
+
+  machine("second")
+  other = mirror.Mirror(RUN)
+  monkeypatch.setattr(objects.Objects, "list", listing)
+  other.fetch()
+  assert bundle_folders.find(other.folder / "bundles").name == second
 
 
 def test_the_training_that_started_first_stops(bucket, machine):

@@ -265,7 +265,7 @@ def test_an_update_on_a_machine_with_an_empty_disk(shop, tmp_path, monkeypatch):
   workflows.build_index(config, run)
   shop.day(3)
   monkeypatch.setenv("PINREC_STAGING", str(tmp_path / "second"))
-  line = update.update(config, run).day
+  line = updated(config, run)
   assert line["published"]
   assert line["log"].startswith("memory://b/prepared/")
   pointer = bucket.cat_file("/b/run/bundles/current").decode().strip()
@@ -273,7 +273,7 @@ def test_an_update_on_a_machine_with_an_empty_disk(shop, tmp_path, monkeypatch):
   assert bucket.exists(f"/b/run/{line['model']}/{update.DAY}")
   monkeypatch.setenv("PINREC_STAGING", str(tmp_path / "third"))
   assert not update.update(config, run).day
-  log = dataset_lib.opened(config.data, addresses.local(str(line["log"])))
+  log = dataset_lib.opened(config.data, addresses.local(line["log"]))
   assert sum(map(len, log.events)) > 3 * 30  # Those of the earlier days, too.
   found = bundle.load(work_folder.readable(run))
   assert found.provenance.version == line["bundle"]
