@@ -147,13 +147,13 @@ def test_a_change_that_was_not_uploaded_stays_if_no_other_has_trained(
   found.claim()
   write(found.folder, {"metrics.jsonl": "1\n"})
   found.push()
-  write(found.folder, {"metrics.jsonl": "1\n2\n"})
+  write(found.folder, {"metrics.jsonl": "1\n2\n3\n"})
   checkpoint(found.folder, 5)
   # The process is killed after one upload, and the index knows nothing of it.
   bucket.pipe_file("/b/run/metrics.jsonl", b"1\n2\n")
   again = mirror.Mirror(RUN)
   again.fetch()
-  assert (again.folder / "metrics.jsonl").read_text() == "1\n2\n"
+  assert (again.folder / "metrics.jsonl").read_text() == "1\n2\n3\n"
   again.claim()
   again.push()
   assert stored(bucket) == tree(again.folder)

@@ -219,3 +219,28 @@ def test_a_bad_field_is_named_before_anything_is_downloaded(
 def test_a_missing_bundle_is_named(bucket, machine):
   with pytest.raises(FileNotFoundError, match=r"no bundle in .*/memory/b/run"):
     answers(RUN)
+
+
+def test_a_prepared_log_that_is_uploaded_in_part_is_not_read(
+  tiny, bucket, machine, monkeypatch
+):
+  config = tiny("memory://b/prepared").data
+  real, left = type(bucket).put_file, 0
+
+  def failing(self, *args, **fields):
+    nonlocal left
+    if left == 0:
+      raise TimeoutError("no route to host")
+    left -= 1
+    return real(self, *args, **fields)
+
+  monkeypatch.setattr(type(bucket), "put_file", failing)
+  for left in (1, 5, 12):
+    machine(f"writer {left}")
+    with pytest.raises(ConnectionError, match="no route to host"):
+      dataset.load(config)
+    assert bucket.find("/b/prepared")
+    assert not bucket.glob(f"/b/prepared/*/*/*/{store.MANIFEST}")
+  left = 100
+  machine("reader")
+  assert len(dataset.load(config).users) == 60
