@@ -184,15 +184,14 @@ def _of_places(config: Any) -> _Rules:
     yield (
       not addresses.is_address(value),
       field,
-      "it is an address; copy the files to a local disk first, or mount the "
-      "bucket, and use the mounted folder",
+      "use a local or mounted disk: copy files of a bucket there, or mount it",
     )
 
   yield (
     not addresses.is_address(config.serve.store)
     or config.serve.store.startswith(("redis://", "rediss://", "unix://")),
     "serve.store",
-    "SQLite needs a local disk; name a file, or use redis://HOST:6379/0",
+    "use a file of a local disk, or redis://HOST:6379/0",
   )
 
 

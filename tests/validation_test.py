@@ -176,12 +176,12 @@ def test_the_inference_part_is_checked_and_frozen_alone():
 @pytest.mark.parametrize(
   ("field", "remedy"),
   [
-    ("data.source", "copy the files to a local disk first, or mount"),
-    ("data.events", "copy the files to a local disk first, or mount"),
-    ("data.item_vectors", "copy the files to a local disk first, or mount"),
-    ("train.init_from", "copy the files to a local disk first, or mount"),
-    ("serve.token_file", "copy the files to a local disk first, or mount"),
-    ("serve.store", "SQLite needs a local disk; name a file, or use redis://"),
+    ("data.source", "use a local or mounted disk: copy files of"),
+    ("data.events", "use a local or mounted disk: copy files of"),
+    ("data.item_vectors", "use a local or mounted disk: copy files of"),
+    ("train.init_from", "use a local or mounted disk: copy files of"),
+    ("serve.token_file", "use a local or mounted disk: copy files of"),
+    ("serve.store", "use a file of a local disk, or redis://"),
   ],
 )
 def test_an_address_is_not_a_file(field, remedy):
