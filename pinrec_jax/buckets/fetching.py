@@ -14,6 +14,7 @@ from pinrec_jax.buckets import index as index_lib
 from pinrec_jax.buckets import layout, objects
 
 PART = ".bucket-"  # Begins the name of a folder of downloads.
+ASIDE = ".aside"  # In it, a folder that is deleted.
 ATTEMPTS = 4  # Another machine may delete objects that were listed.
 
 Wanted = Callable[[Collection[str]], Container[str]]
@@ -141,8 +142,8 @@ class _Fetch:
     for folder in sorted(checkpoints):
       place = self._folder / folder
       if place.exists():
-        place.rename(self._part / "replaced")
-        shutil.rmtree(self._part / "replaced")
+        place.rename(self._part / ASIDE)
+        shutil.rmtree(self._part / ASIDE)
       place.parent.mkdir(parents=True, exist_ok=True)
       (self._part / folder).rename(place)
     others = [n for n in versions if layout.checkpoint(n) not in checkpoints]
@@ -171,8 +172,8 @@ class _Fetch:
     seals = {layout.seal(name) for name in gone if layout.checkpoint(name)}
     for folder in {layout.checkpoint(s) for s in seals if s in gone}:
       if (self._folder / folder).is_dir():
-        (self._folder / folder).rename(self._part / "deleted")
-        shutil.rmtree(self._part / "deleted")
+        (self._folder / folder).rename(self._part / ASIDE)
+        shutil.rmtree(self._part / ASIDE)
     for name in gone:
       place = self._folder / name
       if layout.checkpoint(name) and layout.seal(name) in there:

@@ -1,6 +1,7 @@
 """The objects below an address, and clear errors of the network."""
 
 import contextlib
+import functools
 import glob
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ import fsspec
 
 from pinrec_jax.buckets import addresses
 
+PARALLEL = 4  # Files that are copied at a time.
 # What changes if an object is written again, by the kind of the bucket.
 VERSIONS = ("ETag", "etag", "generation", "created")
 
@@ -24,6 +26,19 @@ class Entry(NamedTuple):
 
   size: int
   version: str
+
+
+@functools.cache
+def file_system(scheme: str) -> Any:
+  """Returns the file system of all buckets of a kind, for all threads.
+
+  Raises:
+    ImportError: if its package is missing.
+  """
+  # Another machine may write, so no listing is kept.
+  found: Any = fsspec.filesystem(scheme, use_listings_cache=False)
+  found.batch_size = PARALLEL  # s3fs reads files of up to 100 MB into memory.
+  return found
 
 
 class Objects:
@@ -42,8 +57,7 @@ class Objects:
     scheme, self._path = addresses.parse(address)
     self.address = f"{scheme}://{self._path}"
     try:
-      # Another machine may write, so a listing is never kept.
-      found = fsspec.filesystem(scheme, use_listings_cache=False)
+      self._system = file_system(scheme)
     except ImportError as error:
       raise ValueError(
         f"{self.address} needs the package {addresses.PACKAGES[scheme]}; "
@@ -52,7 +66,6 @@ class Objects:
       ) from error
     except Exception as error:  # As of malformed credentials.
       raise _explained(self.address, error) from error
-    self._system: Any = found
 
   def _key(self, name: str) -> str:
     return f"{self._path}/{name}"

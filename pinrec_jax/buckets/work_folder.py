@@ -35,7 +35,7 @@ def opened(workdir: str | pathlib.Path) -> Iterator[pathlib.Path]:
   if not addresses.is_address(workdir):
     yield pathlib.Path(workdir).expanduser()
     return
-  if int(os.environ.get(PROCESSES, "1") or 1) > 1:
+  if os.environ.get(PROCESSES, "1") not in ("", "0", "1"):
     raise ValueError(
       f"the work folder is {str(workdir)!r} and {PROCESSES} is "
       f"{os.environ[PROCESSES]}; several processes need a folder that all of "
@@ -49,7 +49,10 @@ def opened(workdir: str | pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def _pushed(found: mirror.Mirror) -> Iterator[None]:
-  """Uploads a local copy at the end. A first error is not replaced."""
+  """Uploads a local copy at the end.
+
+  An earlier error is not replaced, unless another machine trains there.
+  """
   try:
     yield
   except mirror.TakenOverError:
@@ -57,6 +60,8 @@ def _pushed(found: mirror.Mirror) -> Iterator[None]:
   except Exception:
     try:
       found.push()
+    except mirror.TakenOverError:
+      raise
     except (OSError, ValueError) as error:
       print(f"not uploaded: {error}", file=sys.stderr)
     raise

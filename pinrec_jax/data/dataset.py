@@ -141,7 +141,6 @@ def _prepared(
         return folder
     except store.DamagedError as error:
       print(error, file=sys.stderr)
-      prepared_log.drop(folder, store.MANIFEST)
       shutil.rmtree(folder)
     _sweep(folder)
     print(f"preparing {config.name} in {folder}", file=sys.stderr)
@@ -158,13 +157,23 @@ def _is_there(folder: pathlib.Path) -> bool:
     DamagedError: naming a damaged file.
     OSError: naming the address, if it cannot be read or written.
   """
-  if store.is_finished(folder):
-    prepared_log.push(folder, store.MANIFEST)  # An earlier try may have failed.
-    return True
+  try:
+    if store.is_finished(folder):
+      prepared_log.push(folder, store.MANIFEST)  # It may have failed before.
+      return True
+  except store.DamagedError as error:
+    if not addresses.of(folder):
+      raise
+    print(error, file=sys.stderr)  # The bucket may have a good one.
+    shutil.rmtree(folder)
   if not prepared_log.fetch(folder, store.MANIFEST):
     return False
-  store.check(folder)
-  return store.is_finished(folder)
+  try:
+    store.check(folder)
+  except store.DamagedError:
+    prepared_log.drop(folder, store.MANIFEST)
+    raise
+  return True
 
 
 def _source(

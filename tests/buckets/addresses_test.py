@@ -60,6 +60,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
   def missing(*_, **__):
     raise ImportError("Install s3fs to access S3")
 
+  objects.file_system.cache_clear()
   monkeypatch.setattr(objects.fsspec, "filesystem", missing)
   message = r"s3://b/run needs the package s3fs; .*pip install '\.\[bucket\]'"
   with pytest.raises(ValueError, match=message):

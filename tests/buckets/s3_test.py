@@ -19,6 +19,12 @@ RUN = "s3://bucket/runs/first"
 REQUEST = {"user": "me", "events": [{"item": 1}, {"item": 5}]}
 
 
+def forget():
+  """Drops the connections, which have the settings of the environment."""
+  s3fs.S3FileSystem.clear_instance_cache()
+  objects.file_system.cache_clear()
+
+
 @pytest.fixture
 def endpoint(monkeypatch, machine):
   """The address of a server with one bucket."""
@@ -33,10 +39,10 @@ def endpoint(monkeypatch, machine):
   ):
     monkeypatch.setenv(name, value)
   httpx.post(f"{address}/moto-api/reset")
-  s3fs.S3FileSystem.clear_instance_cache()
+  forget()
   s3fs.S3FileSystem().mkdir("bucket")
   yield address
-  s3fs.S3FileSystem.clear_instance_cache()
+  forget()
   running.stop()
 
 
@@ -110,6 +116,6 @@ def test_wrong_credentials_are_named(endpoint, tiny, monkeypatch):
     monkeypatch.delenv(name)
   monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
   monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-  s3fs.S3FileSystem.clear_instance_cache()
+  forget()
   with pytest.raises(PermissionError, match=message):
     pinrec_jax.train(tiny("s3://bucket/prepared"), "s3://bucket/run")

@@ -123,6 +123,21 @@ def test_a_damaged_prepared_log_is_prepared_again(
   assert bucket.cat_file(name) == good
 
 
+def test_a_damaged_copy_of_a_prepared_log_is_downloaded_again(
+  tiny, bucket, machine, capsys
+):
+  config = tiny("memory://b/prepared").data
+  folder = dataset.load(config).folder
+  capsys.readouterr()
+  for name in ("names.json", "events/time"):
+    (folder / name).write_bytes(b"?")
+    found = dataset.load(config)
+    assert len(found.users) == 60
+    said = capsys.readouterr().err
+    assert f"{name} is damaged" in said
+    assert "preparing" not in said
+
+
 def test_a_prepared_log_that_was_not_uploaded_is_uploaded_later(
   tiny, bucket, machine, monkeypatch
 ):
