@@ -1,6 +1,7 @@
 """What the server does, apart from HTTP."""
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import pathlib
@@ -238,7 +239,8 @@ async def _in_thread(function: Callable[[], _Result]) -> _Result:
       result = function()
     except BaseException as caught:
       error = caught
-    loop.call_soon_threadsafe(_finish, result, error)
+    with contextlib.suppress(RuntimeError):  # The server has ended meanwhile.
+      loop.call_soon_threadsafe(_finish, result, error)
 
   threading.Thread(target=_run, daemon=True, name="load").start()
   return await future
