@@ -1,7 +1,10 @@
 """Buckets in memory, and machines with a local disk each."""
 
 import fsspec
+import httpx
 import pytest
+import s3fs
+from moto import server as moto_server
 
 
 @pytest.fixture
@@ -51,10 +54,44 @@ def tiny():
     config.loss.in_batch_negatives, config.loss.uniform_negatives = 32, 8
     config.train.steps, config.train.warmup_steps = 4, 1
     config.train.batch_size, config.train.eval_every = 8, 2
-    config.decode.candidates, config.index.kind = 5, "exact"
+    config.decode.steps, config.decode.candidates = 1, 5
+    config.index.kind = "exact"
     config.evals.cutoffs, config.evals.sweep = (3, 6), ()
     config.evals.twin = False
     config.index.filter_seen = "engagements"
     return config
 
   return config_of
+
+
+@pytest.fixture
+def forget_s3():
+  """Returns the function that drops connections and their settings."""
+  from pinrec_jax.buckets import objects
+
+  def forget():
+    s3fs.S3FileSystem.clear_instance_cache()
+    objects.file_system.cache_clear()
+
+  return forget
+
+
+@pytest.fixture
+def endpoint(monkeypatch, machine, forget_s3):
+  """The address of a server with one bucket."""
+  running = moto_server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+  running.start()
+  address = f"http://127.0.0.1:{running.get_host_and_port()[1]}"
+  for name, value in (
+    ("AWS_ENDPOINT_URL", address),
+    ("AWS_ACCESS_KEY_ID", "key"),
+    ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ("AWS_DEFAULT_REGION", "us-east-1"),
+  ):
+    monkeypatch.setenv(name, value)
+  httpx.post(f"{address}/moto-api/reset")
+  forget_s3()
+  s3fs.S3FileSystem().mkdir("bucket")
+  yield address
+  forget_s3()
+  running.stop()
