@@ -9,7 +9,7 @@ import time
 import pytest
 
 import pinrec_jax
-from pinrec_jax import cli, workflows
+from pinrec_jax import cli
 from pinrec_jax import config as config_lib
 from pinrec_jax.buckets import mirror, objects, work_folder
 from pinrec_jax.inference import bundle_folders
@@ -106,56 +106,6 @@ def test_a_damaged_object_of_a_bundle_is_named(bucket, machine, local):
       answers(RUN)
   bucket.pipe_file(name, good)
   assert answers(RUN) == answers(local)
-
-
-def fail(*_, **__):
-  """Stands for a network that is gone."""
-  raise TimeoutError("no route to host")
-
-
-def test_a_training_goes_on_without_the_network(
-  tiny, bucket, machine, monkeypatch, capsys
-):
-  """The local copy stays, and the same command uploads it."""
-  config = tiny("memory://b/prepared")
-  with monkeypatch.context() as patch:
-    real = work_folder.saved
-
-    def saved(folder, wait):
-      patch.setattr(type(bucket), "put_file", fail)
-      real(folder, wait)
-
-    patch.setattr(loop.work_folder, "saved", saved)
-    with pytest.raises(ConnectionError, match=r"memory://b/run cannot be used"):
-      workflows.train(config, RUN)
-  said = capsys.readouterr().err
-  assert "The next checkpoint is uploaded with this one" in said
-  assert not bucket.find("/b/run/checkpoints")
-  monkeypatch.setattr(loop.step_lib, "train_step", fail)  # It has ended.
-  assert workflows.train(config, RUN).last_step == 4
-  assert bucket.exists("/b/run/checkpoints/4/digests.json")
-
-
-def test_a_training_that_was_taken_over_stops(
-  tiny, bucket, machine, monkeypatch
-):
-  config = tiny("memory://b/prepared")
-  real = work_folder.saved
-
-  def saved(folder, wait):
-    machine("second")
-    mirror.Mirror(RUN).claim()
-    machine("first")
-    real(folder, wait)
-    for uploads in work_folder._trained.values():
-      for thread in uploads._threads:
-        thread.join()
-
-  monkeypatch.setattr(loop.work_folder, "saved", saved)
-  with pytest.raises(ValueError, match=r"b/run is used by process .* so this"):
-    workflows.train(config, RUN)
-  assert not bucket.find("/b/run/checkpoints")
-  assert (machine("first") / "memory/b/run/checkpoints/2").is_dir()
 
 
 def test_a_run_is_trained_indexed_read_and_served(

@@ -6,10 +6,90 @@ import pytest
 import pinrec_jax
 from pinrec_jax import cli, files, workflows
 from pinrec_jax import config as config_lib
-from pinrec_jax.buckets import mirror, objects
+from pinrec_jax.buckets import mirror, objects, work_folder
 from pinrec_jax.training import errors
 
 RUN = "memory://b/run"
+
+
+def train(steps, *, before=lambda step: None):
+  """Stands for a training that saves a checkpoint at each step."""
+  with work_folder.opened(RUN) as folder, work_folder.claimed(folder):
+    for step in steps:
+      before(step)
+      files.write(folder / "checkpoints" / str(step) / "digests.json", "{}")
+      work_folder.saved(folder, lambda: None)
+      for thread in work_folder._trained[folder]._threads:
+        thread.join()
+
+
+def saved(bucket):
+  """Returns the steps in the bucket."""
+  found = bucket.glob("/b/run/checkpoints/*/digests.json")
+  return [int(name.split("/")[-2]) for name in found]
+
+
+def fail(*_, **__):
+  """Stands for a network that is gone."""
+  raise TimeoutError("no route to host")
+
+
+def test_a_checkpoint_is_uploaded_when_it_was_saved(bucket, machine):
+  seen = []
+  train([1, 2, 3], before=lambda _: seen.append(saved(bucket)))
+  assert seen == [[], [1], [1, 2]]
+  assert saved(bucket) == [1, 2, 3]
+
+
+def test_a_training_goes_on_without_the_network(
+  bucket, machine, monkeypatch, capsys
+):
+  seen = []
+
+  def before(step):
+    seen.append(saved(bucket))
+    patch.undo()
+    if step < 3:
+      patch.setattr(type(bucket), "put_file", fail)
+
+  with monkeypatch.context() as patch:
+    train([1, 2, 3, 4], before=before)
+  assert seen == [[], [], [], [1, 2, 3]]
+  said = capsys.readouterr().err
+  assert said.count("The next checkpoint is uploaded with this one") == 2
+  assert "not uploaded: memory://b/run cannot be used (TimeoutError: no" in said
+
+
+def test_the_same_command_uploads_what_is_left(bucket, machine, monkeypatch):
+  with monkeypatch.context() as patch:
+    message = "memory://b/run cannot be used .* the same command continues"
+    with pytest.raises(ConnectionError, match=message):
+      train(
+        [1, 2],
+        before=lambda _: patch.setattr(type(bucket), "put_file", fail),
+      )
+  assert saved(bucket) == []
+  train([])
+  assert saved(bucket) == [1, 2]
+
+
+def test_a_training_that_was_taken_over_stops(bucket, machine):
+  """It uploads nothing more, and its local copy stays."""
+  steps = []
+
+  def before(step):
+    steps.append(step)
+    if step == 2:
+      machine("second")
+      mirror.Mirror(RUN).claim()
+      machine("first")
+
+  with pytest.raises(mirror.TakenOverError, match=r"used by process \d+ on .*"):
+    train([1, 2, 3, 4], before=before)
+  assert steps == [1, 2, 3]
+  assert saved(bucket) == [1]
+  copy = machine("first") / "memory" / "b" / "run" / "checkpoints"
+  assert {path.name for path in copy.iterdir()} == {"1", "2", "3"}
 
 
 def test_a_stopped_training_is_uploaded(tiny, bucket, machine, monkeypatch):
