@@ -44,7 +44,7 @@ def fetch(
 
   Raises:
     OSError: naming the address, if it cannot be read.
-    ValueError: naming an object of a bundle that is damaged.
+    ValueError: if an object has no place on a local disk.
   """
   for left in folder.glob(f"{PART}*"):  # By a killed process.
     shutil.rmtree(left, ignore_errors=True)
@@ -118,12 +118,9 @@ class _Fetch:
     return sorted({*found, *more})
 
   def _check(self, names: Iterable[str]) -> None:
-    """Names downloaded objects that do not agree with their digests.
+    """Names objects of checkpoints that do not agree with their digests.
 
-    Checkpoints have their own way with damage, which is to use another one.
-
-    Raises:
-      ValueError: naming an object of a bundle.
+    Whoever reads the checkpoint finds the damage, too, and uses another one.
     """
     for folder in {layout.checkpoint(name) for name in names} - {""}:
       path = self._part / layout.seal(f"{folder}/.")
@@ -140,6 +137,7 @@ class _Fetch:
     """Moves downloaded files to their places."""
     checkpoints = {layout.checkpoint(name) for name in versions} - {""}
     for folder in sorted(checkpoints):
+      self._say_if_lost(layout.seal(f"{folder}/."))
       place = self._folder / folder
       if place.exists():
         place.rename(self._part / ASIDE)
@@ -149,17 +147,21 @@ class _Fetch:
     others = [n for n in versions if layout.checkpoint(n) not in checkpoints]
     for name in (name for stage in layout.stages(others) for name in stage):
       place = self._folder / name
-      self._say_if_lost(name, place)
+      self._say_if_lost(name)
       place.parent.mkdir(parents=True, exist_ok=True)
       os.replace(self._part / name, place)
     for name, version in versions.items():
       stamp = index_lib.stamp(self._folder / name)
       self._index.files[name] = index_lib.Known(version, stamp)
 
-  def _say_if_lost(self, name: str, place: pathlib.Path) -> None:
+  def _say_if_lost(self, name: str) -> None:
     """Names a local change that an object replaces."""
-    known = name in self._index.files and place.is_file()
-    if known and self._index.is_changed(name, index_lib.stamp(place)):
+    place = self._folder / name
+    if (
+      place.is_file()
+      and self._index.is_changed(name, index_lib.stamp(place))
+      and files.digest(place) != files.digest(self._part / name)
+    ):
       print(
         f"{place} was not uploaded, and another machine has written "
         f"{self._bucket.address}/{name} since, which replaces it",

@@ -1,6 +1,7 @@
 """A folder of a bucket with its local copy, and which machine trains there."""
 
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -60,6 +61,7 @@ class Mirror:
     """
     with self._index() as index:
 
+      @functools.cache
       def ours() -> bool:
         return self._writer().get("session", "") == index.writer
 

@@ -232,7 +232,7 @@ def complete(bundle: pathlib.Path) -> None:
   root = _root(bundle)
   if root is None:
     return
-  digests = files.read_json(bundle / layout.MANIFEST)["files"]
+  digests = files.read_json(bundle / layout.MANIFEST).get("files", {})
   missing = [name for name in digests if not (bundle / name).is_file()]
   if not missing:
     return

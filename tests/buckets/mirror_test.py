@@ -184,7 +184,9 @@ def test_a_machine_that_comes_back_continues_from_the_bucket(
   assert (back.folder / "metrics.jsonl").read_text() == "1\n2\n"
   checkpoint_files.check(back.folder / "checkpoints" / "2")
   said = capsys.readouterr().err
-  assert "metrics.jsonl was not uploaded, and another machine has writ" in said
+  for name in ("metrics.jsonl", "checkpoints/2/digests.json"):
+    assert f"{name} was not uploaded, and another machine has written" in said
+  assert said.count("was not uploaded") == 2
   assert "was used by" not in said
 
 

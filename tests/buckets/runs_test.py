@@ -14,6 +14,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.buckets import mirror, objects, work_folder
 from pinrec_jax.inference import bundle_folders
 from pinrec_jax.serve import service, sqlite_store, watch
+from pinrec_jax.serve.errors import RefusedError
 from pinrec_jax.training import loop
 
 RUN = "memory://b/run"
@@ -109,7 +110,7 @@ def test_a_damaged_object_of_a_bundle_is_named(bucket, machine, local):
 
 
 def test_a_run_is_trained_indexed_read_and_served(
-  endpoint, tiny, machine, tmp_path
+  endpoint, tiny, machine, monkeypatch, tmp_path
 ):
   config = tiny("s3://bucket/prepared")
   cli.run("train", config, S3_RUN)
@@ -126,7 +127,7 @@ def test_a_run_is_trained_indexed_read_and_served(
   assert other != answer["bundle"]
   point(answer["bundle"])
   machine("server")
-  asyncio.run(served(config, tmp_path, answer["bundle"], other))
+  asyncio.run(served(config, monkeypatch, tmp_path, answer["bundle"], other))
 
 
 def point(version):
@@ -134,7 +135,12 @@ def point(version):
   objects.Objects(S3_RUN).write("bundles/current", f"{version}\n".encode())
 
 
-async def served(config, tmp_path, first, other):
+def gone(*_):
+  """Stands for a network that is gone."""
+  raise ConnectionError("no route to host")
+
+
+async def served(config, monkeypatch, tmp_path, first, other):
   """Serves the first bundle, and follows the pointer to the other one."""
   store = sqlite_store.SqliteStore(tmp_path / "store", max_events=5)
   limits = {"max_batch": 1, "max_candidates": 5, "max_hidden": 5}
@@ -158,6 +164,12 @@ async def served(config, tmp_path, first, other):
     await running.swap(b'{"version": "%s"}' % first.encode())
     pointer = objects.Objects(S3_RUN).read("bundles/current")
     assert pointer == f"{first}\n".encode()
+    with monkeypatch.context() as patch:
+      patch.setattr(objects.Objects, "list", gone)
+      with pytest.raises(RefusedError, match="no route to host") as refused:
+        await running.swap(b"{}")
+    assert refused.value.status == 503
+    assert running.served().version == first
   finally:
     watching.cancel()
     await running.stop()
