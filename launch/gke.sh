@@ -15,7 +15,9 @@
 # Settings, all from the environment:
 #   IMAGE          image of launch/docker.sh in a registry; required
 #   CLAIM          name of the claim; required, unless LOCAL_WORKDIR is 1
-#   LOCAL_WORKDIR  1 runs without a claim; the work folder is lost at the end
+#   LOCAL_WORKDIR  1 runs without a claim; the work folder is lost at the end,
+#                  unless it is in a bucket: --workdir=gs://BUCKET/FOLDER, which
+#                  needs HOSTS=1
 #   NAME           name of the JobSet; default: pinrec
 #   NAMESPACE      namespace of the cluster; default: kubectl's own
 #   ACCELERATOR    label of the node pool; default: tpu-v6e-slice for tpu,

@@ -40,8 +40,8 @@ demand() {
 
 # demand_workdir FOLDER REMEDY FLAG...: fails unless --workdir is in FOLDER.
 #
-# An empty FOLDER and LOCAL_WORKDIR=1 allow every folder. A bucket address is
-# never allowed, because the program reads and writes files.
+# An empty FOLDER and LOCAL_WORKDIR=1 allow every folder. The address of a bucket
+# is allowed if HOSTS is 1, because each process would have a copy of its own.
 demand_workdir() {
   local folder=$1 remedy=$2 workdir=''
   shift 2
@@ -52,8 +52,12 @@ demand_workdir() {
     esac
     shift
   done
-  [[ $workdir != *://* ]] ||
-    fail "--workdir is '$workdir', which is an address; $remedy"
+  if [[ $workdir == *://* ]]; then
+    [[ ${HOSTS:-1} == 1 ]] ||
+      fail "--workdir is '$workdir', which is an address, and there are several" \
+        "processes; $remedy"
+    return
+  fi
   [[ ${LOCAL_WORKDIR:-} == 1 || $workdir == "$folder"* ]] ||
     fail "--workdir is '$workdir', which the hosts do not share;" \
       "$remedy, or set LOCAL_WORKDIR=1 to keep nothing"

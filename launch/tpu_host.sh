@@ -13,7 +13,7 @@
 #   PYTHON  see launch/setup.sh; if no Python is supported, uv installs 3.12
 
 VENV=${VENV:-$HOME/.venv-pinrec}
-EXTRAS=${EXTRAS:-tpu}
+EXTRAS=${EXTRAS:-bucket,tpu}
 # shellcheck source=launch/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 

@@ -102,7 +102,8 @@ create() {
 start() {
   local archive line folder=''
   (($#)) || fail "there are no flags; write at least --config=FILE"
-  if ((${TYPE##*-} > 8)); then folder=/; fi
+  HOSTS=1
+  if ((${TYPE##*-} > 8)); then folder=/ HOSTS=several; fi
   if [[ $folder && $SHARE ]]; then folder=/mnt/share/; fi
   demand_workdir "$folder" "set SHARE and use /mnt/share/..." "$@"
   archive=${TMPDIR:-/tmp}/$NAME-pinrec_jax.tar.gz

@@ -28,9 +28,9 @@ floor from 1 to 5 never import each other:
   3  inference
   2  losses, decode, index
   1  model
-  0  data, reports, config, config_data, config_deployment, config_files,
-     validation, sharding, processes, compilation_cache, chunking, files,
-     markdown, types
+  0  data, buckets, reports, config, config_data, config_deployment,
+     config_files, validation, sharding, processes, compilation_cache, chunking,
+     files, markdown, types
 
 Notation (the paper's symbol, the name in the code, its meaning):
 

@@ -8,9 +8,10 @@ import jax
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import doctor as doctor_lib
-from pinrec_jax import files, reports, workflows
+from pinrec_jax import files, reports, validation, workflows
 from pinrec_jax import twin as twin_lib
 from pinrec_jax import update as update_lib
+from pinrec_jax.buckets import addresses, work_folder
 from pinrec_jax.data import row_errors
 from pinrec_jax.evals import plots, text
 from pinrec_jax.training import logs
@@ -27,24 +28,40 @@ OBSOLETE = {
 
 
 def run(
-  mode: str, config: config_lib.Config | None, workdir: pathlib.Path
+  mode: str,
+  config: config_lib.Config | None,
+  workdir: str | pathlib.Path,
 ) -> None:
   """Runs a mode and writes its figures to report.json in the work folder.
 
   Args:
     mode: one of MODES.
     config: of the run; the doctor needs none.
-    workdir: made if it does not exist.
+    workdir: made if it does not exist; a path, or an address.
   """
-  report = MODES[mode](config, workdir)
-  if _is_first():
-    path = workdir / REPORT
-    write_report(path, mode, report)
-    print(f"report: {path}")
+  if mode == "doctor":  # It says itself that a bucket cannot be reached.
+    _report(mode, config, addresses.local(workdir))
+    return
+  validation.validate(config)  # Raises before anything is downloaded.
+  with work_folder.opened(workdir) as folder:
+    report = _report(mode, config, folder)
   if isinstance(report, reports.DemoReport):
     report = report.evaluate
   if isinstance(report, reports.EvaluateReport):
     _say(report.verdict)
+
+
+def _report(
+  mode: str, config: config_lib.Config | None, workdir: pathlib.Path
+) -> reports.Report:
+  """Returns the report of a mode, which it has written."""
+  report = MODES[mode](config, workdir)
+  if _is_first():
+    path = workdir / REPORT
+    write_report(path, mode, report)
+    uploaded = addresses.of(path) if mode != "doctor" else ""
+    print(f"report: {uploaded or path}")
+  return report
 
 
 def write_report(path: pathlib.Path, mode: str, report: reports.Report) -> None:
@@ -176,7 +193,7 @@ def update(
   if not report.day:
     _say("nothing is new: all files were read by earlier updates")
     return report
-  errors = row_errors.load(pathlib.Path(str(report.day["log"])))
+  errors = row_errors.load(addresses.local(str(report.day["log"])))
   _say(f"{errors.rejected:,} of {errors.rows:,} new rows were left out")
   _say(str(errors))
   _say(text.day(report.day))

@@ -79,7 +79,8 @@ class Data(Section):
   # Folder of the raw files of a published log. Empty: the embedded excerpt, or
   # a download.
   source: str = ""
-  prepared_dir: str = "~/.cache/pinrec_jax"  # Folder of prepared logs.
+  # Folder of prepared logs, or its address in a bucket.
+  prepared_dir: str = "~/.cache/pinrec_jax"
   # Event files of a custom log: a file, a folder or a pattern.
   events: str = ""
   # Item tables of a custom log: a file, a folder or a pattern. Empty: items

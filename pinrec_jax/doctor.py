@@ -15,6 +15,7 @@ from packaging import requirements
 import pinrec_jax
 from pinrec_jax import config as config_lib
 from pinrec_jax import processes, sharding
+from pinrec_jax.buckets import addresses, objects
 from pinrec_jax.data import dataset
 from pinrec_jax.index import scann_index
 
@@ -161,7 +162,13 @@ def _places(data: config_lib.Data, workdir: pathlib.Path) -> Iterator[Finding]:
     ("data.prepared_dir", data.prepared_dir),
     ("workdir", workdir),
   ):
-    folder = pathlib.Path(path).expanduser().absolute()
+    try:
+      folder = addresses.local(path).absolute()
+      if addresses.of(folder):  # It is the local copy of a bucket.
+        objects.Objects(addresses.of(folder)).list()
+    except (OSError, ValueError) as error:
+      yield Finding(field, path, str(error))
+      continue
     while not folder.exists():
       folder = folder.parent
     free = shutil.disk_usage(folder).free / 1e9

@@ -4,7 +4,6 @@ Exit status: 0 if all is done, 1 on an error, and 75 if the run was stopped and
 the same command continues it.
 """
 
-import pathlib
 import re
 import sys
 from typing import Any
@@ -23,7 +22,10 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _MODE = flags.DEFINE_enum("mode", "demo", MODES, "What to do.")
 _WORKDIR = flags.DEFINE_string(
-  "workdir", "runs/demo", "Folder of checkpoints, logs, plots, report.json."
+  "workdir",
+  "runs/demo",
+  "Folder of checkpoints, logs, plots, report.json; "
+  "or its address, such as s3://bucket/run.",
 )
 _HISTORIES = flags.DEFINE_string(
   "histories", "-", "retrieve: file of requests, one JSON object per line."
@@ -50,7 +52,7 @@ def main(argv: list[str]) -> None:
 
   try:
     with processes.together():
-      _run(_MODE.value, pathlib.Path(_WORKDIR.value).expanduser())
+      _run(_MODE.value, _WORKDIR.value)
   except (ValueError, OSError, errors.RunDivergedError) as error:
     logging.debug("failed", exc_info=True)
     sys.exit(f"{processes.label()}error: {error}")
@@ -59,7 +61,7 @@ def main(argv: list[str]) -> None:
     sys.exit(75)  # EX_TEMPFAIL of sysexits.h
 
 
-def _run(mode: str, workdir: pathlib.Path) -> None:
+def _run(mode: str, workdir: str) -> None:
   config = _CONFIG.value
   if config is None and mode not in ("doctor", "retrieve"):
     raise ValueError(f"--mode={mode} needs a --config; see configs/")
@@ -81,20 +83,21 @@ def _run(mode: str, workdir: pathlib.Path) -> None:
   cli.run(mode, config, workdir)
 
 
-def _serve(config: Any, workdir: pathlib.Path) -> None:
+def _serve(config: Any, workdir: str) -> None:
   """Runs the server.
 
   Raises:
     ValueError: if its packages are missing.
   """
   try:
+    from pinrec_jax.buckets import work_folder
     from pinrec_jax.serve import server
   except ModuleNotFoundError as error:
     raise ValueError(
       f"--mode=serve needs the package {error.name}; install the extra from "
       "the folder of the repository, as: pip install '.[serve]'"
     ) from error
-  server.serve(config, workdir)
+  server.serve(config, work_folder.readable(workdir))
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -1,16 +1,38 @@
 """Opening a run: its log, and the configuration that follows from it."""
 
 import dataclasses
+import functools
 import pathlib
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from absl import logging
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import validation
+from pinrec_jax.buckets import addresses, work_folder
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import following, profile
 from pinrec_jax.evals import requirements
 from pinrec_jax.training import runs
+
+_Workflow = TypeVar("_Workflow", bound=Callable[..., Any])
+
+
+def at_address(workflow: _Workflow) -> _Workflow:
+  """Lets the second argument of a workflow, its work folder, be an address.
+
+  The workflow gets a local folder, which is uploaded when it ends.
+  """
+
+  @functools.wraps(workflow)
+  def _run(config: Any, workdir: Any, *args: Any, **fields: Any) -> Any:
+    if addresses.is_address(workdir):
+      validation.validate(config)  # Raises before anything is downloaded.
+    with work_folder.opened(workdir) as folder:
+      return workflow(config, folder, *args, **fields)
+
+  return cast(_Workflow, _run)
 
 
 def load(

@@ -15,6 +15,7 @@ import jax
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import files, indexing, opening, reports, workflows
+from pinrec_jax.buckets import addresses, work_folder
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import days as days_lib
 from pinrec_jax.data.custom import inputs
@@ -53,6 +54,7 @@ class Plan(NamedTuple):
     return self.workdir / daily.FOLDER / self.name
 
 
+@opening.at_address
 def update(
   config: config_lib.Config, workdir: str | pathlib.Path
 ) -> reports.UpdateReport:
@@ -67,7 +69,7 @@ def update(
   """
   workdir = workflows.check(config, workdir)
   _require_updatable(config)
-  with files.locked(workdir):
+  with files.locked(workdir), work_folder.claimed(workdir):
     return _update(config, workdir)
 
 
@@ -122,7 +124,7 @@ def _decided(
   """Returns the line of a day that was measured and then stopped, if any."""
   for path in sorted((workdir / daily.FOLDER).glob(f"*/{DAY}")):
     line = files.read_json(path)
-    if line["log"] == str(log.absolute()):
+    if line["log"] == addresses.name(log):
       return line
   return None
 
@@ -204,7 +206,7 @@ def _day(plan: Plan) -> reports.Figures:
     "seconds": time.monotonic() - began,
     "model": model.folder,
     "until": model.until,
-    "log": str(plan.dataset.folder.absolute()),
+    "log": addresses.name(plan.dataset.folder),
   }
 
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 import functools
-import pathlib
-import re
 import types
 import typing
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, TypeVar
+
+from pinrec_jax.buckets import addresses
 
 _Class = TypeVar("_Class", bound=type)
 # Whether a rule holds, the field to name if it does not, and the remedy.
@@ -161,21 +161,38 @@ def _freeze(part: Section) -> None:
   vars(part)["_frozen"] = True
 
 
-def require_folder(workdir: str | pathlib.Path) -> None:
-  """Raises ValueError for an address such as gs://bucket/run."""
-  if re.match("[a-z0-9]+:/", str(workdir)):
-    raise ValueError(
-      f"the work folder {str(workdir)!r} is an address; mount the bucket, and "
-      "use the mounted folder"
-    )
-
-
 def relations(config: Any) -> _Rules:
   """Yields the conditions that the fields of a `Config` satisfy together."""
   if hasattr(config, "data"):  # The inference part has no such conditions.
+    yield from _of_places(config)
     yield from _of_data(config)
     yield from _of_model(config)
     yield from _of_training(config)
+
+
+def _of_places(config: Any) -> _Rules:
+  """Only work folders and prepared logs are copied from a bucket."""
+  for field in (
+    "data.source",
+    "data.events",
+    "data.items",
+    "data.item_vectors",
+    "train.init_from",
+    "serve.token_file",
+  ):
+    value = functools.reduce(getattr, field.split("."), config)
+    yield (
+      not addresses.is_address(value),
+      field,
+      "use a local or mounted disk: copy files of a bucket there, or mount it",
+    )
+
+  yield (
+    not addresses.is_address(config.serve.store)
+    or config.serve.store.startswith(("redis://", "rediss://", "unix://")),
+    "serve.store",
+    "use a file of a local disk, or redis://HOST:6379/0",
+  )
 
 
 def _of_data(config: Any) -> _Rules:

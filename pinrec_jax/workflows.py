@@ -18,6 +18,7 @@ from pinrec_jax import (
 )
 from pinrec_jax import config as config_lib
 from pinrec_jax import twin as twin_lib
+from pinrec_jax.buckets import work_folder
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import (
   evaluation_cases,
@@ -49,13 +50,12 @@ def check(
 
   Raises:
     TimeoutError: naming the processes that did not come.
-    ValueError: on a bad field, a work folder that is an address, no device, or
-      ScaNN that the configuration names and that is not installed.
+    ValueError: on a bad field, no device, or ScaNN that the configuration names
+      and that is not installed.
   """
   validation.validate(config)
   positives.objective(config.loss.objective)
   backbone.block(config.model.backbone)
-  validation.require_folder(workdir)
   processes.join()
   sharding.require_device()
   scann_index.require(config.index.kind)
@@ -63,6 +63,7 @@ def check(
   return pathlib.Path(workdir).expanduser()
 
 
+@opening.at_address
 def prepare(
   config: config_lib.Config, workdir: str | pathlib.Path
 ) -> reports.PrepareReport:
@@ -81,6 +82,7 @@ def prepare(
   )
 
 
+@opening.at_address
 def train(
   config: config_lib.Config,
   workdir: str | pathlib.Path,
@@ -102,7 +104,7 @@ def train(
   workdir = check(config, workdir)
   if jax.process_index():  # The first process has the lock.
     return _train(config, workdir, dataset)
-  with files.locked(workdir):
+  with files.locked(workdir), work_folder.claimed(workdir):
     return _train(config, workdir, dataset)
 
 
@@ -134,6 +136,7 @@ def retriever(
   return indexing.indexed(config, trained, dataset.catalog, dataset, split)
 
 
+@opening.at_address
 def build_index(
   config: config_lib.Config,
   workdir: str | pathlib.Path,
@@ -174,6 +177,7 @@ def build_index(
   return report, found
 
 
+@opening.at_address
 def export_bundle(
   config: config_lib.Config, workdir: str | pathlib.Path
 ) -> reports.ExportReport:
@@ -205,6 +209,7 @@ def _save(
   return bundle.save(full, workdir / BUNDLES).name
 
 
+@opening.at_address
 def evaluate(
   config: config_lib.Config,
   workdir: str | pathlib.Path,
@@ -252,6 +257,7 @@ def evaluate(
   )
 
 
+@opening.at_address
 def demo(
   config: config_lib.Config, workdir: str | pathlib.Path
 ) -> reports.DemoReport:

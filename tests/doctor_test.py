@@ -95,6 +95,20 @@ def test_a_full_disk_is_a_fault(monkeypatch, tmp_path):
   assert set(wrong(None, tmp_path)) == {"data.prepared_dir", "workdir"}
 
 
+def test_a_bucket_that_cannot_be_reached_is_a_fault(monkeypatch, tmp_path):
+  monkeypatch.setenv("PINREC_STAGING", str(tmp_path))
+  config = config_lib.Config()
+  config.data.prepared_dir = "memory://b/prepared"
+  assert wrong(config, tmp_path / "memory" / "b" / "run") == {}
+
+  def gone(*_):
+    raise ConnectionError("memory://b cannot be used; check the network")
+
+  monkeypatch.setattr(doctor.objects.Objects, "list", gone)
+  with pytest.raises(ValueError, match=r"2 to fix\n  data.prepared_dir: memor"):
+    cli.run("doctor", config, "memory://b/run")
+
+
 def test_the_mode_prints_all_findings_and_then_fails(tmp_path, capsys):
   cli.run("doctor", None, tmp_path)
   assert "ok  devices " in capsys.readouterr().out

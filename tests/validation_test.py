@@ -1,7 +1,6 @@
 """Every bad field is named with its value and a remedy; then all is frozen."""
 
 import dataclasses
-import pathlib
 
 import pytest
 
@@ -174,9 +173,27 @@ def test_the_inference_part_is_checked_and_frozen_alone():
     validation.validate(part)
 
 
-@pytest.mark.parametrize("address", ["gs://bucket/run", "s3://bucket"])
-def test_an_address_is_not_a_work_folder(address):
-  validation.require_folder("runs/here:now")
-  for path in (address, pathlib.Path(address)):
-    with pytest.raises(ValueError, match="is an address; mount the bucket"):
-      validation.require_folder(path)
+@pytest.mark.parametrize(
+  ("field", "remedy"),
+  [
+    ("data.source", "use a local or mounted disk: copy files of"),
+    ("data.events", "use a local or mounted disk: copy files of"),
+    ("data.item_vectors", "use a local or mounted disk: copy files of"),
+    ("train.init_from", "use a local or mounted disk: copy files of"),
+    ("serve.token_file", "use a local or mounted disk: copy files of"),
+    ("serve.store", "use a file of a local disk, or redis://"),
+  ],
+)
+def test_an_address_is_not_a_file(field, remedy):
+  config = changed(**{field: "s3://bucket/x", "data.name": "custom_log"})
+  message = rf"config.{field} is 's3://bucket/x'; .*{remedy}"
+  with pytest.raises(ValueError, match=message):
+    validation.validate(config)
+
+
+def test_a_bucket_and_a_redis_server_have_addresses():
+  validation.validate(
+    changed(
+      **{"data.prepared_dir": "gs://b/x", "serve.store": "redis://host:1/0"}
+    )
+  )

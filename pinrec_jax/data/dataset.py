@@ -15,6 +15,7 @@ from typing import Any
 import filelock
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.buckets import addresses, prepared_log
 from pinrec_jax.data import (
   catalog as catalog_lib,
 )
@@ -102,7 +103,7 @@ def append(config: config_lib.Data, earlier: pathlib.Path) -> pathlib.Path:
   from pinrec_jax.data.custom import log
 
   contents, place, _ = _source(config)
-  known = inputs.load(earlier) if store.is_finished(earlier) else None
+  known = inputs.load(earlier) if _is_there(earlier) else None
   if known is None:
     raise FileNotFoundError(
       f"the prepared log {earlier} is missing; train a new run, with another "
@@ -125,7 +126,10 @@ def _prepared(
   write: Callable[[pathlib.Path], Any],
 ) -> pathlib.Path:
   """Returns the folder of a prepared form, and writes it if it is absent."""
-  root = sources.path(config.prepared_dir, "prepared_dir")
+  if addresses.is_address(config.prepared_dir):
+    root = addresses.local(config.prepared_dir)
+  else:
+    root = sources.path(config.prepared_dir, "prepared_dir")
   if contents:
     root /= hashlib.sha256(repr(contents).encode()).hexdigest()[:12]
   root.mkdir(parents=True, exist_ok=True)
@@ -133,7 +137,7 @@ def _prepared(
   # Runs started together prepare a log once.
   with filelock.FileLock(root / f"{config.name.replace('/', '-')}.lock"):
     try:
-      if store.is_finished(folder):
+      if _is_there(folder):
         return folder
     except store.DamagedError as error:
       print(error, file=sys.stderr)
@@ -142,7 +146,34 @@ def _prepared(
     print(f"preparing {config.name} in {folder}", file=sys.stderr)
     with _stoppable():
       write(root)
+    prepared_log.push(folder, store.MANIFEST)
   return folder
+
+
+def _is_there(folder: pathlib.Path) -> bool:
+  """Whether a prepared log is complete. If it is in a bucket, it is fetched.
+
+  Raises:
+    DamagedError: naming a damaged file.
+    OSError: naming the address, if it cannot be read or written.
+  """
+  try:
+    if store.is_finished(folder):
+      prepared_log.push(folder, store.MANIFEST)  # It may have failed before.
+      return True
+  except store.DamagedError as error:
+    if not addresses.of(folder):
+      raise
+    print(error, file=sys.stderr)  # The bucket may have a good one.
+    shutil.rmtree(folder)
+  if not prepared_log.fetch(folder, store.MANIFEST):
+    return False
+  try:
+    store.check(folder)
+  except store.DamagedError:
+    prepared_log.drop(folder, store.MANIFEST)
+    raise
+  return True
 
 
 def _source(
@@ -261,4 +292,6 @@ def _stores(
   if read is None:
     return store.load(folder)
   earlier = [folder / name for name in read.earlier]
+  for one in earlier:
+    _is_there(one)
   return segments.load([*earlier, folder], daily=read.daily)

@@ -68,6 +68,14 @@ class Packed(Sequence[schema.Events]):
       }
     )
 
+  def check(self) -> None:
+    """Checks all events.
+
+    Raises:
+      DamagedError: naming a damaged file.
+    """
+    self._check(0, max(self._ends, default=0))
+
   def _check(self, start: int, end: int) -> None:
     """Checks the blocks of some events that were not checked before.
 
@@ -211,6 +219,17 @@ def is_finished(folder: pathlib.Path) -> bool:
   except ValueError as error:
     raise DamagedError(str(error)) from error
   return True
+
+
+def check(folder: pathlib.Path) -> None:
+  """Checks every byte of the events of a prepared log.
+
+  Raises:
+    DamagedError: naming a damaged file.
+  """
+  if not is_finished(folder):
+    raise DamagedError(f"{folder / MANIFEST} is missing")
+  load(folder)[1].check()
 
 
 def load(folder: pathlib.Path) -> tuple[tuple[str, ...], Packed]:

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import config_files, files, validation
+from pinrec_jax.buckets import work_folder
 from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.data import schema
 from pinrec_jax.index import build, exact, scann_index
@@ -227,6 +228,7 @@ def load(path: pathlib.Path, **changes: Any) -> Bundle:
       version of the package wrote the bundle.
   """
   folder = bundle_folders.find(path)
+  work_folder.complete(folder)
   manifest, version = bundle_folders.read_manifest(folder)
   config = config_files.from_json(
     config_lib.Inference,

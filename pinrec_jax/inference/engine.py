@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pinrec_jax import compilation_cache, sharding
+from pinrec_jax.buckets import work_folder
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.decode import conditions
 from pinrec_jax.inference import answers, generation
@@ -65,7 +66,8 @@ class Retriever:
     """Reads a bundle. Compiled programs come from the compilation cache.
 
     Args:
-      path: a work folder, a folder of bundles, or a bundle.
+      path: a work folder, a folder of bundles, or a bundle; or its address,
+        such as s3://bucket/run.
       **changes: fields to change, by path, such as
         `**{"decode.candidates": 10}`.
 
@@ -76,7 +78,7 @@ class Retriever:
     """
     sharding.require_device()
     compilation_cache.enable()
-    return cls(bundle_lib.load(pathlib.Path(path).expanduser(), **changes))
+    return cls(bundle_lib.load(work_folder.readable(path), **changes))
 
   @property
   def outcomes(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ Line = tuple[int, bytes]  # Its number, from 1, and its bytes.
 
 
 def retrieve(
-  workdir: pathlib.Path,
+  workdir: str | pathlib.Path,
   config: config_lib.Config | None,
   source: str,
   budget: str | None,

@@ -1,6 +1,7 @@
 """What the server does, apart from HTTP."""
 
 import asyncio
+import contextlib
 import gc
 import pathlib
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pinrec_jax import config as config_lib
+from pinrec_jax.buckets import addresses, work_folder
 from pinrec_jax.inference import bundle_folders, wire
 from pinrec_jax.serve import (
   explain,
@@ -93,6 +95,22 @@ class Service:
     """The version that the folder of bundles names as current; "" if none."""
     return bundle_folders.current(self._folder)
 
+  async def follow(self) -> None:
+    """Fetches the pointer to the current bundle, if it is in a bucket.
+
+    Raises:
+      RefusedError: if the bucket cannot be read.
+    """
+    await self._of_bucket(work_folder.follow)
+
+  async def _of_bucket(self, work: Callable[[pathlib.Path], None]) -> None:
+    """Does what concerns a folder of bundles that is in a bucket."""
+    if addresses.of(self._folder):
+      try:
+        await _in_thread(lambda: work(self._folder))
+      except OSError as error:
+        raise RefusedError(503, str(error), retry_after="5") from error
+
   async def start(self) -> None:
     """Loads the current bundle and applies all stored changes.
 
@@ -164,7 +182,8 @@ class Service:
     """Serves another bundle, once it is loaded and warm.
 
     Raises:
-      RefusedError: if there is no such bundle, or another swap is going on.
+      RefusedError: if there is no such bundle, another swap is going on, or a
+        bucket cannot be reached.
       ValueError: if it is damaged. The old one stays.
     """
     given = wire.decode_as(messages.Swap, body or b"{}")
@@ -172,6 +191,7 @@ class Service:
     if self._swapping.locked():
       raise RefusedError(409, "another bundle is being loaded; wait for it")
     async with self._swapping:
+      await self._of_bucket(work_folder.refresh)
       known = bundle_folders.versions(self._folder)
       if given.version is not None and given.version not in known:
         raise RefusedError(
@@ -189,6 +209,7 @@ class Service:
       if given.version is not None:
         # Otherwise, a bundle that became current meanwhile would be undone.
         bundle_folders.set_current(self._folder, new.version)
+        await self._of_bucket(work_folder.publish)
       await _in_thread(memory.give_back)
     return self.served()
 
@@ -211,7 +232,8 @@ async def _in_thread(function: Callable[[], _Result]) -> _Result:
       result = function()
     except BaseException as caught:
       error = caught
-    loop.call_soon_threadsafe(_finish, result, error)
+    with contextlib.suppress(RuntimeError):  # The server has ended meanwhile.
+      loop.call_soon_threadsafe(_finish, result, error)
 
   threading.Thread(target=_run, daemon=True, name="load").start()
   return await future

@@ -22,6 +22,11 @@ async def watch(served: service.Service, seconds: float) -> None:
   seen = ""
   while True:
     await asyncio.sleep(seconds)
+    try:
+      await served.follow()
+    except (RefusedError, ValueError) as error:
+      logging.warning("the current bundle is not known: %s", error)
+      continue
     version = served.current_version
     if version in (seen, ""):
       continue

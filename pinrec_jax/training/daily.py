@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import files, reports
+from pinrec_jax.buckets import addresses
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import days as days_lib
 from pinrec_jax.data import evaluation_cases
@@ -70,14 +71,14 @@ def log_folder(
     FileNotFoundError: if the run is not known to have a log.
   """
   if lines:
-    return pathlib.Path(str(lines[-1]["log"]))
+    return addresses.local(str(lines[-1]["log"]))
   path = workdir / runs.LOG
   if not path.is_file():
     raise FileNotFoundError(
       f"{path} is missing: there is no run to update in {workdir}; run "
       "--mode=train first, with the same --workdir and the files so far"
     )
-  return pathlib.Path(files.read_json(path)["folder"])
+  return addresses.local(files.read_json(path)["folder"])
 
 
 def current(
@@ -106,7 +107,7 @@ def current(
           "--workdir"
         )
       return found
-  log = pathlib.Path(files.read_json(workdir / runs.LOG)["folder"])
+  log = addresses.local(files.read_json(workdir / runs.LOG)["folder"])
   first = dataset_lib.opened(config.data, log)
   split = evaluation_cases.after_training(
     train_on_validation=config.train.train_on_validation

@@ -14,6 +14,7 @@ from absl import logging
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import reports, sharding
+from pinrec_jax.buckets import work_folder
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import statistics
 from pinrec_jax.evals import metrics as metrics_lib
@@ -75,6 +76,7 @@ def train(
         found = validator(state) if evaluating else {}
         recorder.validated(number, found)
         run.checkpoints.save(number, state, run.data, found, run.network)
+        work_folder.saved(workdir, run.checkpoints.wait)
         log.pause()
         done = runs.is_done(run.checkpoints, settings)
       if done:

@@ -14,6 +14,7 @@ from absl import logging
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import config_files, files, reports, sharding
+from pinrec_jax.buckets import addresses
 from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import (
@@ -135,7 +136,7 @@ def begin(
   finished = is_done(run.checkpoints, train) and path.is_file()
   if jax.process_index() == 0 and not finished:
     files.write_json(workdir / NAMES, dataset.catalog.names)
-    files.write_json(workdir / LOG, {"folder": str(dataset.folder.absolute())})
+    files.write_json(workdir / LOG, {"folder": addresses.name(dataset.folder)})
     files.write(path, config_files.to_json(config))
   return run
 

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from typing import Any
 
+import fsspec
 import pytest
 
 from pinrec_jax import cli, config_files, files, main, update, workflows
 from pinrec_jax import config as config_lib
+from pinrec_jax.buckets import addresses, work_folder
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import row_errors
 from pinrec_jax.evals import evaluate
@@ -249,3 +251,30 @@ def test_kills_at_random_moments(shop, run, tmp_path):
     published = [line for line in lines if line["published"]]
     assert not published or current(run) == published[-1]["bundle"]
     assert row_errors.load(dataset_lib.prepare(config.data)).rows
+
+
+def test_an_update_on_a_machine_with_an_empty_disk(shop, tmp_path, monkeypatch):
+  """The work folder and the prepared logs are in a bucket."""
+  bucket = fsspec.filesystem("memory")
+  bucket.store.clear()
+  run = "memory://b/run"
+  config = shop.config(**{"update.margin": 0.99})
+  config.data.prepared_dir = "memory://b/prepared"
+  monkeypatch.setenv("PINREC_STAGING", str(tmp_path / "first"))
+  workflows.train(config, run)
+  workflows.build_index(config, run)
+  shop.day(3)
+  monkeypatch.setenv("PINREC_STAGING", str(tmp_path / "second"))
+  line = updated(config, run)
+  assert line["published"]
+  assert line["log"].startswith("memory://b/prepared/")
+  pointer = bucket.cat_file("/b/run/bundles/current").decode().strip()
+  assert pointer == line["bundle"]
+  assert bucket.exists(f"/b/run/{line['model']}/{update.DAY}")
+  monkeypatch.setenv("PINREC_STAGING", str(tmp_path / "third"))
+  assert not update.update(config, run).day
+  log = dataset_lib.opened(config.data, addresses.local(line["log"]))
+  assert sum(map(len, log.events)) > 3 * 30  # Those of the earlier days, too.
+  found = bundle.load(work_folder.readable(run))
+  assert found.provenance.version == line["bundle"]
+  bucket.store.clear()

@@ -109,6 +109,11 @@ def test_nodes_and_work_folder(kubectl):
   gpu = _pod(
     _manifest(kubectl, "gpu", CLAIM="", LOCAL_WORKDIR="1", ACCELERATOR="l4")
   )
+  flags = ("--config=x", "--workdir=gs://b/run")
+  own = _main(
+    _manifest(kubectl, "gpu", *flags, CLAIM="", LOCAL_WORKDIR="1", HOSTS="1")
+  )
+  assert own["args"] == [*flags]
   assert gpu["nodeSelector"] == {"cloud.google.com/gke-accelerator": "l4"}
   assert gpu["volumes"][0] == {"name": "share", "emptyDir": {}}
   for pod in (tpu, gpu):
@@ -153,7 +158,7 @@ def test_it_applies_the_manifest_of_the_dry_run(kubectl):
     (("gpu", "--config=x"), {}, "--workdir is '', which the hosts do not"),
     (
       ("gpu", "--workdir=gs://b/a"),
-      {},
+      {"HOSTS": "2"},
       "--workdir is 'gs://b/a', which is an a",
     ),
     (("gpu", *FLAGS, "--x=a\nb"), {}, "has a control character"),

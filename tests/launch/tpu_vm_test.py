@@ -165,7 +165,11 @@ def test_logs_stop_fetch_and_delete(cloud):
     (("create",), {"QUEUED": "no"}, "QUEUED is 'no'; set it to 1"),
     (("create",), {"SHARE": "/mnt"}, "SHARE is '/mnt'; write it as HOST:/"),
     (("logs",), {"WORKER": "all"}, "WORKER is 'all'; use the number"),
-    (("run", "--workdir=gs://b/x"), {}, "'gs://b/x', which is an address"),
+    (
+      ("run", "--workdir=gs://b/x"),
+      {"TYPE": "v6e-16"},
+      "'gs://b/x', which is an address, and there are several processes",
+    ),
   ],
 )
 def test_errors_are_found_before_anything_runs(
@@ -181,6 +185,7 @@ def test_errors_are_found_before_anything_runs(
   ("workdir", "env", "allowed"),
   [
     ("runs/a", {"TYPE": "v6e-8"}, True),
+    ("gs://b/a", {"TYPE": "v6e-8"}, True),
     ("runs/a", {"TYPE": "v6e-16"}, False),
     ("runs/a", {"TYPE": "v6e-16", "LOCAL_WORKDIR": "1"}, True),
     ("/nfs/a", {"TYPE": "v6e-16"}, True),
@@ -220,7 +225,7 @@ def test_a_host_joins_the_first_host(host, worker, hosts, first, count):
   python = f"{host.folder}/.venv-pinrec/bin/python"
   program = [python, "-m", "pinrec_jax.main", *FLAGS, "--x=$$HOME"]
   assert last[-len(program) :] == program
-  assert [call for call in host.calls("python") if call[-1] == ".[tpu]"]
+  assert [call for call in host.calls("python") if call[-1] == ".[bucket,tpu]"]
 
 
 @pytest.mark.parametrize(

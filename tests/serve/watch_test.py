@@ -18,7 +18,12 @@ class Service:
     self.serving, self.version = self, "a"
     self.current_version = "a"
     self.error: Exception | None = None
+    self.unreachable = False
     self.swaps = []
+
+  async def follow(self):
+    if self.unreachable:
+      raise RefusedError(503, "the bucket cannot be reached")
 
   async def swap(self, body):
     self.swaps.append(self.current_version)
@@ -67,6 +72,17 @@ def test_a_bundle_that_fails_is_tried_once(error):
   )
   assert served.swaps == ["b", "c"]
   assert served.version == "a"
+
+
+def test_a_bucket_that_comes_back_is_followed_again():
+  served = Service()
+  served.unreachable = True
+  watched(
+    served,
+    lambda: setattr(served, "current_version", "b"),
+    lambda: setattr(served, "unreachable", False),
+  )
+  assert served.swaps == ["b"]
 
 
 def test_a_swap_that_is_going_on_is_waited_for():

@@ -1,0 +1,1 @@
+"""Work folders and prepared logs in a bucket, with copies on the local disk."""

@@ -1,0 +1,97 @@
+"""Buckets in memory, and machines with a local disk each."""
+
+import fsspec
+import httpx
+import pytest
+import s3fs
+from moto import server as moto_server
+
+
+@pytest.fixture
+def bucket():
+  """An empty bucket in memory: from names to content."""
+  system = fsspec.filesystem("memory")
+  system.store.clear()
+  system.pseudo_dirs[:] = [""]
+  yield system
+  system.store.clear()
+  system.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+  """Returns the function that makes this process run on a named machine.
+
+  Each machine has its own local copies of buckets.
+  """
+
+  def use(name):
+    folder = tmp_path / "machines" / name
+    monkeypatch.setenv("PINREC_STAGING", str(folder))
+    return folder
+
+  use("first")
+  return use
+
+
+@pytest.fixture(scope="session")
+def tiny():
+  """Returns the function from a folder of prepared logs to a configuration."""
+  import pinrec_jax
+
+  def config_of(prepared):
+    """Returns a configuration that trains in seconds on a synthetic world."""
+    config = pinrec_jax.Config()
+    config.data.name = "synthetic"
+    config.data.prepared_dir = str(prepared)
+    config.data.sequence_length = 16
+    synthetic = config.data.synthetic
+    synthetic.users, synthetic.items = 60, 40
+    synthetic.topics, synthetic.events = 4, 20
+    config.model.hidden_dim = config.model.embedding_dim = 16
+    config.model.num_layers, config.model.table_size = 1, 64
+    config.model.backbone = "pooled"  # It compiles fastest.
+    config.loss.in_batch_negatives, config.loss.uniform_negatives = 32, 8
+    config.train.steps, config.train.warmup_steps = 4, 1
+    config.train.batch_size, config.train.eval_every = 8, 2
+    config.decode.steps, config.decode.candidates = 1, 5
+    config.index.kind = "exact"
+    config.evals.cutoffs, config.evals.sweep = (3, 6), ()
+    config.evals.twin = False
+    config.index.filter_seen = "engagements"
+    return config
+
+  return config_of
+
+
+@pytest.fixture
+def forget_s3():
+  """Returns the function that drops connections and their settings."""
+  from pinrec_jax.buckets import objects
+
+  def forget():
+    s3fs.S3FileSystem.clear_instance_cache()
+    objects.file_system.cache_clear()
+
+  return forget
+
+
+@pytest.fixture
+def endpoint(monkeypatch, machine, forget_s3):
+  """The address of a server with one bucket."""
+  running = moto_server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+  running.start()
+  address = f"http://127.0.0.1:{running.get_host_and_port()[1]}"
+  for name, value in (
+    ("AWS_ENDPOINT_URL", address),
+    ("AWS_ACCESS_KEY_ID", "key"),
+    ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ("AWS_DEFAULT_REGION", "us-east-1"),
+  ):
+    monkeypatch.setenv(name, value)
+  httpx.post(f"{address}/moto-api/reset")
+  forget_s3()
+  s3fs.S3FileSystem().mkdir("bucket")
+  yield address
+  forget_s3()
+  running.stop()
