@@ -62,7 +62,7 @@ async def measure(
   print(f"ready after {ready:.1f} s")
   info = json.loads((await client.call("GET", "/v1/info"))[1])
   requests = await histories(client, info)
-  await load(client, requests, 50, 5)  # Warm connections.
+  await load(client, requests, 200, 10)  # Open connections, first calls.
   found: dict[str, Any] = {"seconds_to_ready": ready}
   if not options.rate:
     found |= await rates(client, requests, options)
