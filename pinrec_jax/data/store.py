@@ -74,7 +74,7 @@ class Packed(Sequence[schema.Events]):
     Raises:
       DamagedError: naming a damaged file.
     """
-    self._check(0, max(self._ends, default=0))
+    self._check(0, int(self._ends.max(initial=0)))
 
   def _check(self, start: int, end: int) -> None:
     """Checks the blocks of some events that were not checked before.
