@@ -22,7 +22,7 @@ from pinrec_jax import config_files, opening, workflows
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, synthetic
 from pinrec_jax.decode import budget
-from pinrec_jax.evals import baselines, metrics, retrieve
+from pinrec_jax.evals import metrics, popularity, retrieve
 
 CONFIG, K = "configs/synthetic.py", 10
 
@@ -51,7 +51,7 @@ def measure(workdir: pathlib.Path) -> dict[str, float]:
   config, dataset = opening.load(config)
   retriever = workflows.retriever(config, workdir, dataset)
   cases = evaluation_cases.cases(dataset, "test")
-  popular = baselines.popularity(
+  popular = popularity.of_all(
     dataset, cases, split="test", size=K, filter_seen=config.index.filter_seen
   )
   figures, targets = {}, metrics.targets(cases)

@@ -27,7 +27,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import config_files
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, histories, splits, statistics
-from pinrec_jax.evals import baselines, evaluate
+from pinrec_jax.evals import evaluate, popularity
 
 PEER = pathlib.Path(__file__).parent / "peers" / "rectools_sasrec.py"
 VENV = pathlib.Path("~/.cache/pinrec_jax/peers/rectools").expanduser()
@@ -51,7 +51,7 @@ def main() -> None:
   cases = evaluation_cases.cases(dataset, "test")
   # Long enough to leave out all items that a user was shown.
   longest = max(config.evals.cutoffs) + max(len(case.past) for case in cases)
-  popular = baselines.popularity(
+  popular = popularity.of_all(
     dataset, cases, split="test", size=longest, filter_seen="engagements"
   )
   figures = []

@@ -33,7 +33,7 @@ from pinrec_jax import config_files, markdown, opening, workflows
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, synthetic
 from pinrec_jax.decode import budget as budget_lib
-from pinrec_jax.evals import baselines, retrieve
+from pinrec_jax.evals import popularity, retrieve
 
 CONFIG, K = "configs/synthetic.py", 10
 TWO_TOWER = {
@@ -129,7 +129,7 @@ def lists(
       "save": share / 100,
     }
   arms = {
-    "popularity": baselines.popularity(
+    "popularity": popularity.of_all(
       dataset,
       cases,
       split="test",

@@ -8,11 +8,10 @@ from jaxtyping import Float, Int, Shaped
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
-from pinrec_jax.data import evaluation_cases, schema, splits, statistics
-from pinrec_jax.evals import evaluate
+from pinrec_jax.data import evaluation_cases, splits
+from pinrec_jax.evals import evaluate, popularity
 
 NAMES = ("popularity", "recent popularity", "last items", "co-occurrence")
-RECENT = 0.1  # Fraction of the engagements that are recent.
 HISTORY = 10  # Last items of a user whose neighbours are listed.
 USER_ITEMS = 100  # Last items of each user that count as engaged with together.
 NEIGHBOURS = 100  # Items that each item of a history brings.
@@ -20,61 +19,7 @@ ITEMS_AT_ONCE = 4096  # Items whose neighbours are searched together.
 SCORES_AT_ONCE = 1 << 24  # Scores of users and items, to bound memory.
 DIGITS = 9  # Of a score, so that equal scores are equal in any order of sums.
 
-Lists = Int[np.ndarray, "b c"]  # Rows of the item table; -1 is none.
-
-
-def popularity(
-  dataset: dataset_lib.Dataset,
-  cases: Sequence[evaluation_cases.Case],
-  *,
-  split: str,
-  size: int,
-  filter_seen: str,
-) -> Lists:
-  """Returns the items with the most engagements before the cut.
-
-  In a log that is split by time, only engagements with a time count. Of equal
-  counts, the lower row comes first.
-
-  Args:
-    dataset: the log.
-    cases: the users.
-    split: the period whose start is the cut.
-    size: length of a list.
-    filter_seen: items to leave out, as in `config.Index.filter_seen`.
-
-  Returns:
-    Rows of the item table; -1 where a list is shorter.
-  """
-  ranked = statistics.most_popular(dataset, split)
-  return _without_seen(ranked, cases, size, filter_seen)
-
-
-def recent_popularity(
-  dataset: dataset_lib.Dataset,
-  cases: Sequence[evaluation_cases.Case],
-  *,
-  split: str,
-  size: int,
-  filter_seen: str,
-) -> Lists:
-  """Returns the items with the most engagements shortly before the cut.
-
-  The latest tenth of the engagements with a time counts. The arguments are
-  those of `popularity`. Without times, all lists are empty.
-  """
-  parts = [statistics.recent(dataset, own, split) for own in dataset.events]
-  item = np.concatenate([own.item for own in parts])
-  time = np.concatenate([own.time for own in parts])
-  dated = time != schema.UNKNOWN_TIME
-  if not dated.any():
-    return np.full((len(cases), size), -1, np.int32)
-  item, time = item[dated], time[dated]
-  late = time >= np.quantile(time, 1 - RECENT, method="lower")
-  counts = np.bincount(item[late], minlength=len(dataset.items.ids))
-  counts = np.where(dataset.items.candidate, counts, 0)
-  ranked = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-  return _without_seen(ranked.astype(np.int32), cases, size, filter_seen)
+Lists = popularity.Lists
 
 
 def last_items(
@@ -107,7 +52,8 @@ def co_occurrence(
 
   Two items are as near as the cosine of their sets of users before the cut. The
   score of an item is the sum of its cosines to the user's last ten items, if it
-  is among the hundred nearest of them. The arguments are those of `popularity`.
+  is among the hundred nearest of them. The arguments are those of
+  `popularity.of_all`.
   """
   items = len(dataset.items.ids)
   user, item, _ = _latest(*_of_cases(cases), HISTORY)
@@ -143,8 +89,8 @@ def figures(
   found = {
     name: ranked(dataset, cases, split="test", size=size, filter_seen=seen)
     for name, ranked in (
-      ("popularity", popularity),
-      ("recent popularity", recent_popularity),
+      ("popularity", popularity.of_all),
+      ("recent popularity", popularity.of_recent),
       ("co-occurrence", co_occurrence),
     )
   }
@@ -155,22 +101,6 @@ def figures(
     for name in NAMES
     if name == "popularity" or (found[name] >= 0).any()
   }
-
-
-def _without_seen(
-  ranked: Int[np.ndarray, "_"],
-  cases: Sequence[evaluation_cases.Case],
-  size: int,
-  filter_seen: str,
-) -> Lists:
-  """Returns the first items of a ranking that are left for each user."""
-  seen = [case.past.seen(filter_seen) for case in cases]
-  ranked = ranked[: size + max(map(len, seen), default=0)]
-  lists = np.full((len(cases), size), -1, np.int32)
-  for row, own in enumerate(seen):
-    kept = ranked[~np.isin(ranked, own)][:size]
-    lists[row, : len(kept)] = kept
-  return lists
 
 
 def _of_cases(

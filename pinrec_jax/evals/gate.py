@@ -6,7 +6,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import reports
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases
-from pinrec_jax.evals import baselines, evaluate
+from pinrec_jax.evals import baselines, evaluate, popularity
 from pinrec_jax.inference import engine
 
 PUBLISHED = ("passed", "unchanged")  # Reasons for which a bundle is published.
@@ -47,7 +47,7 @@ def measure(
   )
   figures |= {"k": k, "recall": own, "yesterday": other}
   lists = {
-    "popularity": baselines.popularity(
+    "popularity": popularity.of_all(
       dataset, cases, split="test", size=k, filter_seen=seen
     ),
     "last_items": baselines.last_items(dataset, cases, size=k),

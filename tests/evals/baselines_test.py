@@ -7,7 +7,7 @@ import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import evaluation_cases, schema, splits, statistics
-from pinrec_jax.evals import baselines
+from pinrec_jax.evals import baselines, popularity
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from pinrec_jax.evals import baselines
 )
 def test_popularity_on_the_excerpt_is_as_published(mini, filter_seen, recall):
   cases = evaluation_cases.cases(mini, "test")
-  lists = baselines.popularity(
+  lists = popularity.of_all(
     mini, cases, split="test", size=10, filter_seen=filter_seen
   )
   assert lists.shape == (2_296, 10)
@@ -36,7 +36,7 @@ def test_popularity_on_the_excerpt_is_as_published(mini, filter_seen, recall):
 
 
 def test_popularity_counts_dated_engagements_before_the_cut(world, cases):
-  first = baselines.popularity(
+  first = popularity.of_all(
     world, cases, split="test", size=1, filter_seen="nothing"
   )
   candidate = world.items.candidate.copy()
@@ -52,7 +52,7 @@ def test_popularity_counts_dated_engagements_before_the_cut(world, cases):
         counts[item] += 1
   ranked = sorted(counts, key=lambda item: (-counts[item], item))
   plain, unseen, unshown = (
-    baselines.popularity(
+    popularity.of_all(
       world, cases, split="test", size=6, filter_seen=filter_seen
     )
     for filter_seen in ("nothing", "engagements", "exposures")
@@ -68,7 +68,7 @@ def test_popularity_counts_dated_engagements_before_the_cut(world, cases):
 
 
 def test_a_list_is_shorter_if_too_few_items_are_left(world, cases):
-  lists = baselines.popularity(
+  lists = popularity.of_all(
     world, cases, split="test", size=30, filter_seen="engagements"
   )
   assert lists.shape == (len(cases), 30)
@@ -79,35 +79,63 @@ def test_a_list_is_shorter_if_too_few_items_are_left(world, cases):
     assert (row[len(left) :] == -1).all()
 
 
-BASELINES = (baselines.recent_popularity, baselines.co_occurrence)
+BASELINES = (popularity.of_recent, baselines.co_occurrence)
 
 
-@pytest.mark.parametrize("filter_seen", ["nothing", "engagements", "exposures"])
-def test_recent_popularity_counts_the_latest_tenth(world, cases, filter_seen):
-  dated = sorted(
+def _decayed(world, end, seconds):
+  """Returns the candidates by decayed engagements before a moment."""
+  dated = [
     (int(time), int(item))
     for events in world.events
     for time, item, engaged in zip(
       events.time, events.item, events.engaged, strict=True
     )
-    if engaged and 0 < time < world.vocabulary.test_from
-  )
-  first = dated[int(0.9 * (len(dated) - 1))][0]
-  counts = dict.fromkeys(range(31), 0)
-  for time, item in dated:
-    counts[item] += time >= first
-  ranked = [
-    item
-    for item in sorted(counts, key=lambda item: (-counts[item], item))
-    if counts[item] and world.items.candidate[item]
+    if engaged and 0 < time < end
   ]
-  lists = baselines.recent_popularity(
+  newest, weights = max(dated)[0], dict.fromkeys(range(31), 0.0)
+  for time, item in dated:
+    weights[item] += 0.5 ** ((newest - time) / seconds)
+  counted = {item for _, item in dated}
+  return [
+    item
+    for item in sorted(weights, key=lambda item: (-weights[item], item))
+    if item in counted and world.items.candidate[item]
+  ]
+
+
+@pytest.mark.parametrize("filter_seen", ["nothing", "engagements", "exposures"])
+def test_recent_popularity_decays_with_the_best_half_life_of_the_validation(
+  world, cases, filter_seen
+):
+  early = evaluation_cases.cases(world, "validation")
+  best, chosen = -1.0, 0
+  for seconds in popularity.HALF_LIVES:
+    ranked = _decayed(world, world.vocabulary.validation_from, seconds)
+    hits = total = 0
+    for case in early:
+      seen = case.past.seen(filter_seen)
+      top = [item for item in ranked if item not in seen][: popularity.K]
+      wanted = {*case.targets.item.tolist()}
+      hits, total = hits + len(wanted & {*top}), total + len(wanted)
+    if hits / total > best:
+      best, chosen = hits / total, seconds
+  assert popularity.half_life(world, filter_seen) == chosen
+  ranked = _decayed(world, world.vocabulary.test_from, chosen)
+  lists = popularity.of_recent(
     world, cases, split="test", size=6, filter_seen=filter_seen
   )
   for row, case in zip(lists, cases, strict=True):
     seen = case.past.seen(filter_seen)
     wanted = [item for item in ranked if item not in seen][:6]
     assert row[row >= 0].tolist() == wanted
+
+
+def test_without_validation_users_the_half_life_is_a_day(world):
+  moment = world.vocabulary.test_from
+  names = dataclasses.replace(world.vocabulary, validation_from=moment)
+  catalog = dataclasses.replace(world.catalog, vocabulary=names)
+  log = dataclasses.replace(world, catalog=catalog)
+  assert popularity.half_life(log, "nothing") == popularity.USUAL == 86_400
 
 
 def test_last_items_are_distinct_and_the_last_one_comes_first(world, cases):
