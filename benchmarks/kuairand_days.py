@@ -156,16 +156,16 @@ def configured(
       "data.custom.column_types": "log_seconds:number",
       "data.custom.validation_from": str(start(trained - ONE_DAY)),
       "data.custom.test_from": str(start(trained)),
-      # As in configs/kuairand_pure.py.
+      # As in configs/kuairand_pure.py, with sampled negatives and small
+      # batches, because each seed trains on every day.
       "model.inputs": ("content",),
       "model.head": "state",
       "model.hidden_dim": 64,
       "model.embedding_dim": 64,
       "model.table_size": 8192,
-      "loss.full_softmax": True,
-      "train.steps": 1000,
-      "train.batch_size": 32,
-      "train.eval_every": 1000,
+      "train.steps": 2000,
+      "train.batch_size": 16,
+      "train.eval_every": 2000,
       "train.patience": 0,
       "train.train_on_validation": True,
       "train.seed": seed,

@@ -43,7 +43,7 @@ from pinrec_jax.evals import baselines
 from pinrec_jax.training import daily, runs
 
 Date = datetime.date
-FIRST, LAST = Date(2022, 5, 3), kuairand_days.LAST
+FIRST, LAST = Date(2022, 5, 4), kuairand_days.LAST
 PAIRS = (
   ("updated", "trained"), ("stale", "updated"), ("frozen", "stale"),
   ("real time", "updated"),
@@ -87,10 +87,11 @@ class Walk:
 
   def scratch(self, day: Date) -> pathlib.Path:
     """Returns the work folder of a training from scratch, which runs first."""
-    folder = self.folder / SCRATCH / str(day)
-    self._run(
-      self.config(day, day), folder, f"{SCRATCH}/{day}", "train", "index"
-    )
+    folder, name = self.folder / SCRATCH / str(day), f"{SCRATCH}/{day}"
+    if not self._cost(name).is_file():
+      # A killed training starts again, so that its cost is whole.
+      shutil.rmtree(folder, ignore_errors=True)
+    self._run(self.config(day, day), folder, name, "train", "index")
     return folder
 
   def updated(self, day: Date) -> pathlib.Path:
@@ -116,7 +117,10 @@ class Walk:
 
   def cost(self, name: str) -> dict[str, float]:
     """Returns the CPU seconds of a run."""
-    return files.read_json(self.folder / "costs" / f"{name}.json")
+    return files.read_json(self._cost(name))
+
+  def _cost(self, name: str) -> pathlib.Path:
+    return self.folder / "costs" / f"{name}.json"
 
   def _run(
     self,
@@ -126,7 +130,7 @@ class Walk:
     *modes: str,
   ) -> None:
     """Runs modes of the package in a process, if they have not run."""
-    cost = self.folder / "costs" / f"{name}.json"
+    cost = self._cost(name)
     if cost.is_file():
       return
     given = cost.with_suffix(".config.json")
@@ -211,7 +215,7 @@ def kept(
   """Returns the arrays of a file, which is written first if it is absent."""
   if not path.is_file():
     buffer = io.BytesIO()
-    np.savez(buffer, **measured())
+    np.savez(buffer, allow_pickle=False, **measured())
     files.write(path, buffer.getvalue())
   with np.load(path) as found:
     return {name: found[name] for name in found.files}

@@ -104,9 +104,9 @@ def training(
   shown_item = np.append(everything.item, schema.NO_ITEM)
   after_token = np.append(-1, place) + 1
   pieces = []
-  # A daily update puts events of earlier days first, as context. If each of them
-  # predicted the first engagement of the day, most of the loss would be about
-  # items that are many events ahead.
+  # A daily update puts events of earlier days first, as context. If each of
+  # them predicted the first engagement of the day, most of the loss would be
+  # about items that are many events ahead.
   leading = int(np.argmin(np.append(events.context, False)))
   for first in range(0, int(engaged[-1]) + 1 if engaged.size else 0, length):
     last = min(first + length - 1, int(engaged[-1]))
