@@ -23,10 +23,6 @@ import argparse
 import datetime
 import io
 import pathlib
-import shutil
-import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -35,12 +31,13 @@ import numpy as np
 import record
 import staleness_arms as arms
 import staleness_figures as figures
+import staleness_walk
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import config_files, files
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.evals import baselines
-from pinrec_jax.training import daily, runs
+from pinrec_jax.training import runs
 
 Date = datetime.date
 FIRST, LAST = Date(2022, 5, 4), kuairand_days.LAST
@@ -48,7 +45,6 @@ PAIRS = (
   ("updated", "trained"), ("stale", "updated"), ("frozen", "stale"),
   ("real time", "updated"),
 )  # fmt: skip
-SCRATCH, UPDATES = "scratch", "updates"  # Folders of costs.
 NAMES = (
   "trained", "updated", "stale", "frozen", "real time",
   "popularity of yesterday",
@@ -67,77 +63,6 @@ class OfDay(NamedTuple):
   users: list[str]
   targets: arms.Targets
   hits: dict[str, arms.Hits]
-
-
-class Walk:
-  """The walk of one seed through the days."""
-
-  def __init__(
-    self, workdir: pathlib.Path, seed: int, days: Sequence[Date]
-  ) -> None:
-    self.days, self.seed = days, seed
-    self.log, self.folder = workdir / "log", workdir / f"seed{seed}"
-    self.folder.mkdir(parents=True, exist_ok=True)
-
-  def config(self, day: Date, trained: Date) -> config_lib.Config:
-    """Returns the configuration of a run on the morning of a day."""
-    return kuairand_days.configured(
-      self.log, self.folder / "prepared", day, trained, self.seed
-    )
-
-  def scratch(self, day: Date) -> pathlib.Path:
-    """Returns the work folder of a training from scratch, which runs first."""
-    folder, name = self.folder / SCRATCH / str(day), f"{SCRATCH}/{day}"
-    if not self._cost(name).is_file():
-      # A killed training starts again, so that its cost is whole.
-      shutil.rmtree(folder, ignore_errors=True)
-    self._run(self.config(day, day), folder, name, "train", "index")
-    return folder
-
-  def updated(self, day: Date) -> pathlib.Path:
-    """Returns the folder of the model of a day, after its update."""
-    first, folder = self.days[0], self.folder / "daily"
-    if not folder.is_dir():
-      copy = self.folder / "unfinished"
-      shutil.rmtree(copy, ignore_errors=True)
-      shutil.copytree(self.scratch(first), copy)
-      copy.rename(folder)
-    if day == first:
-      return folder
-    self.updated(day - kuairand_days.ONE_DAY)
-    config = self.config(day, first)
-    self._run(config, folder, f"{UPDATES}/{day}", "update")
-    lines = daily.read(folder)[: (day - first).days]
-    published = [""] + [str(o["model"]) for o in lines if o["published"]]
-    return folder / published[-1]
-
-  def lines(self) -> list[dict[str, Any]]:
-    """Returns what each update says of itself."""
-    return daily.read(self.folder / "daily")
-
-  def cost(self, name: str) -> dict[str, float]:
-    """Returns the CPU seconds of a run."""
-    return files.read_json(self._cost(name))
-
-  def _cost(self, name: str) -> pathlib.Path:
-    return self.folder / "costs" / f"{name}.json"
-
-  def _run(
-    self,
-    config: config_lib.Config,
-    folder: pathlib.Path,
-    name: str,
-    *modes: str,
-  ) -> None:
-    """Runs modes of the package in a process, if they have not run."""
-    cost = self._cost(name)
-    if cost.is_file():
-      return
-    given = cost.with_suffix(".config.json")
-    files.write(given, config_files.to_json(config))
-    program = str(pathlib.Path(__file__).with_name("command_cost.py"))
-    command = [sys.executable, program, given, folder, cost, *modes]
-    subprocess.run(list(map(str, command)), check=True)
 
 
 class Measurer:
@@ -173,7 +98,11 @@ class Measurer:
     return kept(self.folder / f"{day}.npz", _measured)
 
   def model(
-    self, walk: Walk, day: Date, workdir: pathlib.Path, names: Sequence[str]
+    self,
+    walk: staleness_walk.Walk,
+    day: Date,
+    workdir: pathlib.Path,
+    names: Sequence[str],
   ) -> dict[str, arms.Hits]:
     """Returns the hits of a model, by the name of each way to use it.
 
@@ -221,7 +150,9 @@ def kept(
     return {name: found[name] for name in found.files}
 
 
-def of_day(walk: Walk, measurer: Measurer, day: Date) -> dict[str, arms.Hits]:
+def of_day(
+  walk: staleness_walk.Walk, measurer: Measurer, day: Date
+) -> dict[str, arms.Hits]:
   """Returns the hits of all arms of one seed on one day."""
   first = walk.scratch(walk.days[0])
   hits = measurer.baselines(day)
@@ -237,27 +168,6 @@ def of_day(walk: Walk, measurer: Measurer, day: Date) -> dict[str, arms.Hits]:
 def stacked(seeds: Sequence[dict[str, arms.Hits]]) -> dict[str, arms.Hits]:
   """Returns the hits of all seeds, [seed cutoff user], by arm."""
   return {name: np.stack([own[name] for own in seeds]) for name in seeds[0]}
-
-
-def all_costs(walks: Sequence[Walk]) -> dict[str, dict[str, float]]:
-  """Returns the median CPU seconds of a training and of an update.
-
-  The first of each seed is left out, because it may compile programs.
-  """
-  days = walks[0].days[2:]
-  found = {
-    name: {
-      kind: statistics.median(
-        walk.cost(f"{name}/{day}")[kind] for walk in walks for day in days
-      )
-      for kind in ("training", "command")
-    }
-    for name in (SCRATCH, UPDATES)
-  }
-  ratio = {
-    kind: found[UPDATES][kind] / found[SCRATCH][kind] for kind in found[SCRATCH]
-  }
-  return {**found, "ratio": ratio}
 
 
 def pooled(
@@ -307,7 +217,9 @@ def main() -> None:
   kuairand_days.write(options.source, workdir / "log")
   days = kuairand_days.days(options.first, options.last)
   measurer = Measurer(workdir, days)
-  walks = [Walk(workdir, seed, days) for seed in range(options.seeds)]
+  walks = [
+    staleness_walk.Walk(workdir, seed, days) for seed in range(options.seeds)
+  ]
   # Seed by seed, so that the first seed can be looked at early.
   seeds = [[of_day(walk, measurer, day) for day in days] for walk in walks]
   by_day = [
@@ -322,10 +234,15 @@ def main() -> None:
   whole = of_lists(*pooled(by_day[1:]))
   record.write(
     options.output,
-    sys.argv[1:],
+    [f"--{n}={getattr(options, n)}" for n in ("first", "last", "seeds")],
+    users={str(d): len(own.users) for d, own in zip(days, by_day, strict=True)},
+    targets={
+      str(d): int(own.targets.sum())
+      for d, own in zip(days, by_day, strict=True)
+    },
     days=found,
     later_days=whole,
-    costs=all_costs(walks),
+    costs=staleness_walk.costs(walks),
     updates=[walk.lines() for walk in walks],
   )
   figures.plot(found, "10", NAMES, options.plot)

@@ -1,5 +1,6 @@
 """Recall of the arms of benchmarks/staleness.py, with intervals; the plot."""
 
+import functools
 import io
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ BOUNDS = (2.5, 97.5)
 Hits = Int[np.ndarray, "s u"]  # Targets found, by seed and user.
 
 
+@functools.lru_cache(maxsize=1)
 def resampled(
   seeds: int, users: int
 ) -> tuple[Float[np.ndarray, "r s"], Float[np.ndarray, "r u"]]:
