@@ -169,6 +169,8 @@ def configured(
       "train.patience": 0,
       "train.train_on_validation": True,
       "train.seed": seed,
+      # Thousands of users have a target in the last hour of a day.
+      "update.gate_hours": 1.0,
       "decode.budget": "long_view:0.8,is_click:0.2",
       "index.filter_seen": "engagements",
       "evals.cutoffs": (10, 100),

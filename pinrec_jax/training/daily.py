@@ -16,7 +16,7 @@ from pinrec_jax.training import runs
 
 FOLDER, LINES = "days", "days.jsonl"  # In a work folder.
 KEPT = 7  # Latest days whose checkpoints are kept.
-PASSES = 1  # Passes over a day, if `update.steps` is 0; three were worse.
+PASSES = 2  # Passes over a day, if `update.steps` is 0; five overfit.
 DIGITS = 3  # Binary digits of the steps of a day.
 CHECKPOINTS = 5  # Of a day's training, for a stop in between.
 

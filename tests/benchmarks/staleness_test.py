@@ -74,7 +74,7 @@ def test_the_log_of_a_morning_has_all_earlier_days(source, tmp_path):
   assert past["item"].tolist() == [7, 9, 8]
   assert past["long_watch"].tolist() == [1, 1, 0]
   assert past["is_like"].tolist() == [0, 1, 0]
-  assert past["time"].max() < first["time"].min()
+  assert past["time"].to_numpy().max() < first["time"].to_numpy().min()
   table = pd.read_csv(tmp_path / "items.csv", dtype=str)
   assert table["tag"].fillna("").tolist() == ["1|2", "", "3"]
 

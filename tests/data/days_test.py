@@ -33,10 +33,10 @@ def test_new_targets_are_those_of_the_period_after_some_context(world):
     assert part.engaged.sum() == new.sum()
     assert part.time[part.engaged].min() >= since
     assert part.time.max() < until
-    # Half a row of the engagements before are read and not predicted.
+    # A quarter of a row of the engagements before is read and not predicted.
     before = (whole.time < since) & whole.engaged
     kept = part.context & (part.time < since)
-    assert kept.sum() == min(before.sum(), 4)
+    assert kept.sum() == min(before.sum(), 2)
     assert not (part.engaged & part.context).any()
     total += int(new.sum())
   assert total == found.targets
