@@ -40,7 +40,7 @@ from pinrec_jax.evals import baselines
 from pinrec_jax.training import runs
 
 Date = datetime.date
-FIRST, LAST = Date(2022, 5, 4), kuairand_days.LAST
+FIRST, LAST = Date(2022, 5, 4), Date(2022, 5, 7)
 PAIRS = (
   ("updated", "trained"), ("stale", "updated"), ("frozen", "stale"),
   ("real time", "updated"),
