@@ -9,8 +9,11 @@ import pytest
 import staleness
 import staleness_arms
 import staleness_figures
+import staleness_walk
 
+from pinrec_jax import files
 from pinrec_jax.data import evaluation_cases, histories, splits
+from pinrec_jax.training import daily
 
 FIRST = datetime.date(2022, 4, 26)
 START = kuairand_days.start(FIRST)
@@ -137,3 +140,48 @@ def test_intervals_are_paired():
   assert high - low == pytest.approx(
     3.92 * (0.21 / targets.sum()) ** 0.5, rel=0.4
   )
+
+
+def test_a_refused_update_leaves_the_model_before(tmp_path, monkeypatch):
+  days = kuairand_days.days(FIRST, FIRST + 3 * kuairand_days.ONE_DAY)
+  walk = staleness_walk.Walk(tmp_path, 0, days)
+  folder = tmp_path / "seed0" / "daily"
+  folder.mkdir()
+  ran: list[str] = []
+  monkeypatch.setattr(walk, "_run", lambda *args: ran.append(args[2]))
+  lines = [
+    {"model": f"days/{name}", "published": name != "c"} for name in "bcd"
+  ]
+  for n, line in enumerate(lines):
+    daily.append(folder, lines[:n], line)
+  found = [walk.updated(day).relative_to(folder).as_posix() for day in days]
+  assert found == [".", "days/b", "days/b", "days/d"]
+  # An update runs after those of the days before.
+  assert ran[-3:] == [f"updates/{day}" for day in days[1:]]
+
+
+def test_costs_are_medians_of_the_later_days(tmp_path):
+  days = kuairand_days.days(FIRST, FIRST + 3 * kuairand_days.ONE_DAY)
+  walk = staleness_walk.Walk(tmp_path, 0, days)
+  for name, seconds in (("scratch", 100.0), ("updates", 10.0)):
+    for n, day in enumerate(days):
+      cost = {"training": seconds + n, "command": 2 * seconds}
+      files.write_json(tmp_path / "seed0/costs" / name / f"{day}.json", cost)
+  found = staleness_walk.costs([walk])
+  assert found["scratch"] == {"training": 102.5, "command": 200}
+  assert found["ratio"] == {"training": 12.5 / 102.5, "command": 0.1}
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path):
+  found = {"a b": np.array([[1, 2]])}
+  path = tmp_path / "hits.npz"
+  calls: list[int] = []
+
+  def measured():
+    calls.append(1)
+    return found
+
+  for _ in range(2):
+    again = staleness.kept(path, measured)
+    np.testing.assert_array_equal(again["a b"], found["a b"])
+  assert len(calls) == 1
