@@ -169,7 +169,8 @@ def configured(
       "train.patience": 0,
       "train.train_on_validation": True,
       "train.seed": seed,
-      # Thousands of users have a target in the last hour of a day.
+      # The newest hours matter: with six, recall@100 was 0.6 to 1.7 % lower on
+      # two early days.
       "update.gate_hours": 1.0,
       "decode.budget": "long_view:0.8,is_click:0.2",
       "index.filter_seen": "engagements",

@@ -41,13 +41,15 @@ from pinrec_jax.training import runs
 
 Date = datetime.date
 FIRST, LAST = Date(2022, 5, 4), Date(2022, 5, 7)
-PAIRS = (
-  ("updated", "trained"), ("stale", "updated"), ("frozen", "stale"),
-  ("real time", "updated"),
-)  # fmt: skip
-NAMES = (
-  "trained", "updated", "stale", "frozen", "real time",
-  "popularity of yesterday",
+TRAINED = [
+  (name, "trained") for name in ("updated", "real time", "stale", "frozen")
+]
+PAIRS = [
+  *TRAINED, ("stale", "updated"), ("frozen", "stale"), ("real time", "updated"),
+]  # fmt: skip
+ARMS = (
+  "trained", "updated", "stale", "frozen", "real time", *arms.POPULAR,
+  "last items",
 )  # fmt: skip
 
 
@@ -167,7 +169,7 @@ def of_day(
 
 def stacked(seeds: Sequence[dict[str, arms.Hits]]) -> dict[str, arms.Hits]:
   """Returns the hits of all seeds, [seed cutoff user], by arm."""
-  return {name: np.stack([own[name] for own in seeds]) for name in seeds[0]}
+  return {name: np.stack([own[name] for own in seeds]) for name in ARMS}
 
 
 def pooled(
@@ -245,7 +247,7 @@ def main() -> None:
     costs=staleness_walk.costs(walks),
     updates=[walk.lines() for walk in walks],
   )
-  figures.plot(found, "10", NAMES, options.plot)
+  figures.plot(found, TRAINED, options.plot)
   print(figures.table(whole), figures.gains(whole), sep="\n\n")
 
 

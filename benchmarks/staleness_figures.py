@@ -121,33 +121,40 @@ def gains(found: Mapping[str, Any]) -> str:
 
 def plot(
   by_day: Mapping[str, Mapping[str, Any]],
-  k: str,
-  names: Sequence[str],
+  pairs: Sequence[tuple[str, str]],
   path: pathlib.Path,
 ) -> None:
-  """Plots the recall of arms by day.
+  """Plots the gain of some arms over another one, by day.
 
   Args:
     by_day: figures by day and length of list.
-    k: length of list.
-    names: arms to show.
+    pairs: the arms, and the one that they are compared with.
     path: of the image.
   """
-  figure = Figure(figsize=(9, 5), layout="constrained")
-  axes = figure.subplots()
-  place = np.arange(len(by_day))
-  for name in names:
-    rows = [own[k]["recall"][name] for own in by_day.values()]
-    mean, low, high = np.array(rows).T
-    (line,) = axes.plot(place, mean, marker="o", label=name)
-    axes.fill_between(place, low, high, alpha=0.1, color=line.get_color())
-  axes.set_xticks(place, [f"{day}\n{n}" for n, day in enumerate(by_day)])
-  axes.set_xlabel("test day, and days since the first training")
-  axes.set_ylabel(f"recall@{k}, fraction of the day's targets found")
-  axes.set_title("Models by age (band: 95 % interval over users and seeds)")
-  axes.grid(axis="y", alpha=0.3)
-  axes.spines[["top", "right"]].set_visible(False)
-  figure.legend(ncols=3, loc="outside lower center")
+  cutoffs = [*next(iter(by_day.values()))]
+  figure = Figure(figsize=(10, 4.5), layout="constrained")
+  panels = figure.subplots(1, len(cutoffs), squeeze=False)[0]
+  for axes, k in zip(panels, cutoffs, strict=True):
+    axes.axhline(0, color="0.4", lw=1)
+    for n, (one, other) in enumerate(pairs):
+      rows = [day[k]["gain"][f"{one} / {other}"] for day in by_day.values()]
+      mean, low, high = 100 * np.array(rows).T
+      place = np.arange(len(rows)) + 0.08 * (n - (len(pairs) - 1) / 2)
+      axes.errorbar(
+        place, mean, yerr=[mean - low, high - mean],
+        marker="o", ms=4, capsize=2, lw=1, label=one,
+      )  # fmt: skip
+    labels = [f"{day[5:]}\n{n}" for n, day in enumerate(by_day)]
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xlabel("test day, and days since the first training")
+    axes.set_ylabel(f"recall@{k}, relative to {pairs[0][1]}, %")
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+  figure.suptitle(
+    "Models by age (bars: 95 % interval over users and seeds, paired)"
+  )
+  lines, names = panels[0].get_legend_handles_labels()
+  figure.legend(lines, names, ncols=len(names), loc="outside lower center")
   image = io.BytesIO()
   figure.savefig(image, dpi=120, format="png")
   files.write(path, image.getvalue())

@@ -97,22 +97,26 @@ class Walk:
     subprocess.run(list(map(str, command)), check=True)
 
 
-def costs(walks: Sequence[Walk]) -> dict[str, dict[str, float]]:
-  """Returns the median CPU seconds of a training and of an update.
+def costs(walks: Sequence[Walk]) -> dict[str, dict[str, dict[str, float]]]:
+  """Returns CPU seconds of trainings and updates, medians over seeds.
 
-  The first of each seed is left out, because it may compile programs.
+  The first update of a seed compiles programs. The last one finds those of
+  earlier days, unless its number of steps is new. Both are compared with the
+  training from scratch of the same day.
   """
-  days = walks[0].days[2:]
-  found = {
-    name: {
-      kind: statistics.median(
-        walk.cost(f"{name}/{day}")[kind] for walk in walks for day in days
-      )
-      for kind in ("training", "command")
+  days = walks[0].days
+  found = {}
+  for which, day in (("first", days[1]), ("last", days[-1])):
+    own = {
+      name: {
+        kind: statistics.median(w.cost(f"{name}/{day}")[kind] for w in walks)
+        for kind in ("training", "command")
+      }
+      for name in (SCRATCH, UPDATES)
     }
-    for name in (SCRATCH, UPDATES)
-  }
-  ratio = {
-    kind: found[UPDATES][kind] / found[SCRATCH][kind] for kind in found[SCRATCH]
-  }
-  return {**found, "ratio": ratio}
+    ratio = {
+      kind: seconds / own[SCRATCH][kind]
+      for kind, seconds in own[UPDATES].items()
+    }
+    found[which] = {**own, "ratio": ratio}
+  return found

@@ -1,6 +1,7 @@
 """The arms of the staleness benchmark, and their figures."""
 
 import datetime
+import itertools
 
 import kuairand_days
 import numpy as np
@@ -160,16 +161,18 @@ def test_a_refused_update_leaves_the_model_before(tmp_path, monkeypatch):
   assert ran[-3:] == [f"updates/{day}" for day in days[1:]]
 
 
-def test_costs_are_medians_of_the_later_days(tmp_path):
+def test_costs_of_the_first_and_the_last_update(tmp_path):
   days = kuairand_days.days(FIRST, FIRST + 3 * kuairand_days.ONE_DAY)
-  walk = staleness_walk.Walk(tmp_path, 0, days)
+  walks = [staleness_walk.Walk(tmp_path, seed, days) for seed in range(3)]
   for name, seconds in (("scratch", 100.0), ("updates", 10.0)):
-    for n, day in enumerate(days):
-      cost = {"training": seconds + n, "command": 2 * seconds}
-      files.write_json(tmp_path / "seed0/costs" / name / f"{day}.json", cost)
-  found = staleness_walk.costs([walk])
-  assert found["scratch"] == {"training": 102.5, "command": 200}
-  assert found["ratio"] == {"training": 12.5 / 102.5, "command": 0.1}
+    for seed, n in itertools.product(range(3), range(4)):
+      cost = {"training": seconds + n + seed, "command": 2 * seconds}
+      path = f"seed{seed}/costs/{name}/{days[n]}.json"
+      files.write_json(tmp_path / path, cost)
+  found = staleness_walk.costs(walks)
+  assert found["first"]["scratch"] == {"training": 102, "command": 200}
+  assert found["last"]["updates"] == {"training": 14, "command": 20}
+  assert found["last"]["ratio"] == {"training": 14 / 104, "command": 0.1}
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path):
