@@ -9,6 +9,7 @@ from jaxtyping import Int
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import histories, schema
 
+CONTEXT = 4  # Part of a row that events of earlier days may fill: a quarter.
 DRAWS = 4  # Windows that may be drawn for each replayed target.
 
 
@@ -54,9 +55,9 @@ def training(
 ) -> Day:
   """Returns the histories that an update trains on.
 
-  A user with new targets has the events before them as context, up to half a
-  row, and these are no targets. Replayed histories end at a random target of an
-  earlier day; every such target is equally likely.
+  A user with new targets has the events before them as context, up to a quarter
+  of a row, and these are no targets. Replayed histories end at a random target
+  of an earlier day; every such target is equally likely.
 
   Args:
     dataset: the whole log.
@@ -93,7 +94,7 @@ def _with_context(
 ) -> schema.Events:
   """Returns the events from `first` on, after some that are context."""
   readable = histories.readable(events, history_events)
-  before = np.flatnonzero(readable[:first])[-(length // 2) :]
+  before = np.flatnonzero(readable[:first])[-max(length // CONTEXT, 1) :]
   start = int(before[0]) if len(before) else first
   early = np.arange(len(events)) < first
   whole = dataclasses.replace(

@@ -79,7 +79,8 @@ def training(
 
   The target is the next engagement. A history longer than a row becomes
   several rows, each with its own start token. A user without a target has no
-  row.
+  row. If a history starts with context events, the last of them has a target,
+  and the positions before it have none.
 
   Args:
     everything: the user's events up to the end of training.
@@ -103,12 +104,16 @@ def training(
   shown_item = np.append(everything.item, schema.NO_ITEM)
   after_token = np.append(-1, place) + 1
   pieces = []
+  # A daily update puts events of earlier days first, as context. If each of
+  # them predicted the first engagement of the day, most of the loss would be
+  # about items that are many events ahead.
+  leading = int(np.argmin(np.append(events.context, False)))
   for first in range(0, int(engaged[-1]) + 1 if engaged.size else 0, length):
     last = min(first + length - 1, int(engaged[-1]))
     read = tokens(events.where(slice(first, last)))
     following = engaged[np.searchsorted(engaged, first + read.position)]
     target = events.where(following)
-    wanted = aim.met(target)
+    wanted = aim.met(target) & (first + read.position >= leading)
     if not wanted.any():
       continue
     after = after_token[first + read.position]

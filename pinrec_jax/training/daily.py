@@ -11,13 +11,14 @@ from pinrec_jax import files, reports
 from pinrec_jax.buckets import addresses
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import days as days_lib
-from pinrec_jax.data import evaluation_cases
+from pinrec_jax.data import evaluation_cases, histories
 from pinrec_jax.inference import bundle_folders
 from pinrec_jax.training import runs
 
 FOLDER, LINES = "days", "days.jsonl"  # In a work folder.
 KEPT = 7  # Latest days whose checkpoints are kept.
-PASSES = 3  # Passes over a day, if `update.steps` is 0.
+PASSES = 2  # Passes over a day, if `update.steps` is 0; five overfit.
+DIGITS = 3  # Binary digits of the steps of a day.
 CHECKPOINTS = 5  # Of a day's training, for a stop in between.
 
 
@@ -125,9 +126,13 @@ def day_config(
 ) -> config_lib.Config:
   """Returns the configuration of a day's training."""
   own, train = config.update, config.train
-  tokens = sum(1 + len(events) for events in day.dataset.events)
+  read = config.data.history_events
+  tokens = sum(
+    1 + int(histories.readable(events, read).sum())
+    for events in day.dataset.events
+  )
   row_tokens = train.batch_size * config.data.sequence_length
-  steps = own.steps or math.ceil(PASSES * tokens / row_tokens)
+  steps = own.steps or _rounded(math.ceil(PASSES * tokens / row_tokens))
   return config_lib.replace(
     reading(config, Model(FOLDER, 0)),
     **{
@@ -138,6 +143,16 @@ def day_config(
       "train.learning_rate": own.learning_rate,
     },
   )
+
+
+def _rounded(steps: int) -> int:
+  """Returns a number of steps, rounded up to three binary digits.
+
+  The number of steps is part of the compiled program. Most days then find a
+  program of an earlier day in the compilation cache.
+  """
+  unit = max(1 << steps.bit_length() >> DIGITS, 1)
+  return -(-steps // unit) * unit
 
 
 def reading(config: config_lib.Config, model: Model) -> config_lib.Config:

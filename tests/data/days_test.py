@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pinrec_jax.data import days, evaluation_cases, splits
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import days, evaluation_cases, histories, splits
 
 DAY = 86400
 
@@ -32,10 +33,10 @@ def test_new_targets_are_those_of_the_period_after_some_context(world):
     assert part.engaged.sum() == new.sum()
     assert part.time[part.engaged].min() >= since
     assert part.time.max() < until
-    # Half a row of the engagements before are read and not predicted.
+    # A quarter of a row of the engagements before is read and not predicted.
     before = (whole.time < since) & whole.engaged
     kept = part.context & (part.time < since)
-    assert kept.sum() == min(before.sum(), 4)
+    assert kept.sum() == min(before.sum(), 2)
     assert not (part.engaged & part.context).any()
     total += int(new.sum())
   assert total == found.targets
@@ -59,6 +60,20 @@ def test_the_fraction_of_replayed_targets(world):
   again = trained(world, replay=0.5)
   for a, b in zip(found.dataset.events, again.dataset.events, strict=True):
     np.testing.assert_array_equal(a.item, b.item)
+
+
+@pytest.mark.parametrize("replay", [0.0, 0.5])
+def test_each_target_of_a_day_is_predicted_once(world, replay):
+  """By the event before it, and not by all events of its context."""
+  found = trained(world, replay=replay)
+  total = 0
+  for part in found.dataset.events:
+    pieces = histories.training(
+      part, config_lib.Data(), end=0, outcomes=world.vocabulary.outcomes
+    )
+    total += sum(int((piece.targets.item > 0).sum()) for piece in pieces)
+  assert total == found.targets + found.replayed
+  assert any(part.context.sum() > 1 for part in found.dataset.events)
 
 
 def test_exposures_are_context_too(world):

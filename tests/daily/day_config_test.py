@@ -1,0 +1,55 @@
+"""The configuration of a day's training."""
+
+import pathlib
+
+import pytest
+
+from pinrec_jax import config as config_lib
+from pinrec_jax.data import days
+from pinrec_jax.training import daily
+
+BATCH, LENGTH = 2, 8
+
+
+@pytest.fixture
+def day(world):
+  """A day with some events that were shown only."""
+  return days.training(
+    world,
+    since=world.vocabulary.validation_from,
+    until=world.vocabulary.test_from,
+    replay=0.3,
+    length=LENGTH,
+    history_events="engagements",
+    seed=0,
+  )
+
+
+def steps(small, day, **fields):
+  config = config_lib.replace(
+    small,
+    **{"train.batch_size": BATCH, "data.sequence_length": LENGTH},
+    **fields,
+  )
+  yesterday = daily.Model("", 0)
+  return daily.day_config(config, pathlib.Path("run"), yesterday, day).train
+
+
+def test_a_day_is_read_twice(small, day):
+  """Events that the model does not read are not counted."""
+  own = day.dataset.events
+  read = 2 * sum(1 + int((e.engaged | e.context).sum()) for e in own)
+  assert read < 2 * sum(1 + len(e) for e in own)
+  found = steps(small, day).steps
+  assert read / (BATCH * LENGTH) <= found <= 1.25 * read / (BATCH * LENGTH) + 1
+  every = steps(small, day, **{"data.history_events": "exposures"}).steps
+  assert every > found
+  assert steps(small, day, **{"update.steps": 77}).steps == 77
+
+
+def test_days_of_similar_size_have_the_same_steps(small, day, monkeypatch):
+  found = set()
+  for size in range(801, 901):
+    monkeypatch.setattr(daily, "PASSES", size)
+    found.add(steps(small, day).steps)
+  assert len(found) <= 2
