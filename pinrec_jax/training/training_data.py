@@ -1,6 +1,7 @@
 """Training data of a run: packed histories and item frequencies."""
 
 import hashlib
+import pathlib
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ from absl import logging
 from jaxtyping import Float32, Int, Integer
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import files
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import (
   evaluation_cases,
@@ -24,6 +26,11 @@ from pinrec_jax.losses import negative_sampling, objectives
 from pinrec_jax.model import item_embedder
 
 FOLDER = "packed"  # In the folder of a prepared log.
+# Files that say how histories are read. If they change, logs are packed anew.
+CODE = tuple(
+  files.digest(pathlib.Path(str(module.__file__)))
+  for module in (histories, schema)
+)
 
 
 def packed(
@@ -80,6 +87,7 @@ def _pieces(
     data.sequence_length,
     data.history_events,
     data.session_gap,
+    *CODE,
   )
   key = hashlib.sha256(repr(about).encode()).hexdigest()[:12]
   folder = dataset.folder / FOLDER / key
