@@ -86,7 +86,7 @@ class InMemory:
 
   def __init__(self, pieces: Iterable[schema.Batch], items: int) -> None:
     """Keeps pieces; `items` is the number of rows of the item table."""
-    self._pieces: list[Shaped[np.ndarray, _]] = []
+    self._pieces: list[np.ndarray] = []
     self._lengths, self.counts = _added(pieces, items, self._pieces.append)
 
   def __len__(self) -> int:
