@@ -17,6 +17,7 @@ from pinrec_jax.validation import (
   Edges,
   Fraction,
   ListSizes,
+  LocalPath,
   Names,
   NonNegativeInt,
   Offsets,
@@ -120,7 +121,7 @@ class Train(Section):
   learning_rate: PositiveFloat = 2e-3  # Peak rate; a cosine decays it.
   warmup_steps: NonNegativeInt = 50  # Steps until the peak rate.
   # Work folder of a run whose weights this run starts from. Empty: new weights.
-  init_from: str = ""
+  init_from: LocalPath = ""
   # Train on the validation period, too, and keep the last checkpoint.
   train_on_validation: bool = False
   # Optimizer of the hash tables. "adam" updates every row. "lazy_adam" and

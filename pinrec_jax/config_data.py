@@ -5,6 +5,7 @@ from typing import Literal
 
 from pinrec_jax.validation import (
   Fraction,
+  LocalPath,
   NonNegativeInt,
   PositiveInt,
   Section,
@@ -78,14 +79,14 @@ class Data(Section):
   name: str = "kuairand/mini"  # Name of the log: builder/variant.
   # Folder of the raw files of a published log. Empty: the embedded excerpt, or
   # a download.
-  source: str = ""
+  source: LocalPath = ""
   # Folder of prepared logs, or its address in a bucket.
   prepared_dir: str = "~/.cache/pinrec_jax"
   # Event files of a custom log: a file, a folder or a pattern.
-  events: str = ""
+  events: LocalPath = ""
   # Item tables of a custom log: a file, a folder or a pattern. Empty: items
   # have ids and the features of data.custom.item_columns.
-  items: str = ""
+  items: LocalPath = ""
   # Preparation fails if a larger fraction of the rows is bad.
   max_bad_fraction: Fraction = 0.01
   # Apache Beam options for preparing a custom log, such as "--runner=...".
@@ -94,7 +95,7 @@ class Data(Section):
   custom: Custom = dataclasses.field(default_factory=Custom)
   synthetic: Synthetic = dataclasses.field(default_factory=Synthetic)
   # .npz file of content vectors: arrays `ids` and `vectors`. Empty: none.
-  item_vectors: str = ""
+  item_vectors: LocalPath = ""
   # Events that the model reads. "exposures" adds events that were shown only.
   history_events: Literal["engagements", "exposures"] = "engagements"
   # Predict engagements on this surface only. Empty: on every surface.

@@ -2,11 +2,13 @@
 
 from pinrec_jax.validation import (
   Fraction,
+  LocalPath,
   NonNegativeInt,
   Port,
   PositiveFloat,
   PositiveInt,
   Section,
+  Store,
   section,
 )
 
@@ -19,10 +21,10 @@ class Serve(Section):
   port: Port = 8000  # 0 picks a free port.
   # File that holds the token of all calls. Empty: the environment variable
   # PINREC_TOKEN, or no token.
-  token_file: str = ""
+  token_file: LocalPath = ""
   # Where events and changed items are stored: a file, or an address such as
   # redis://HOST:6379/0. Empty: store.sqlite in the work folder.
-  store: str = ""
+  store: Store = ""
   max_batch: PositiveInt = 32  # Requests of a batch.
   max_wait_ms: PositiveFloat = 2.0  # Time that a request waits for others.
   max_queue: PositiveInt = 1024  # Requests that wait; others get status 429.

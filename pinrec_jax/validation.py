@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pinrec_jax.buckets import addresses
 
+_REDIS = ("redis://", "rediss://", "unix://")
 _Class = TypeVar("_Class", bound=type)
 # Whether a rule holds, the field to name if it does not, and the remedy.
 _Rules = Iterator[tuple[bool, str, str]]
@@ -64,6 +65,18 @@ Offsets = Annotated[
 ]
 Port = Annotated[
   int, Limit(lambda n: 0 <= n < 65_536, "use 0 (any free port) to 65535")
+]
+# Only work folders and prepared logs are copied from a bucket.
+_LOCAL = (
+  "use a local or mounted disk: copy files of a bucket there, or mount it"
+)
+LocalPath = Annotated[
+  str, Limit(lambda path: not addresses.is_address(path), _LOCAL)
+]
+_STORE = "use a file of a local disk, or redis://HOST:6379/0"
+Store = Annotated[
+  str,
+  Limit(lambda x: x.startswith(_REDIS) or not addresses.is_address(x), _STORE),
 ]
 Age = Annotated[
   int, Limit(lambda n: n >= -1, "use seconds, 0 or more, or -1 for any")
@@ -164,35 +177,9 @@ def _freeze(part: Section) -> None:
 def relations(config: Any) -> _Rules:
   """Yields the conditions that the fields of a `Config` satisfy together."""
   if hasattr(config, "data"):  # The inference part has no such conditions.
-    yield from _of_places(config)
     yield from _of_data(config)
     yield from _of_model(config)
     yield from _of_training(config)
-
-
-def _of_places(config: Any) -> _Rules:
-  """Only work folders and prepared logs are copied from a bucket."""
-  for field in (
-    "data.source",
-    "data.events",
-    "data.items",
-    "data.item_vectors",
-    "train.init_from",
-    "serve.token_file",
-  ):
-    value = functools.reduce(getattr, field.split("."), config)
-    yield (
-      not addresses.is_address(value),
-      field,
-      "use a local or mounted disk: copy files of a bucket there, or mount it",
-    )
-
-  yield (
-    not addresses.is_address(config.serve.store)
-    or config.serve.store.startswith(("redis://", "rediss://", "unix://")),
-    "serve.store",
-    "use a file of a local disk, or redis://HOST:6379/0",
-  )
 
 
 def _of_data(config: Any) -> _Rules:

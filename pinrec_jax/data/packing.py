@@ -1,8 +1,7 @@
 """Training histories in pieces, which are packed into rows.
 
-The pieces of a log lie in a file. It is written once for each log and each way
-of reading it. A piece is read when it is needed, so memory does not grow with
-the log.
+The pieces of a log are written to a file once. A piece is read when it is
+needed, so memory does not grow with the log.
 """
 
 import collections
@@ -151,9 +150,9 @@ class InFile:
     return int(self._ends[-1]) if len(self._ends) else 0
 
   def rows(self, length: int, seed: int) -> Rows:
-    """Returns rows of at most `length` positions.
+    """Returns rows of at most `length` positions, kept beside the pieces.
 
-    They are kept beside the pieces. A damaged file is written again.
+    A damaged file is written again.
     """
     name = ROWS.format(seed=seed, length=length)
     kept = [self._kept(f"{name}-{column}") for column in Rows._fields]
@@ -285,7 +284,7 @@ def _records(piece: schema.Batch) -> Shaped[np.ndarray, "l"]:
 
 
 def row(pieces: Sequence[Shaped[np.ndarray, "_"]], length: int) -> schema.Batch:
-  """Returns a row of some pieces, one segment each, padded on the right."""
+  """Returns a row of pieces, one segment each, padded on the right."""
   records, end = np.zeros(length, pieces[0].dtype), 0
   for number, piece in enumerate(pieces, start=1):
     own = records[end : end + len(piece)]
