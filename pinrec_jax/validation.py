@@ -70,13 +70,11 @@ Port = Annotated[
 _LOCAL = (
   "use a local or mounted disk: copy files of a bucket there, or mount it"
 )
-LocalPath = Annotated[
-  str, Limit(lambda path: not addresses.is_address(path), _LOCAL)
-]
+LocalPath = Annotated[str, Limit(addresses.is_local, _LOCAL)]
 _STORE = "use a file of a local disk, or redis://HOST:6379/0"
 Store = Annotated[
   str,
-  Limit(lambda x: x.startswith(_REDIS) or not addresses.is_address(x), _STORE),
+  Limit(lambda x: x.startswith(_REDIS) or addresses.is_local(x), _STORE),
 ]
 Age = Annotated[
   int, Limit(lambda n: n >= -1, "use seconds, 0 or more, or -1 for any")

@@ -23,6 +23,11 @@ def is_address(text: Any) -> bool:
   return re.match("[a-z0-9]{2,}:/", str(text)) is not None
 
 
+def is_local(place: str) -> bool:
+  """Whether a place is a path of the file system."""
+  return not is_address(place)
+
+
 def parse(text: Any) -> tuple[str, str]:
   """Returns the scheme of an address and its bucket with the folder.
 
