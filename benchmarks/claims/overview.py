@@ -7,19 +7,22 @@ from pinrec_jax import markdown
 
 MARKS = {
   "reproduced": "✓",
+  "another regime": "⇑",
   "direction only": "○",
   "no significant difference": "≈",
-  "not reproduced": "✗",
-  "undefined": "–",
+  "contradicted": "✗",
+  "not testable": "–",
 }
 LEGEND = (
   "Each cell is the relative gain over the baseline arm, mean ± standard "
   "deviation over seeds. "
   + ", ".join(f"{mark} {label}" for label, mark in MARKS.items())
-  + " (paired t-test, α = .05). Not reproduced means a significant gain in the "
-  "other direction. A cell of several outcomes has their smallest and largest "
-  f"gain, and how many of them are {MARKS['reproduced']}. A cell is empty if "
-  "the row was not run on the log."
+  + ". Significance is by a paired t-test, adjusted for all comparisons of a "
+  "log (Benjamini-Hochberg, 5 %). Another regime means over five times the "
+  "paper's gain, so something else is at work. Contradicted means a "
+  "significant gain in the other direction. A cell of several outcomes has "
+  "their smallest and largest gain, and how many have which verdict. A cell is "
+  "empty if the row was not run on the log."
 )
 # Lines of the table that summarize one test per outcome, by kind of plot. The
 # first has the expected increases, the second the expected decreases.
@@ -96,16 +99,16 @@ def _cell(tests: Sequence[Mapping[str, Any]]) -> str:
   if not tests:
     return ""
   if not gains:
-    return MARKS["undefined"]
+    return MARKS["not testable"]
   if len(tests) == 1:
     (test,) = tests
     std = f" ± {_number(test['std'])}" if test["std"] else ""
     return f"{_signed(gains[0])}{std} % {MARKS[test['label']]}"
-  reproduced = sum(test["label"] == "reproduced" for test in tests)
-  return (
-    f"{_signed(min(gains))} to {_signed(max(gains))} %, "
-    f"{reproduced} of {len(tests)} {MARKS['reproduced']}"
-  )
+  counts = {
+    m: sum(t["label"] == name for t in tests) for name, m in MARKS.items()
+  }
+  verdicts = ", ".join(f"{n} {mark}" for mark, n in counts.items() if n)
+  return f"{_signed(min(gains))} to {_signed(max(gains))} %: {verdicts}"
 
 
 def _signed(fraction: float) -> str:

@@ -3,14 +3,16 @@
   python benchmarks/claims/report.py results/claims_*.json docs/claims \
     docs/claims.md
 
-redraws stored reports without running anything. It writes a page and the plots
-of each report into the folder, and a README.md with one table of all logs. It
-also writes this table between the two MARKS of every page that is named after
-the folder.
+judges stored reports again and redraws them, without running anything. It
+stores the verdicts in the reports. It writes a page and the plots of each
+report into the folder, and a README.md with one table of all logs. It also
+writes this table between the two MARKS of every page that is named after the
+folder.
 """
 
 import argparse
 import dataclasses
+import math
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,7 +49,7 @@ def write(
     "rows": {n: _row(row, figures[n]) for n, row in suite.rows.items()},
   }
   path = workdir / "report.json"
-  files.write_json(path, content)
+  files.write_json(path, judged(content))
   content = files.read_json(path)
   show(content, workdir / "report.md")
   return content
@@ -88,10 +90,7 @@ def _row(row: suite_lib.Row, figures: Figures) -> dict[str, Any]:
     "plot": row.plot,
     "metrics": row.metrics,
     "arms": {arm: summary(row, figures[arm]) for arm in row.arms},
-    "verdicts": [
-      {**dataclasses.asdict(test), **judged(test, figures)._asdict()}
-      for test in row.tests
-    ],
+    "verdicts": [dataclasses.asdict(test) for test in row.tests],
   }
 
 
@@ -120,13 +119,33 @@ def summary(
   return found
 
 
-def judged(test: suite_lib.Test, figures: Figures) -> verdict_lib.Verdict:
-  """Returns the verdict of a test."""
-  arm, baseline = (
-    [report[test.metric] for report in figures[name]]
-    for name in (test.arm, test.baseline)
+def judged(content: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns a report with the verdicts on all its comparisons."""
+  rows = {name: dict(row) for name, row in content["rows"].items()}
+  tests = [(row, test) for row in rows.values() for test in _tests(row)]
+  found = verdict_lib.judge(
+    [
+      verdict_lib.Comparison(
+        *(
+          [math.nan if x is None else x for x in own[test["metric"]]["values"]]
+          for own in (row["arms"][test["arm"]], row["arms"][test["baseline"]])
+        ),
+        test["paper"],
+        test["decrease"],
+      )
+      for row, test in tests
+    ]
   )
-  return verdict_lib.judge(arm, baseline, test.paper, decrease=test.decrease)
+  judgements = iter(found)
+  for row in rows.values():
+    if tests := _tests(row):
+      row["verdicts"] = [{**t, **next(judgements)._asdict()} for t in tests]
+  return {**content, "rows": rows}
+
+
+def _tests(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+  """Returns the comparisons of a row of a report."""
+  return row.get("verdicts", [])
 
 
 def _table(row: Mapping[str, Any]) -> str:
@@ -168,6 +187,7 @@ def main(arguments: Sequence[str]) -> None:
   folder = options.folder
   folder.mkdir(parents=True, exist_ok=True)
   for path, content in zip(options.reports, contents, strict=True):
+    files.write_json(path, content)
     show(content, folder / f"{path.stem}.md")
   table = f"{overview.table(contents)}\n\n{overview.LEGEND}"
   links = [
@@ -198,7 +218,8 @@ def _around(page: pathlib.Path) -> tuple[str, str]:
 def _stored(path: pathlib.Path) -> dict[str, Any]:
   try:
     content = files.read_json(path)
-    return {**content, "log": content["log"], "rows": dict(content["rows"])}
+    content = {**content, "log": content["log"], "rows": {**content["rows"]}}
+    return judged(content)
   except (OSError, ValueError, KeyError, TypeError) as error:
     sys.exit(
       f"error: {path} is not a stored report ({type(error).__name__}: "

@@ -1,4 +1,4 @@
-"""Decides from paired seeds whether a claim is reproduced."""
+"""Decides from paired seeds which claims of a log are reproduced."""
 
 import math
 import statistics
@@ -7,18 +7,40 @@ from typing import NamedTuple
 
 from scipy import stats
 
-ALPHA = 0.05  # Significance level of the two-sided test.
+ALPHA = 0.05  # False discovery rate over all comparisons of a log.
 # Fraction of the paper's change from which its size counts as reproduced.
 MIN_FRACTION = 0.5
+# Multiple of the paper's change above which something else is at work.
+MAX_FRACTION = 5.0
+
+
+class Comparison(NamedTuple):
+  """An arm and its baseline, with one figure per seed.
+
+  Attributes:
+    arm: the arm's figure of each seed.
+    baseline: the baseline's figure of each seed.
+    paper: relative gain that the paper reports; None if it gives no number.
+    decrease: whether the paper reports a decrease.
+  """
+
+  arm: Sequence[float]
+  baseline: Sequence[float]
+  paper: float | None = None
+  decrease: bool = False
 
 
 class Verdict(NamedTuple):
-  """The outcome of a comparison of two arms.
+  """The outcome of a comparison.
 
   Attributes:
     gain: mean over seeds of arm / baseline - 1.
     std: sample standard deviation of the gain over seeds.
     seeds: number of seeds.
+    p: of the paired t-test.
+    adjusted_p: the same, adjusted for all comparisons of the log.
+    detectable: smallest gain of this comparison that would be significant,
+      given the others.
     label: the verdict.
     reason: why the label is not "reproduced".
   """
@@ -26,58 +48,94 @@ class Verdict(NamedTuple):
   gain: float
   std: float
   seeds: int
+  p: float
+  adjusted_p: float
+  detectable: float
   label: str
   reason: str
 
 
-def judge(
-  arm: Sequence[float],
-  baseline: Sequence[float],
-  paper: float | None = None,
-  *,
-  decrease: bool = False,
-) -> Verdict:
-  """Returns the verdict on the gain of an arm over a baseline.
+def judge(comparisons: Sequence[Comparison]) -> list[Verdict]:
+  """Returns the verdicts on all comparisons of a log.
 
-  A two-sided paired t-test over the relative gains of the seeds decides whether
-  the gain is significant. A significant gain in the paper's direction is
-  "reproduced" if it is at least half of the paper's, else "direction only". A
-  significant gain in the other direction is "not reproduced".
-
-  Args:
-    arm: the arm's figure of each seed.
-    baseline: the baseline's figure of each seed.
-    paper: relative gain that the paper reports; None if it gives no number.
-    decrease: whether the paper reports a decrease.
+  Each gain has a two-sided paired t-test over the relative gains of the seeds.
+  The Benjamini-Hochberg method adjusts the p-values, so that at most 5 % of the
+  significant gains are expected to be chance. A significant gain in the paper's
+  direction is "reproduced" if it is half to five times the paper's. A smaller
+  one is "direction only", and a larger one "another regime". A significant gain
+  in the other direction is "contradicted".
   """
-  if missing := _missing(arm, baseline):
-    return Verdict(math.nan, math.nan, len(arm), "undefined", missing)
-  gains = [a / b - 1 for a, b in zip(arm, baseline, strict=True)]
+  tested = [_tested(one) for one in comparisons]
+  adjusted = adjust([own.p for own in tested])
+  known = [p for p in adjusted if not math.isnan(p)]
+  # One more significant gain would need a p-value of at most this.
+  level = ALPHA * min(1 + sum(p < ALPHA for p in known), len(known) or 1)
+  level /= len(known) or 1
+  return [
+    _labelled(one, own._replace(adjusted_p=p, detectable=_smallest(own, level)))
+    for one, own, p in zip(comparisons, tested, adjusted, strict=True)
+  ]
+
+
+def _smallest(own: Verdict, level: float) -> float:
+  """Returns the smallest gain whose p-value is below a level."""
+  if math.isnan(own.p):
+    return math.nan
+  quantile = float(stats.t.ppf(1 - level / 2, own.seeds - 1))
+  return quantile * own.std / math.sqrt(own.seeds)
+
+
+def adjust(p_values: Sequence[float]) -> list[float]:
+  """Returns p-values adjusted by Benjamini and Hochberg; NaN stays NaN."""
+  places = [n for n, p in enumerate(p_values) if not math.isnan(p)]
+  found = [math.nan] * len(p_values)
+  if places:
+    known = stats.false_discovery_control([p_values[n] for n in places])
+    for n, p in zip(places, known.tolist(), strict=True):
+      found[n] = p
+  return found
+
+
+def _tested(one: Comparison) -> Verdict:
+  """Returns the gain and its test, without a label."""
+  nan = math.nan
+  if missing := _missing(one):
+    return Verdict(nan, nan, len(one.arm), nan, nan, nan, "", missing)
+  gains = [a / b - 1 for a, b in zip(one.arm, one.baseline, strict=True)]
   n, gain = len(gains), statistics.mean(gains)
-  std = statistics.stdev(gains) if n > 1 else math.nan
-  size = -gain if decrease else gain
   if n == 1:
-    label = "direction only" if size > 0 else "not reproduced"
-    reason = "one seed allows no test"
-  elif abs(gain) <= _margin(std, n):
-    label, reason = "no significant difference", ""
+    return Verdict(gain, nan, n, nan, nan, nan, "", "one seed allows no test")
+  std = statistics.stdev(gains)
+  error = std / math.sqrt(n)
+  if error:
+    p = float(2 * stats.t.sf(abs(gain) / error, n - 1))
+  else:
+    p = 0.0 if gain else 1.0
+  return Verdict(gain, std, n, p, nan, nan, "", "")
+
+
+def _missing(one: Comparison) -> str:
+  """Returns why there is no gain; empty if there is one."""
+  if any(map(math.isnan, (*one.arm, *one.baseline))):
+    return "the log has no target for this metric"
+  return "" if all(one.baseline) else "the baseline found nothing"
+
+
+def _labelled(one: Comparison, own: Verdict) -> Verdict:
+  """Returns a tested gain with its label and the reason."""
+  size = -own.gain if one.decrease else own.gain
+  paper = abs(one.paper or 0.0)
+  if own.reason:
+    return own._replace(label="not testable")
+  if own.adjusted_p >= ALPHA:
+    label = "no significant difference"
+    reason = f"a gain below {100 * own.detectable:.1f} % cannot be seen here"
   elif size < 0:
-    label, reason = "not reproduced", "significant in the other direction"
-  elif size < MIN_FRACTION * abs(paper or 0.0):
+    label, reason = "contradicted", "significant in the other direction"
+  elif size < MIN_FRACTION * paper:
     label, reason = "direction only", "less than half of the paper's change"
+  elif paper and size > MAX_FRACTION * paper:
+    label, reason = "another regime", "over five times the paper's change"
   else:
     label, reason = "reproduced", ""
-  return Verdict(gain, std, n, label, reason)
-
-
-def _missing(arm: Sequence[float], baseline: Sequence[float]) -> str:
-  """Returns why there is no gain; empty if there is one."""
-  if any(map(math.isnan, (*arm, *baseline))):
-    return "the log has no target for this metric"
-  return "" if all(baseline) else "the baseline found nothing"
-
-
-def _margin(std: float, seeds: int) -> float:
-  """Returns the largest mean gain that is not significant."""
-  quantile = stats.t.ppf(1 - ALPHA / 2, seeds - 1)
-  return float(quantile) * std / math.sqrt(seeds)
+  return own._replace(label=label, reason=reason)

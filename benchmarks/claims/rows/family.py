@@ -12,16 +12,17 @@ they take 9 minutes on mini and synthetic, 52 on pure and 35 on ml_1m.
 
 Expect with three seeds:
 
-* recall@10: uc vs. pinnerformer (paper: +26.0 %): synthetic +285 ± 5.6 % ✓;
-  mini +0.7 ± 2.8 % ≈; pure −0.2 ± 0.5 % ≈; ml_1m +151 ± 9.1 % ✓
+* recall@10: uc vs. pinnerformer (paper: +26.0 %): synthetic +285 ± 5.6 % ⇑;
+  mini +0.7 ± 2.8 % ≈; pure −0.2 ± 0.5 % ≈; ml_1m +151 ± 9.1 % ⇑
 * coverage: uc vs. two_tower (paper: +6.2 %): synthetic +748 ± 686 % ≈; mini
-  −30.0 ± 11.8 % ✗; pure −20.7 ± 1.9 % ✗; ml_1m +27.4 ± 4.1 % ✓
+  −30.0 ± 11.8 % ≈; pure −20.7 ± 1.9 % ✗; ml_1m +27.4 ± 4.1 % ✓
 * coverage: oc vs. two_tower (paper: +17.3 %): synthetic +741 ± 684 % ≈; mini
   −23.1 ± 12.1 % ≈; pure −41.9 ± 3.8 % ✗; ml_1m +29.1 ± 2.6 % ✓
 * recall@10: oc vs. sasrec (paper: increase): synthetic +0.4 ± 0.4 % ≈; mini
   +8.0 ± 7.6 % ≈; pure +5.1 ± 0.6 % ✓; ml_1m +7.1 ± 1.5 % ✓
-* coverage: oc without ages vs. two_tower (paper: +17.3 %): pure −29.6 ± 3.6 % ✗
-* recall@10: oc without ages vs. sasrec (paper: increase): pure +1.5 ± 0.5 % ✓
+* coverage: oc without ages vs. two_tower (paper: +17.3 %): pure −29.6 ± 3.6 %
+  ✗
+* recall@10: oc without ages vs. sasrec (paper: increase): pure +1.5 ± 0.5 % ≈
 """
 
 import dataclasses

@@ -10,8 +10,8 @@ on mini, 13 on pure and 48 on ml_1m.
 
 Expect with three seeds:
 
-* recall@10: content and ids vs. content only (paper: +14.0 %): mini +5.7 ± 4.1
-  % ≈; pure +3.5 ± 0.7 % ○; ml_1m +194 ± 8.0 % ✓
+* recall@10: content and ids vs. content only (paper: +14.0 %): mini +5.7 ±
+  4.1 % ≈; pure +3.5 ± 0.7 % ○; ml_1m +194 ± 8.0 % ⇑
 """
 
 import suite

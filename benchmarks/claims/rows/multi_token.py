@@ -12,10 +12,11 @@ on mini and synthetic, 13 on pure and 48 on ml_1m.
 
 Expect with three seeds:
 
-* unordered_recall@10: MT 1 x 16 vs. OC 16 x 1 (paper: +16.0 %): synthetic −11.6
-  ± 3.9 % ✗; mini +12.3 ± 4.9 % ✓; pure −6.3 ± 3.6 % ≈; ml_1m +3.9 ± 1.6 % ≈
-* diversity: MT 1 x 16 vs. OC 16 x 1 (paper: +21.3 %): synthetic −37.5 ± 10.2 %
-  ✗; mini +1.6 ± 10.4 % ≈; pure −4.5 ± 3.5 % ≈; ml_1m −13.0 ± 0.7 % ✗
+* unordered_recall@10: MT 1 x 16 vs. OC 16 x 1 (paper: +16.0 %): synthetic
+  −11.6 ± 3.9 % ≈; mini +12.3 ± 4.9 % ≈; pure −6.3 ± 3.6 % ≈; ml_1m +3.9 ± 1.6
+  % ≈
+* diversity: MT 1 x 16 vs. OC 16 x 1 (paper: +21.3 %): synthetic −37.5 ± 10.2
+  % ✗; mini +1.6 ± 10.4 % ≈; pure −4.5 ± 3.5 % ≈; ml_1m −13.0 ± 0.7 % ✗
 """
 
 import suite

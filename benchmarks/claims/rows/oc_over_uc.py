@@ -15,11 +15,11 @@ Expect with three seeds:
 * recall@10: OC vs. UC (paper: +2.8 %): synthetic −0.1 ± 0.4 % ≈; mini −4.3 ±
   3.1 % ≈; pure +7.5 ± 0.8 % ✓; ml_1m −1.0 ± 2.5 % ≈
 * unordered_recall@10: OC vs. UC at equal vectors (paper: +2.8 %): synthetic
-  +20.7 ± 0.1 % ✓; mini +25.1 ± 7.1 % ✓; pure +29.0 ± 1.5 % ✓; ml_1m +6.0 ± 2.2
-  % ✓
+  +20.7 ± 0.1 % ⇑; mini +25.1 ± 7.1 % ≈; pure +29.0 ± 1.5 % ⇑; ml_1m +6.0 ±
+  2.2 % ≈
 * recall@10: OC without ages vs. UC (paper: +2.8 %): pure +5.3 ± 0.8 % ✓
-* unordered_recall@10: OC without ages vs. UC at equal vectors (paper: +2.8 %):
-  pure +25.6 ± 2.2 % ✓
+* unordered_recall@10: OC without ages vs. UC at equal vectors (paper: +2.8
+  %): pure +25.6 ± 2.2 % ⇑
 """
 
 import dataclasses

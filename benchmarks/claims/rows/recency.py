@@ -10,11 +10,11 @@ on mini and synthetic, 13 on pure and 48 on ml_1m.
 
 Expect with three seeds:
 
-* recency: MT 1 x 16 vs. OC 16 x 1 (paper: decrease): synthetic +11.0 ± 1.6 % ✗;
-  mini +11.2 ± 5.1 % ≈; pure +10.7 ± 2.9 % ✗; ml_1m −4.5 ± 1.8 % ≈
+* recency: MT 1 x 16 vs. OC 16 x 1 (paper: decrease): synthetic +11.0 ± 1.6 %
+  ✗; mini +11.2 ± 5.1 % ≈; pure +10.7 ± 2.9 % ✗; ml_1m −4.5 ± 1.8 % ≈
 * recency: MT at the farthest offset vs. MT at the nearest offset (paper:
-  decrease): synthetic −8.5 ± 1.4 % ✓; mini +1.9 ± 0.6 % ✗; pure +0.0 ± 0.5 % ≈;
-  ml_1m −41.8 ± 1.2 % ✓
+  decrease): synthetic −8.5 ± 1.4 % ✓; mini +1.9 ± 0.6 % ≈; pure +0.0 ± 0.5 %
+  ≈; ml_1m −41.8 ± 1.2 % ✓
 """
 
 import suite

@@ -12,7 +12,7 @@ Expect with three seeds:
 
 * recall@10: 2 layers of width 128 vs. 1 layer of width 32 (paper: +2.2 %):
   synthetic +0.5 ± 0.8 % ≈; mini −1.4 ± 2.7 % ≈; pure +1.4 ± 1.4 % ≈; ml_1m
-  +27.3 ± 3.2 % ✓
+  +27.3 ± 3.2 % ⇑
 """
 
 import suite

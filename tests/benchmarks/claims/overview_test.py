@@ -49,11 +49,9 @@ def test_a_claim_has_a_line_and_a_log_a_column():
   one = _report(
     "one",
     ids=[_test("recall@10", 0.081, paper=0.14)],
-    cold=[_test("recall@10", None, "undefined", std=None)],
+    cold=[_test("recall@10", None, "not testable", std=None)],
   )
-  two = _report(
-    "two", ids=[_test("recall@10", -1.5, "not reproduced", std=0.2)]
-  )
+  two = _report("two", ids=[_test("recall@10", -1.5, "contradicted", std=0.2)])
   head, _, ids, cold = map(_cells, overview.table([one, two]).splitlines())
   assert head == ["row", "comparison", "paper", "one, 3 seeds", "two, 3 seeds"]
   assert ids == [
@@ -72,16 +70,16 @@ def test_the_outcomes_of_a_row_share_a_line_by_the_expected_direction(plot):
     _test("recall@10/click", 0.05),
     _test("recall@10/save", 0.2),
     _test("recall@10/save", -0.5, decrease=True),
-    _test("recall@10/click", 0.01, "not reproduced", decrease=True),
+    _test("recall@10/click", 0.01, "contradicted", decrease=True),
   ]
   table = overview.table([_report("one", plot, outcomes=tests)])
   _, _, gains, losses = map(_cells, table.splitlines())
   assert gains[1:] == [
     overview.PER_OUTCOME[plot][0],
     "increase",
-    "+5.0 to +20.0 %, 2 of 2 ✓",
+    "+5.0 to +20.0 %: 2 ✓",
   ]
-  assert losses[2:] == ["decrease", "−50.0 to +1.0 %, 1 of 2 ✓"]
+  assert losses[2:] == ["decrease", "−50.0 to +1.0 %: 1 ✓, 1 ✗"]
 
 
 def test_a_row_without_seeds_has_no_line():

@@ -1,4 +1,4 @@
-"""Verdicts follow a paired t-test and the size of the paper's change."""
+"""Verdicts follow adjusted paired t-tests and the size of the gain."""
 
 import math
 from typing import Any
@@ -16,32 +16,40 @@ def _times(*factors):
   return [one * factor for one, factor in zip(BASE, factors, strict=True)]
 
 
+def _judge(arm, base, paper=None, *, decrease=False):
+  comparison = verdict.Comparison(arm, base, paper, decrease)
+  (found,) = verdict.judge([comparison])
+  return found
+
+
 @pytest.mark.parametrize(
   ("arm", "paper", "decrease", "label", "reason"),
   [
     (_times(1.05, 1.051, 1.049), 0.06, False, "reproduced", ""),
     (_times(1.05, 1.051, 1.049), None, False, "reproduced", ""),
     (_times(1.02, 1.021, 1.019), 0.06, False, "direction only", "half"),
-    (_times(1.0, 1.2, 1.0), 0.06, False, NO_DIFFERENCE, ""),
-    (_times(0.95, 0.951, 0.949), 0.06, False, "not reproduced", "other dir"),
-    (_times(0.8, 1.1, 1.0), 0.06, False, NO_DIFFERENCE, ""),
+    (_times(1.31, 1.311, 1.309), 0.06, False, "another regime", "five times"),
+    (_times(9.0, 9.001, 8.999), None, False, "reproduced", ""),
+    (_times(1.0, 1.2, 1.0), 0.06, False, NO_DIFFERENCE, "cannot be seen"),
+    (_times(0.95, 0.951, 0.949), 0.06, False, "contradicted", "other dir"),
+    (_times(0.8, 1.1, 1.0), 0.06, False, NO_DIFFERENCE, "cannot be seen"),
     (BASE, 0.06, False, NO_DIFFERENCE, ""),
     (_times(0.95, 0.951, 0.949), 0.06, True, "reproduced", ""),
-    (_times(1.05, 1.051, 1.049), None, True, "not reproduced", "other dir"),
+    (_times(1.05, 1.051, 1.049), None, True, "contradicted", "other dir"),
   ],
 )
 def test_a_gain_is_judged_by_significance_direction_and_size(
   arm, paper, decrease, label, reason
 ):
-  found = verdict.judge(arm, BASE, paper, decrease=decrease)
+  found = _judge(arm, BASE, paper, decrease=decrease)
   assert found.label == label
   assert reason in found.reason
   assert found.seeds == 3
 
 
-def test_one_seed_shows_a_direction_at_most():
-  found = verdict.judge([0.2], [0.1])
-  assert (found.gain, found.label) == (1.0, "direction only")
+def test_one_seed_allows_no_test():
+  found = _judge([0.2], [0.1])
+  assert (found.gain, found.label) == (1.0, "not testable")
   assert math.isnan(found.std)
 
 
@@ -52,20 +60,43 @@ def test_the_test_is_scipys_paired_t_test(seeds):
     base = rng.uniform(0.1, 0.2, seeds)
     arm = base * (1 + rng.normal(mean, 0.05, seeds))
     result: Any = stats.ttest_1samp(arm / base - 1, 0)
-    label = verdict.judge(arm.tolist(), base.tolist()).label
-    labels.add(label)
-    assert (label == NO_DIFFERENCE) == (result.pvalue >= 0.05)
+    found = _judge(arm.tolist(), base.tolist())
+    labels.add(found.label)
+    assert found.p == found.adjusted_p == pytest.approx(result.pvalue)
+    assert (found.label == NO_DIFFERENCE) == (result.pvalue >= 0.05)
+    assert (abs(found.gain) > found.detectable) == (result.pvalue < 0.05)
     if result.pvalue < 0.05:
       gained = result.statistic > 0
-      assert label == ("reproduced" if gained else "not reproduced")
+      assert found.label == ("reproduced" if gained else "contradicted")
   assert {"reproduced", NO_DIFFERENCE} <= labels
 
 
+def test_p_values_are_adjusted_for_all_comparisons():
+  p_values = [0.04, math.nan, 0.001, 0.03, 0.2]
+  found = verdict.adjust(p_values)
+  # By hand: the smallest of p times 4 / rank, from the largest p down.
+  expected = [0.04 * 4 / 3, math.nan, 0.004, 0.04 * 4 / 3, 0.2]
+  np.testing.assert_allclose(found, expected)
+  assert verdict.adjust([math.nan]) != [0.0]
+  assert verdict.adjust([]) == []
+
+
+def test_a_gain_among_many_needs_a_smaller_p_value():
+  weak = verdict.Comparison(_times(1.05, 1.07, 1.06), BASE)
+  nothing = verdict.Comparison(_times(1.0, 1.2, 0.9), BASE)
+  (alone,) = verdict.judge([weak])
+  assert alone.label == "reproduced"
+  among = verdict.judge([weak, *[nothing] * 30])[0]
+  assert among.p == alone.p < verdict.ALPHA <= among.adjusted_p
+  assert among.label == NO_DIFFERENCE
+  assert alone.detectable < abs(alone.gain) < among.detectable
+
+
 def test_a_baseline_that_found_nothing_has_no_verdict():
-  assert verdict.judge([0.1, 0.2], [0.0, 0.1]).label == "undefined"
+  assert _judge([0.1, 0.2], [0.0, 0.1]).label == "not testable"
 
 
 def test_a_metric_without_targets_has_no_verdict():
   none = [math.nan] * 3
-  assert verdict.judge(none, BASE).label == "undefined"
-  assert verdict.judge(BASE, none).label == "undefined"
+  assert _judge(none, BASE).label == "not testable"
+  assert _judge(BASE, none).label == "not testable"
