@@ -126,10 +126,8 @@ def judged(content: Mapping[str, Any]) -> dict[str, Any]:
   found = verdict_lib.judge(
     [
       verdict_lib.Comparison(
-        *(
-          [math.nan if x is None else x for x in own[test["metric"]]["values"]]
-          for own in (row["arms"][test["arm"]], row["arms"][test["baseline"]])
-        ),
+        _values(row, test["arm"], test["metric"]),
+        _values(row, test["baseline"], test["metric"]),
         test["paper"],
         test["decrease"],
       )
@@ -141,6 +139,12 @@ def judged(content: Mapping[str, Any]) -> dict[str, Any]:
     if tests := _tests(row):
       row["verdicts"] = [{**t, **next(judgements)._asdict()} for t in tests]
   return {**content, "rows": rows}
+
+
+def _values(row: Mapping[str, Any], arm: str, metric: str) -> list[float]:
+  """Returns an arm's figure of each seed; JSON has null for NaN."""
+  values = row["arms"][arm][metric]["values"]
+  return [math.nan if value is None else value for value in values]
 
 
 def _tests(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:

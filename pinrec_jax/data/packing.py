@@ -9,7 +9,7 @@ import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import xxhash
@@ -139,7 +139,7 @@ class InFile:
     size = self.positions * self._dtype.itemsize
     if not path.is_file() or path.stat().st_size != size:
       raise DamagedError(f"{path} is damaged: its size is wrong")
-    self._file: int | None = None
+    self._file: IO[bytes] | None = None
 
   def __len__(self) -> int:
     return len(self._ends)
@@ -181,12 +181,12 @@ class InFile:
       DamagedError: naming the file, if the piece is not as it was written.
     """
     if self._file is None:
-      self._file = os.open(self._folder / RECORDS, os.O_RDONLY)
+      self._file = (self._folder / RECORDS).open("rb", buffering=0)
     size = self._dtype.itemsize
     start = int(self._ends[place - 1]) if place else 0
     length = int(self._ends[place]) - start
     # Unlike a mapped file, this leaves no pages in the process.
-    data = os.pread(self._file, length * size, start * size)
+    data = os.pread(self._file.fileno(), length * size, start * size)
     if xxhash.xxh3_64_intdigest(data) != self._checksums[place]:
       (self._folder / ABOUT).unlink(missing_ok=True)
       raise DamagedError(
@@ -202,7 +202,7 @@ class InFile:
   def __del__(self) -> None:
     """Closes the file."""
     if (file := getattr(self, "_file", None)) is not None:
-      os.close(file)
+      file.close()
 
 
 Pieces = InMemory | InFile

@@ -8,6 +8,8 @@ import os
 import pathlib
 import signal
 import socket
+import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -60,6 +62,19 @@ def serve(config: config_lib.Config, workdir: pathlib.Path) -> None:
     uvloop.run(_serve(config, workdir, listening, token))
   finally:
     listening.close()
+  _end_while_loading()
+
+
+def _end_while_loading() -> None:
+  """Ends the process if a bundle is still being loaded.
+
+  Otherwise, Python would end that thread inside of XLA, which aborts the
+  process with an error.
+  """
+  if any(thread.name == service.LOADING for thread in threading.enumerate()):
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _token(own: config_lib.Serve) -> str:

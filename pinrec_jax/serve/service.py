@@ -25,6 +25,7 @@ from pinrec_jax.serve import (
 from pinrec_jax.serve import serving as serving_lib
 from pinrec_jax.serve.errors import RefusedError
 
+LOADING = "load"  # Name of the threads that load bundles.
 _Result = TypeVar("_Result")
 
 
@@ -235,5 +236,5 @@ async def _in_thread(function: Callable[[], _Result]) -> _Result:
     with contextlib.suppress(RuntimeError):  # The server has ended meanwhile.
       loop.call_soon_threadsafe(_finish, result, error)
 
-  threading.Thread(target=_run, daemon=True, name="load").start()
+  threading.Thread(target=_run, daemon=True, name=LOADING).start()
   return await future

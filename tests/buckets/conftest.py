@@ -90,6 +90,8 @@ def endpoint(monkeypatch, machine, forget_s3):
   ):
     monkeypatch.setenv(name, value)
   httpx.post(f"{address}/moto-api/reset")
+  # A test may have made this process ask for credentials.
+  httpx.post(f"{address}/moto-api/reset-auth", content=b"inf")
   forget_s3()
   s3fs.S3FileSystem().mkdir("bucket")
   yield address
