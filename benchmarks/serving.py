@@ -28,6 +28,7 @@ import served
 
 SECONDS = 15.0  # Of each measurement.
 WARM = 60.0  # Seconds of calls before the soak.
+PARTS = ("alone", "with changes")  # Of the soak.
 SETTLE = 3.0  # Seconds between the last call and the look at the memory.
 RATES = (100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1200, 1400)
 
@@ -41,6 +42,7 @@ def main() -> None:
   parser.add_argument("--seconds", type=float, default=SECONDS)
   parser.add_argument("--minutes", type=float, default=0, help="of the soak")
   parser.add_argument("--rate", type=float, default=0)
+  parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args()
   server = served.Server(options.config, options.workdir)
@@ -166,7 +168,7 @@ async def soak(
   await load(client, requests, rate, WARM / 2)
   await with_changes(client, requests, info, rate, WARM)
   rows = {}
-  for name in ("alone", "with changes"):
+  for name in options.parts:
     before, failed = server.memory(), 0
     if name == "alone":
       row = await load(client, requests, rate, seconds)

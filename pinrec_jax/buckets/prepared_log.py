@@ -5,6 +5,9 @@ import pathlib
 from pinrec_jax import files
 from pinrec_jax.buckets import addresses, index, objects
 
+# Folders that each machine makes of a log.
+DERIVED = ("figures/", "packed/")
+
 
 def fetch(folder: pathlib.Path, seal: str) -> bool:
   """Downloads a prepared log; returns whether it is there.
@@ -45,7 +48,8 @@ def push(folder: pathlib.Path, seal: str) -> None:
     return
   bucket = objects.Objects(address)
   if bucket.read(seal) is None:
-    content = {n: folder / n for n in index.scan(folder) if n != seal}
+    names = (n for n in index.scan(folder) if not n.startswith(DERIVED))
+    content = {name: folder / name for name in names if name != seal}
     bucket.upload(content)
     bucket.upload({seal: folder / seal})
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pinrec_jax.data import dataset, store
+from pinrec_jax.data import dataset, kept, store
+from pinrec_jax.training import training_data
 
 
 def fail(*_, **__):
@@ -51,8 +52,13 @@ def test_a_prepared_log_that_was_not_uploaded_is_uploaded_later(
     patch.setattr(type(bucket), "put_file", fail)
     with pytest.raises(ConnectionError, match=r"memory://b/prepared/.* cann"):
       dataset.load(config)
+  (events,) = machine("first").rglob(f"{store.FOLDER}")
+  for name in (training_data.FOLDER, kept.FOLDER):
+    (events.parent / name).mkdir()
+    (events.parent / name / "made").write_text("of the log")
   found = dataset.load(config)
   assert bucket.glob(f"/b/prepared/*/*/*/{store.MANIFEST}")
+  assert not [name for name in bucket.find("/b") if name.endswith("made")]
   assert found.folder.is_relative_to(machine("first"))
 
 
