@@ -147,6 +147,27 @@ def digest(path: pathlib.Path) -> str:
     return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
+def with_digest(
+  folder: pathlib.Path, stem: str, suffix: str
+) -> pathlib.Path | None:
+  """Returns the file that `add_digest` has named; None if there is no good one.
+
+  Args:
+    folder: of the file.
+    stem: its name without the digest and the suffix.
+    suffix: such as ".json".
+  """
+  for path in folder.glob(f"{stem}-*{suffix}"):
+    if path.stem.rpartition("-")[2] == digest(path):
+      return path
+  return None
+
+
+def add_digest(path: pathlib.Path, stem: str, suffix: str) -> None:
+  """Renames a file to its stem, its digest and its suffix."""
+  path.rename(path.with_name(f"{stem}-{digest(path)}{suffix}"))
+
+
 def digests(folder: pathlib.Path) -> dict[str, str]:
   """Returns the digest of every file in a folder, by its relative name."""
   return {

@@ -1,5 +1,6 @@
 """Figures of a prepared log that are computed once and kept beside it."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -28,19 +29,24 @@ def once(
     compute: returns them as JSON values.
     *depends: what they depend on beside the log, its periods and its targets.
   """
-  # Events in memory are not those of the folder.
-  if isinstance(dataset.events, list | tuple):
+  if not is_stored(dataset):
     return compute()
-  about = repr((dataset.vocabulary, dataset.aim, *depends))
-  key = hashlib.sha256(about.encode()).hexdigest()[:12]
-  folder = dataset.folder / FOLDER
-  for path in folder.glob(f"{name}-{key}-*.json"):
-    if path.stem.rpartition("-")[2] == files.digest(path):
-      return json.loads(path.read_text("utf-8"))
-  found, new = compute(), folder / f".{name}-{key}"
-  try:
+  folder, stem = dataset.folder / FOLDER, f"{name}-{key(dataset, *depends)}"
+  if (path := files.with_digest(folder, stem, ".json")) is not None:
+    return json.loads(path.read_text("utf-8"))
+  found, new = compute(), folder / f".{stem}"
+  with contextlib.suppress(OSError):
     files.write_json(new, found)
-    new.rename(folder / f"{name}-{key}-{files.digest(new)}.json")
-  except OSError:
-    pass
+    files.add_digest(new, stem, ".json")
   return found
+
+
+def is_stored(dataset: dataset_lib.Dataset) -> bool:
+  """Whether the events of a log are those of its folder, not in memory."""
+  return not isinstance(dataset.events, list | tuple)
+
+
+def key(dataset: dataset_lib.Dataset, *depends: object) -> str:
+  """Returns a digest of a log's names, periods and targets, and of others."""
+  about = repr((dataset.vocabulary, dataset.aim, *depends))
+  return hashlib.sha256(about.encode()).hexdigest()[:12]

@@ -6,10 +6,9 @@ needed, so memory does not grow with the log.
 
 import collections
 import contextlib
-import os
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xxhash
@@ -139,7 +138,6 @@ class InFile:
     size = self.positions * self._dtype.itemsize
     if not path.is_file() or path.stat().st_size != size:
       raise DamagedError(f"{path} is damaged: its size is wrong")
-    self._file: IO[bytes] | None = None
 
   def __len__(self) -> int:
     return len(self._ends)
@@ -155,24 +153,18 @@ class InFile:
     A damaged file is written again.
     """
     name = ROWS.format(seed=seed, length=length)
-    kept = [self._kept(f"{name}-{column}") for column in Rows._fields]
+    stems = [f"{name}-{column}" for column in Rows._fields]
+    kept = [files.with_digest(self._folder, stem, ".npy") for stem in stems]
     if None not in kept:
       return Rows(*(np.load(path, mmap_mode="r") for path in kept if path))
     found = _rows(np.diff(self._ends, prepend=0), length, seed)
     with contextlib.suppress(OSError):
-      for column, own in zip(Rows._fields, found, strict=True):
-        path = self._folder / f".{name}-{column}"
+      for stem, own in zip(stems, found, strict=True):
+        path = self._folder / f".{stem}"
         with path.open("wb") as file:
           np.save(file, own)
-        path.rename(self._folder / f"{name}-{column}-{files.digest(path)}.npy")
+        files.add_digest(path, stem, ".npy")
     return found
-
-  def _kept(self, name: str) -> pathlib.Path | None:
-    """Returns the file of a name whose digest is right, if there is one."""
-    for path in self._folder.glob(f"{name}-*.npy"):
-      if path.stem.rpartition("-")[2] == files.digest(path):
-        return path
-    return None
 
   def read(self, place: int) -> Shaped[np.ndarray, "l"]:
     """Returns a piece as records.
@@ -180,13 +172,14 @@ class InFile:
     Raises:
       DamagedError: naming the file, if the piece is not as it was written.
     """
-    if self._file is None:
-      self._file = (self._folder / RECORDS).open("rb", buffering=0)
     size = self._dtype.itemsize
     start = int(self._ends[place - 1]) if place else 0
     length = int(self._ends[place]) - start
-    # Unlike a mapped file, this leaves no pages in the process.
-    data = os.pread(self._file.fileno(), length * size, start * size)
+    # Unlike a mapped file, this leaves no pages in the process. Unlike a file
+    # that stays open, it works in all threads and worker processes.
+    with (self._folder / RECORDS).open("rb", buffering=0) as file:
+      file.seek(start * size)
+      data = file.read(length * size)
     if xxhash.xxh3_64_intdigest(data) != self._checksums[place]:
       (self._folder / ABOUT).unlink(missing_ok=True)
       raise DamagedError(
@@ -194,15 +187,6 @@ class InFile:
         "one. It is written again when you run again"
       )
     return np.frombuffer(data, self._dtype)
-
-  def __getstate__(self) -> dict[str, Any]:
-    """Returns what another process needs, which opens the file itself."""
-    return self.__dict__ | {"_file": None}
-
-  def __del__(self) -> None:
-    """Closes the file."""
-    if (file := getattr(self, "_file", None)) is not None:
-      file.close()
 
 
 Pieces = InMemory | InFile

@@ -1,6 +1,5 @@
 """Training data of a run: packed histories and item frequencies."""
 
-import hashlib
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import (
   evaluation_cases,
   histories,
+  kept,
   packing,
   pipeline,
   schema,
@@ -76,12 +76,10 @@ def _pieces(
 ) -> packing.Pieces:
   """Returns the training histories in pieces, from files if they are there."""
   data, items = config.data, len(dataset.items.ids)
-  # Events in memory are not those of the folder.
-  if isinstance(dataset.events, list | tuple):
+  if not kept.is_stored(dataset):
     return packing.InMemory(_histories(config, dataset), items)
-  about = (
-    dataset.vocabulary,
-    dataset.aim,
+  key = kept.key(
+    dataset,
     items,
     _end(config),
     data.sequence_length,
@@ -89,20 +87,18 @@ def _pieces(
     data.session_gap,
     *CODE,
   )
-  key = hashlib.sha256(repr(about).encode()).hexdigest()[:12]
   folder = dataset.folder / FOLDER / key
   try:
     folder.parent.mkdir(exist_ok=True)
     # Processes that are started together write the files once.
     with filelock.FileLock(folder.parent / f".{key}.lock"):
-      if not folder.exists():
-        packing.write(folder, _histories(config, dataset), items)
       try:
-        return packing.InFile(folder)
+        if folder.exists():
+          return packing.InFile(folder)
       except packing.DamagedError as error:
         print(f"{error}; it is written again", file=sys.stderr)
-        packing.write(folder, _histories(config, dataset), items)
-        return packing.InFile(folder)
+      packing.write(folder, _histories(config, dataset), items)
+      return packing.InFile(folder)
   except OSError as error:
     logging.warning(
       "%s cannot be written (%s), so the histories of this "
