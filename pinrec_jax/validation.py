@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pinrec_jax.buckets import addresses
 
-_REDIS = ("redis://", "rediss://", "unix://")
+REDIS = ("redis://", "rediss://", "unix://")  # Begin an address of a store.
 _Class = TypeVar("_Class", bound=type)
 # Whether a rule holds, the field to name if it does not, and the remedy.
 _Rules = Iterator[tuple[bool, str, str]]
@@ -74,7 +74,7 @@ LocalPath = Annotated[str, Limit(addresses.is_local, _LOCAL)]
 _STORE = "use a file of a local disk, or redis://HOST:6379/0"
 Store = Annotated[
   str,
-  Limit(lambda x: x.startswith(_REDIS) or addresses.is_local(x), _STORE),
+  Limit(lambda x: x.startswith(REDIS) or addresses.is_local(x), _STORE),
 ]
 Age = Annotated[
   int, Limit(lambda n: n >= -1, "use seconds, 0 or more, or -1 for any")

@@ -293,5 +293,6 @@ def _stores(
     return store.load(folder)
   earlier = [folder / name for name in read.earlier]
   for one in earlier:
-    _is_there(one)
+    if addresses.of(one):
+      _is_there(one)
   return segments.load([*earlier, folder], daily=read.daily)

@@ -46,7 +46,7 @@ class Rows:
     item_type: Int[np.ndarray, "v"],
     codes: Int[np.ndarray, "v g"],
     ids: list[Any],
-    keep: float = 0.0,
+    keep: float,
   ) -> None:
     """Starts with the items of a bundle.
 

@@ -37,7 +37,6 @@ STORE = "store.sqlite"
 TOKEN = "PINREC_TOKEN"  # Environment variable.
 BACKLOG = 2048  # Connections that wait to be accepted.
 ENDING = (signal.SIGTERM, signal.SIGINT)
-REDIS = ("redis://", "rediss://", "unix://")
 
 
 def serve(config: config_lib.Config, workdir: pathlib.Path) -> None:
@@ -250,7 +249,7 @@ def _open_store(own: config_lib.Serve, workdir: pathlib.Path) -> stores.Store:
   Raises:
     StoreError: if it cannot be opened.
   """
-  if own.store.startswith(REDIS):
+  if own.store.startswith(validation.REDIS):
     return redis_store.RedisStore(own.store, max_events=own.max_events)
   path = pathlib.Path(own.store or workdir / STORE).expanduser()
   return sqlite_store.SqliteStore(path, max_events=own.max_events)
