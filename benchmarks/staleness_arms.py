@@ -13,7 +13,7 @@ from pinrec_jax import config as config_lib
 from pinrec_jax import indexing, opening
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, schema, splits
-from pinrec_jax.evals import metrics, retrieve
+from pinrec_jax.evals import metrics, popularity, retrieve
 from pinrec_jax.inference import engine
 from pinrec_jax.training import runs
 
@@ -162,11 +162,8 @@ def popular(
     past = past.where(past.engaged)
     np.add.at(counts, past.item, weights(moment - past.time, half_life))
   counts[~dataset.items.candidate] = -1
-  order = np.argsort(-counts, kind="stable").astype(np.int32)
-  seen = [seen_of(case) for case in cases]
-  order = order[: max(CUTOFFS) + max(map(len, seen), default=0)]
-  lists = np.broadcast_to(order, (len(cases), len(order)))
-  return without(lists, seen, max(CUTOFFS))
+  ranked = np.argsort(-counts, kind="stable").astype(np.int32)
+  return popularity.without_seen(ranked, cases, max(CUTOFFS), "engagements")
 
 
 def weights(

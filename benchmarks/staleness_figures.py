@@ -3,7 +3,7 @@
 import functools
 import io
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,8 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from pinrec_jax import files, markdown
+from pinrec_jax.evals import bootstrap
 
-RESAMPLES = 1000
-BOUNDS = (2.5, 97.5)
 Hits = Int[np.ndarray, "s u"]  # Targets found, by seed and user.
 
 
@@ -30,7 +29,9 @@ def resampled(
     np.concatenate(
       [
         np.ones((1, size)),
-        random.multinomial(size, np.full(size, 1 / size), size=RESAMPLES),
+        random.multinomial(
+          size, np.full(size, 1 / size), size=bootstrap.RESAMPLES
+        ),
       ]
     )
     for size in (seeds, users)
@@ -54,7 +55,7 @@ def recalls(
 
 def interval(values: Float[np.ndarray, "r"]) -> list[float]:
   """Returns the value of the data and its 95 % interval."""
-  low, high = np.percentile(values[1:], BOUNDS)
+  low, high = np.percentile(values[1:], bootstrap.PERCENTILES)
   return [float(values[0]), float(low), float(high)]
 
 
@@ -91,32 +92,38 @@ def table(found: Mapping[str, Any]) -> str:
   Args:
     found: figures by length of list, as from `of_arms`.
   """
-  names = next(iter(found.values()))["recall"]
-  rows = [
-    [name]
-    + [
-      f"{mean:.4f} ({low:.4f} to {high:.4f})"
-      for own in found.values()
-      for mean, low, high in [own["recall"][name]]
-    ]
-    for name in names
-  ]
-  return markdown.table(["model", *(f"recall@{k}" for k in found)], rows)
+  return _table(
+    found,
+    "model",
+    "recall",
+    lambda m, low, up: f"{m:.4f} ({low:.4f} to {up:.4f})",
+  )
 
 
 def gains(found: Mapping[str, Any]) -> str:
   """Returns a Markdown table of the relative gains of pairs of arms."""
-  pairs = next(iter(found.values()))["gain"]
+  return _table(
+    found,
+    "pair",
+    "gain",
+    lambda m, low, up: (
+      f"{100 * m:+.1f} % ({100 * low:+.1f} to {100 * up:+.1f})"
+    ),
+  )
+
+
+def _table(
+  found: Mapping[str, Any],
+  head: str,
+  kind: str,
+  shown: Callable[[float, float, float], str],
+) -> str:
+  """Returns a Markdown table of one kind of figures, by length of list."""
   rows = [
-    [pair]
-    + [
-      f"{100 * mean:+.1f} % ({100 * low:+.1f} to {100 * high:+.1f})"
-      for own in found.values()
-      for mean, low, high in [own["gain"][pair]]
-    ]
-    for pair in pairs
+    [name, *(shown(*own[kind][name]) for own in found.values())]
+    for name in next(iter(found.values()))[kind]
   ]
-  return markdown.table(["pair", *(f"recall@{k}" for k in found)], rows)
+  return markdown.table([head, *(f"recall@{k}" for k in found)], rows)
 
 
 def plot(
