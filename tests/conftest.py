@@ -229,3 +229,30 @@ def untrained(world):
     )
 
   return of_config
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+  """Returns the function from a folder of prepared logs to a configuration."""
+  from pinrec_jax import config
+
+  def config_of(prepared):
+    """Returns a configuration that trains in seconds on a synthetic world."""
+    made = config.Config()
+    made.data.name = "synthetic"
+    made.data.prepared_dir = str(prepared)
+    made.data.sequence_length = 16
+    synthetic = made.data.synthetic
+    synthetic.users, synthetic.items = 60, 40
+    synthetic.topics, synthetic.events = 4, 20
+    made.model.hidden_dim = made.model.embedding_dim = 16
+    made.model.num_layers, made.model.table_size = 1, 64
+    made.loss.in_batch_negatives, made.loss.uniform_negatives = 32, 8
+    made.train.steps, made.train.warmup_steps = 4, 1
+    made.train.batch_size, made.train.eval_every = 8, 4
+    made.decode.candidates, made.index.kind = 5, "exact"
+    made.evals.cutoffs, made.evals.sweep = (3, 6), ("click", "save")
+    made.index.filter_seen = "engagements"
+    return made
+
+  return config_of

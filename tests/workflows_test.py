@@ -18,28 +18,14 @@ from pinrec_jax.model import item_embedder
 from pinrec_jax.training import loop
 
 
-def tiny(folder):
-  """Returns a configuration that trains in seconds on a synthetic world."""
-  config = pinrec_jax.Config()
-  config.data.name = "synthetic"
-  config.data.prepared_dir = str(folder / "prepared")
-  config.data.sequence_length = 16
-  synthetic = config.data.synthetic
-  synthetic.users, synthetic.items = 60, 40
-  synthetic.topics, synthetic.events = 4, 20
-  config.model.hidden_dim = config.model.embedding_dim = 16
-  config.model.num_layers, config.model.table_size = 1, 64
-  config.loss.in_batch_negatives, config.loss.uniform_negatives = 32, 8
-  config.train.steps, config.train.warmup_steps = 4, 1
-  config.train.batch_size, config.train.eval_every = 8, 4
-  config.decode.candidates, config.index.kind = 5, "exact"
-  config.evals.cutoffs, config.evals.sweep = (3, 6), ("click", "save")
-  config.index.filter_seen = "engagements"
-  return config
+@pytest.fixture(scope="module")
+def tiny(tiny_config):
+  """Returns the function from a folder of a test to a configuration."""
+  return lambda folder: tiny_config(folder / "prepared")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, tiny):
   """Returns a configuration and the work folder of its run."""
   folder = tmp_path_factory.mktemp("workflows")
   config, workdir = tiny(folder), folder / "run"
@@ -132,7 +118,7 @@ def test_the_verdict_is_the_last_line(run, capsys):
     assert [line.split()[1] for line in rows] == ["all", "click", "save"]
 
 
-def _repeating(folder):
+def _repeating(tiny, folder):
   """Returns a configuration of a log in which users repeat four items."""
   path = folder / "events.csv"
   path.write_text(
@@ -150,9 +136,9 @@ def _repeating(folder):
   return config
 
 
-def test_training_evaluation_and_serving_leave_out_the_same(tmp_path):
+def test_training_evaluation_and_serving_leave_out_the_same(tiny, tmp_path):
   """Of a log with repeats, nothing."""
-  config = _repeating(tmp_path)
+  config = _repeating(tiny, tmp_path)
   prepared = pinrec_jax.prepare(config, tmp_path / "run")
   report = workflows.demo(config, tmp_path / "run")
   assert prepared.repeats.fraction("click") > 0.5
@@ -176,8 +162,8 @@ def test_training_evaluation_and_serving_leave_out_the_same(tmp_path):
   assert report.evaluate.models["last items"]["recall@6"] == 1
 
 
-def test_a_run_keeps_its_filter_if_the_log_changes(tmp_path):
-  config = _repeating(tmp_path)
+def test_a_run_keeps_its_filter_if_the_log_changes(tiny, tmp_path):
+  config = _repeating(tiny, tmp_path)
   pinrec_jax.train(config, tmp_path / "run")
   _, dataset = opening.load(config)
   once = [own.where(slice(1)) for own in dataset.events]
@@ -234,7 +220,7 @@ def test_validations_hash_no_item_again(run, tmp_path, monkeypatch):
   assert calls == [41]  # For the training itself.
 
 
-def test_a_demo_is_compared_with_its_twin(tmp_path, caplog):
+def test_a_demo_is_compared_with_its_twin(tiny, tmp_path, caplog):
   config = tiny(tmp_path)
   config.train.steps = 2
   config.evals.cutoffs = (3, 39)  # Users have seen some of the 40 items.
@@ -273,7 +259,7 @@ def test_the_twin_has_no_conditions():
 
 @pytest.mark.parametrize(("items", "cutoffs"), [(24, (10, 50)), (8, (10,))])
 def test_a_catalog_smaller_than_the_lists_is_trained_and_evaluated(
-  tmp_path, items, cutoffs
+  tiny, tmp_path, items, cutoffs
 ):
   """Validation asks for ten candidates, users have seen some of them."""
   config = tiny(tmp_path)
@@ -291,7 +277,7 @@ def test_a_catalog_smaller_than_the_lists_is_trained_and_evaluated(
 
 
 def test_a_log_without_test_users_is_refused_before_training(
-  tmp_path, monkeypatch
+  tiny, tmp_path, monkeypatch
 ):
   path = tmp_path / "events.csv"
   path.write_text("user,item,time,action\na,1,5,click\na,2,6,click\n")
@@ -316,19 +302,21 @@ def test_a_log_without_test_users_is_refused_before_training(
     ("train.batch_size", -1, "config.train.batch_size is -1; use 0 or more"),
   ],
 )
-def test_a_bad_field_is_named_before_any_work(tmp_path, field, value, message):
+def test_a_bad_field_is_named_before_any_work(
+  tiny, tmp_path, field, value, message
+):
   config = config_lib.replace(tiny(tmp_path), **{field: value})
   with pytest.raises(ValueError, match=message):
     pinrec_jax.train(config, tmp_path / "run")
   assert not (tmp_path / "run").exists()
 
 
-def test_an_address_of_an_unknown_kind_is_refused(tmp_path):
+def test_an_address_of_an_unknown_kind_is_refused(tiny, tmp_path):
   with pytest.raises(ValueError, match="'az://b/run' is an address of an unkn"):
     pinrec_jax.train(tiny(tmp_path), "az://b/run")
 
 
-def test_two_trainings_in_one_folder_are_refused(tmp_path):
+def test_two_trainings_in_one_folder_are_refused(tiny, tmp_path):
   workdir = tmp_path / "run"
   with (
     files.locked(workdir),
@@ -338,7 +326,7 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path):
   assert not (workdir / "checkpoints").exists()
 
 
-def test_a_tilde_is_the_home_folder_in_python_too(tmp_path, monkeypatch):
+def test_a_tilde_is_the_home_folder_in_python_too(tiny, tmp_path, monkeypatch):
   monkeypatch.setenv("HOME", str(tmp_path / "home"))
   monkeypatch.chdir(tmp_path)
   config = tiny(tmp_path)
@@ -355,13 +343,13 @@ def test_a_tilde_is_the_home_folder_in_python_too(tmp_path, monkeypatch):
   assert not (tmp_path / "~").exists()
 
 
-def test_a_missing_checkpoint_says_to_train(tmp_path):
+def test_a_missing_checkpoint_says_to_train(tiny, tmp_path):
   config = tiny(tmp_path)
   with pytest.raises(FileNotFoundError, match="train first"):
     pinrec_jax.build_index(config, tmp_path / "run")
 
 
-def test_cold_items_are_hidden_where_ids_are_dropped(tmp_path):
+def test_cold_items_are_hidden_where_ids_are_dropped(tiny, tmp_path):
   config = tiny(tmp_path)
   config.model.id_dropout, config.train.steps = 0.2, 2
   config.data.synthetic.events = 4  # So that some items have no engagement.

@@ -35,30 +35,15 @@ def machine(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def tiny():
+def tiny(tiny_config):
   """Returns the function from a folder of prepared logs to a configuration."""
-  import pinrec_jax
 
   def config_of(prepared):
-    """Returns a configuration that trains in seconds on a synthetic world."""
-    config = pinrec_jax.Config()
-    config.data.name = "synthetic"
-    config.data.prepared_dir = str(prepared)
-    config.data.sequence_length = 16
-    synthetic = config.data.synthetic
-    synthetic.users, synthetic.items = 60, 40
-    synthetic.topics, synthetic.events = 4, 20
-    config.model.hidden_dim = config.model.embedding_dim = 16
-    config.model.num_layers, config.model.table_size = 1, 64
+    config = tiny_config(prepared)
     config.model.backbone = "pooled"  # It compiles fastest.
-    config.loss.in_batch_negatives, config.loss.uniform_negatives = 32, 8
-    config.train.steps, config.train.warmup_steps = 4, 1
-    config.train.batch_size, config.train.eval_every = 8, 2
-    config.decode.steps, config.decode.candidates = 1, 5
-    config.index.kind = "exact"
-    config.evals.cutoffs, config.evals.sweep = (3, 6), ()
-    config.evals.twin = False
-    config.index.filter_seen = "engagements"
+    config.train.eval_every = 2
+    config.decode.steps = 1
+    config.evals.sweep, config.evals.twin = (), False
     return config
 
   return config_of

@@ -124,3 +124,24 @@ def raw(tmp_path):
     return folder
 
   return write
+
+
+@pytest.fixture(scope="session")
+def pieces_of(world):
+  """Returns the function from a row's length to the training pieces."""
+  from pinrec_jax import config as config_lib
+  from pinrec_jax.data import histories, splits
+
+  def of_length(length):
+    return [
+      piece
+      for events in world.events
+      for piece in histories.training(
+        splits.past(world.vocabulary, events, "test"),
+        config_lib.Data(sequence_length=length),
+        end=world.vocabulary.test_from,
+        outcomes=world.vocabulary.outcomes,
+      )
+    ]
+
+  return of_length

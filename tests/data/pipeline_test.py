@@ -6,24 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinrec_jax import config as config_lib
-from pinrec_jax.data import histories, packing, pipeline, splits
+from pinrec_jax.data import packing, pipeline
 
 LENGTH = 24
 
 
 @pytest.fixture(scope="module")
-def pieces(world):
-  return [
-    piece
-    for events in world.events
-    for piece in histories.training(
-      splits.past(world.vocabulary, events, "test"),
-      config_lib.Data(sequence_length=LENGTH),
-      end=world.vocabulary.test_from,
-      outcomes=world.vocabulary.outcomes,
-    )
-  ]
+def pieces(pieces_of):
+  return pieces_of(LENGTH)
 
 
 @pytest.fixture(scope="module")
