@@ -27,7 +27,7 @@ import record
 import served
 
 SECONDS = 15.0  # Of each measurement.
-WARM = 60.0  # Seconds of calls before the soak.
+WARM = 150.0  # Seconds of calls with changes before the soak.
 PARTS = ("alone", "with changes")  # Of the soak.
 SETTLE = 3.0  # Seconds between the last call and the look at the memory.
 RATES = (100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1200, 1400)
@@ -136,13 +136,15 @@ async def load(
     latency[place] = time.perf_counter() - began - arrivals[place]
     errors[0] += status != 200
 
-  tasks = []
+  waiting: set[asyncio.Task[None]] = set()
   for place, arrival in enumerate(arrivals):
     wait = began + arrival - time.perf_counter()
     if wait > 0:
       await asyncio.sleep(wait)
-    tasks.append(asyncio.create_task(one(place)))
-  await asyncio.gather(*tasks)
+    task = asyncio.create_task(one(place))
+    waiting.add(task)
+    task.add_done_callback(waiting.discard)
+  await asyncio.gather(*waiting)
   took = time.perf_counter() - began
   p50, p90, p99 = np.percentile(1e3 * latency, (50, 90, 99)).tolist()
   return {
@@ -162,10 +164,11 @@ async def soak(
   """Holds a rate, alone and then with changes.
 
   Memory is compared with that after `WARM` seconds of the same calls, in which
-  the server makes room for changed items and for a second bundle.
+  the server makes room for changed items and for a second bundle. It uses the
+  rows of replaced items again after a minute.
   """
   seconds = 60 * options.minutes
-  await load(client, requests, rate, WARM / 2)
+  await load(client, requests, rate, WARM / 5)
   await with_changes(client, requests, info, rate, WARM)
   rows = {}
   for name in options.parts:

@@ -58,7 +58,7 @@ def search(
   place, score = _from_index(index, base, allowed[:base], query, k)
   added = base + np.flatnonzero(allowed[base:])
   if added.size:
-    more = _exact(vectors, query, k, added)
+    more = _exact(vectors, query, k, added, above=score[:, -1])
     place = np.concatenate([place, more.place], 1)
     score = np.concatenate([score, more.score], 1)
     order = np.argsort(-score, axis=1, kind="stable")[:, :k]
@@ -103,13 +103,28 @@ def _exact(
   query: Float[np.ndarray, "q d"],
   k: int,
   places: Int[np.ndarray, "n"],
+  above: Float[np.ndarray, "q"] | None = None,
 ) -> Found:
-  """Compares each query with all of some places."""
+  """Compares each query with all of some places.
+
+  Args:
+    vectors: returns the vectors of places.
+    query: unit-norm vectors.
+    k: neighbours of each query.
+    places: the places.
+    above: score of each query that a neighbour must exceed.
+
+  Returns:
+    The neighbours; lists are only as wide as needed if `above` is given.
+  """
+  score = query @ vectors(places).T
   size = min(k, len(places))
+  if above is not None:
+    good = (score > above[:, None]).sum(1)
+    k = size = min(size, int(good.max(initial=0)))
   place = np.full((len(query), k), -1, np.int32)
   found = np.full((len(query), k), -np.inf, np.float32)
   if size:
-    score = query @ vectors(places).T
     best = np.argpartition(-score, size - 1, axis=1)[:, :size]
     best_score = np.take_along_axis(score, best, 1)
     order = np.argsort(-best_score, axis=1, kind="stable")

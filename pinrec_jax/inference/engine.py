@@ -29,6 +29,7 @@ from pinrec_jax.model import item_embedder
 
 MAX_BATCH = 256  # Requests that `retrieve` answers at once.
 DIGITS = 6  # Of a score in an answer.
+REST = 3.0  # Times as long as a program ran, if there is a rest after it.
 
 
 class Retriever:
@@ -125,7 +126,7 @@ class Retriever:
         batch = []
     yield from map(answers.as_json, self.answer(batch))
 
-  def warm_up(self, most: int = 1) -> None:
+  def warm_up(self, most: int = 1, rest: float = 0.0) -> None:
     """Compiles every program that requests can need.
 
     It covers all of `sizes`. Without sizes, it covers batches up to `most`,
@@ -134,6 +135,8 @@ class Retriever:
 
     Args:
       most: requests in a batch.
+      rest: most seconds to wait after each program, so that another retriever
+        of the process can answer its requests meanwhile.
 
     Raises:
       ValueError: if `most` is below 1.
@@ -158,8 +161,10 @@ class Retriever:
       own = rung if self.sizes.rungs else None
       lengths = self.sizes.length or (self.reader.max_tokens(ask.steps),)
       for batch, length in itertools.product(rung.batch, lengths):
+        began = time.perf_counter()
         vectors = self.generate([request] * batch, length=length, rung=own)
         self.candidates(vectors, [request] * batch, rung=own)
+        time.sleep(min(REST * (time.perf_counter() - began), rest))
 
   def answer(
     self,

@@ -10,6 +10,7 @@ from pinrec_jax.serve import item_changes, metrics, snapshots, stores
 from pinrec_jax.serve import serving as serving_lib
 
 MAX_CHANGES = 256  # Changes that are applied together.
+REST = 0.05  # Seconds between the parts of stored changes during a swap.
 MAX_ADDED = 2000  # Items outside the base index before it is built again.
 MAX_DEAD = 0.2  # Fraction of deleted items before it is built again.
 
@@ -71,13 +72,19 @@ class ItemWriter:
     self._queue.put_nowait(_Entry(item, state, done))
     return await done
 
-  async def replay(self, serving: Serving) -> None:
-    """Applies all stored changes to a bundle that is not served yet."""
+  async def replay(self, serving: Serving, rest: float = 0.0) -> None:
+    """Applies all stored changes to a bundle that is not served yet.
+
+    Args:
+      serving: the bundle.
+      rest: seconds to wait after some changes, for requests to another bundle.
+    """
     part: list[tuple[str, bytes]] = []
     async for change in self._store.items():
       part.append(change)
       if len(part) == MAX_CHANGES:
         await _apply_known(serving, part)
+        await asyncio.sleep(rest)
         part = []
     await _apply_known(serving, part)
 
@@ -92,7 +99,7 @@ class ItemWriter:
     """
     self._since = []
     try:
-      await self.replay(serving)
+      await self.replay(serving, REST)
       async with self._lock:
         await _apply_known(serving, self._since)
         await use()

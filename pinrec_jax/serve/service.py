@@ -25,6 +25,7 @@ from pinrec_jax.serve import (
 from pinrec_jax.serve import serving as serving_lib
 from pinrec_jax.serve.errors import RefusedError
 
+REST = 0.1  # Most seconds between programs of a bundle that is loaded.
 LOADING = "load"  # Name of the threads that load bundles.
 _Result = TypeVar("_Result")
 
@@ -201,7 +202,9 @@ class Service:
           f"from {', '.join(known)}",
         )
       folder = self._folder / (given.version or "")
-      new = await _in_thread(lambda: serving_lib.load(folder, self.config))
+      new = await _in_thread(
+        lambda: serving_lib.load(folder, self.config, REST)
+      )
 
       async def _use() -> None:
         self._use(new)

@@ -103,12 +103,16 @@ def _beyond(
   )
 
 
-def load(folder: pathlib.Path, config: config_lib.Config) -> Serving:
+def load(
+  folder: pathlib.Path, config: config_lib.Config, rest: float = 0.0
+) -> Serving:
   """Reads a bundle, compiles all programs and returns it.
 
   Args:
     folder: of the bundle, or of bundles, of which the current one is read.
     config: of decoding, the index and the server.
+    rest: most seconds to wait after each program, for requests to another
+      bundle.
 
   Raises:
     FileNotFoundError: if there is no such bundle.
@@ -122,7 +126,7 @@ def load(folder: pathlib.Path, config: config_lib.Config) -> Serving:
   retriever = engine.Retriever(
     found, items=live.snapshot, sizes=ladders(serve, found.config)
   )
-  retriever.warm_up()
+  retriever.warm_up(rest=rest)
   return Serving(retriever, live, retriever.reader.defaults(), serve)
 
 

@@ -384,6 +384,17 @@ def test_once_warm_nothing_is_compiled(retriever, caplog):
     retriever.warm_up(0)
 
 
+def test_warm_up_rests_after_each_program_if_asked(retriever, monkeypatch):
+  rests = []
+  monkeypatch.setattr(engine.time, "sleep", rests.append)
+  retriever.warm_up(4)
+  assert not any(rests)
+  retriever.warm_up(4, rest=0.01)
+  asked = [rest for rest in rests if rest]
+  assert len(asked) == len(sizes.powers(4))
+  assert max(asked) <= 0.01
+
+
 def test_sizes_are_rounded_to_powers_of_two():
   assert [sizes.up(n, ()) for n in (1, 2, 3, 4, 5, 64, 65)] == [
     1, 2, 4, 4, 8, 64, 128,

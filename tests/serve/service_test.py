@@ -11,7 +11,7 @@ import pytest
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.inference import bundle_folders
-from pinrec_jax.serve import service, sqlite_store
+from pinrec_jax.serve import service, serving, sqlite_store
 
 
 def test_a_swap_frees_the_old_bundle_without_the_collector(make_workdir):
@@ -43,6 +43,34 @@ def test_a_swap_frees_the_old_bundle_without_the_collector(make_workdir):
     asyncio.run(run())
   finally:
     gc.unfreeze()
+
+
+def test_only_a_swap_rests_for_other_requests(make_workdir, monkeypatch):
+  """While a server starts, it has no requests to wait for."""
+  workdir = make_workdir(versions=2)
+  config = config_lib.Config(
+    index=config_lib.Index(kind="exact"),
+    serve=config_lib.Serve(max_batch=1, max_candidates=5, max_hidden=5),
+  )
+  rests, load = [], serving.load
+
+  def loaded(folder, config, rest=0.0):
+    rests.append(rest)
+    return load(folder, config)
+
+  monkeypatch.setattr(serving, "load", loaded)
+
+  async def run():
+    store = sqlite_store.SqliteStore(workdir / "store", max_events=5)
+    served = service.Service(config, workdir / "bundles", store)
+    await served.start()
+    try:
+      await served.swap(b"{}")
+    finally:
+      await served.stop()
+
+  asyncio.run(run())
+  assert rests == [0.0, service.REST]
 
 
 GROWTH = """
