@@ -197,7 +197,8 @@ def update(
   _say(f"{errors.rejected:,} of {errors.rows:,} new rows were left out")
   _say(str(errors))
   _say(text.day(report.day))
-  plots.days(report.days, workdir / "days.png")
+  if _is_first():
+    plots.days(report.days, workdir / "days.png")
   return report
 
 

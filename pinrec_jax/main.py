@@ -55,7 +55,7 @@ def main(argv: list[str]) -> None:
       _run(_MODE.value, _WORKDIR.value)
   except (ValueError, OSError, errors.RunDivergedError) as error:
     logging.debug("failed", exc_info=True)
-    sys.exit(f"{processes.label()}error: {error}")
+    processes.fail(error)
   except errors.RunStoppedError as stop:
     print(f"{processes.label()}{stop}", file=sys.stderr)
     sys.exit(75)  # EX_TEMPFAIL of sysexits.h
@@ -65,6 +65,11 @@ def _run(mode: str, workdir: str) -> None:
   config = _CONFIG.value
   if config is None and mode not in ("doctor", "retrieve"):
     raise ValueError(f"--mode={mode} needs a --config; see configs/")
+  if mode in ("retrieve", "serve"):
+    from pinrec_jax import processes
+
+    if processes.is_spare():
+      return
   if mode == "retrieve":
     from pinrec_jax.inference import stream
 

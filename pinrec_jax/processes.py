@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from typing import NoReturn
 
 import jax
 from absl import logging
@@ -74,6 +75,19 @@ def join(seconds: int = JOIN_SECONDS) -> None:
   jax.distributed.initialize(address, processes, process)
 
 
+def is_spare() -> bool:
+  """Whether this process has nothing to do in a mode of a single process.
+
+  It says so. The first process then works alone and waits for nobody.
+  """
+  coordinator, _, number = ENVIRONMENT
+  own = os.environ.get(number, "")
+  if not os.environ.get(coordinator) or own in ("", "0"):
+    return False
+  print(f"process {own} has nothing to do; process 0 answers", file=sys.stderr)
+  return True
+
+
 def label(process: int | None = None, processes: int | None = None) -> str:
   """Returns the prefix of a process's lines; empty for a single process."""
   if processes is None:
@@ -87,24 +101,33 @@ def label(process: int | None = None, processes: int | None = None) -> str:
 def together() -> Iterator[None]:
   """Ends this process with an error as soon as another process has ended.
 
-  JAX would wait for the other process for minutes and then abort. Process 0
-  ends last, since JAX aborts the others without it.
+  JAX would wait for the other process for minutes and then abort.
   """
   try:
     yield
   except jax.errors.JaxRuntimeError as error:
     if jax.process_count() == 1:
       raise
-    print(
-      f"{label()}error: another process has ended or cannot be reached; see "
-      "its own log. Start all processes again to continue from the last "
-      f"checkpoint. ({error})",
-      file=sys.stderr,
-      flush=True,
+    fail(
+      "another process has ended or cannot be reached; see its own log. Start "
+      f"all processes again to continue from the last checkpoint. ({error})"
     )
-    if jax.process_index() == 0:
-      time.sleep(LINGER_SECONDS)
-    os._exit(1)
+
+
+def fail(message: object) -> NoReturn:
+  """Ends this process with an error and status 1.
+
+  It does not wait for other processes, which may wait for this one. Process 0
+  ends last, since JAX aborts the others without it.
+  """
+  text = f"{label()}error: {message}"
+  if not jax.distributed.is_initialized():
+    sys.exit(text)
+  print(text, file=sys.stderr, flush=True)
+  sys.stdout.flush()
+  if jax.process_index() == 0:
+    time.sleep(LINGER_SECONDS)
+  os._exit(1)
 
 
 class _Prefixed(logging.PythonFormatter):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import files, indexing, opening, reports, workflows
+from pinrec_jax import files, indexing, opening, reports, sharding, workflows
 from pinrec_jax.buckets import addresses, work_folder
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import days as days_lib
@@ -69,6 +69,8 @@ def update(
   """
   workdir = workflows.check(config, workdir)
   _require_updatable(config)
+  if jax.process_index():  # The first process has the lock.
+    return _update(config, workdir)
   with files.locked(workdir), work_folder.claimed(workdir):
     return _update(config, workdir)
 
@@ -85,11 +87,6 @@ def _require_updatable(config: config_lib.Config) -> None:
       f"config.data.split_shift_days is {config.data.split_shift_days}, which "
       "leaves out the newest days; use 0 for --mode=update"
     )
-  if jax.process_count() > 1:
-    raise ValueError(
-      f"--mode=update runs in one process, and there are {jax.process_count()}"
-      "; start one process, which uses all devices of its machine"
-    )
 
 
 def _update(
@@ -102,6 +99,8 @@ def _update(
   if folder == earlier:
     return reports.UpdateReport({}, lines, repeated)
   line = _decided(workdir, folder)
+  # All processes have read the work folder before one of them changes it.
+  sharding.wait_for_all("work folder is read")
   if line is None:
     dataset = dataset_lib.opened(config.data, folder)
     names = runs.names(config, workdir)
@@ -109,13 +108,16 @@ def _update(
     config = opening.follow(config, dataset, workdir)
     plan = _plan(config, workdir, dataset, lines)
     line = _day(plan)
-    files.write_json(plan.folder / DAY, line)
-  if line["published"]:
-    version = str(line["bundle"])
-    bundle_folders.set_current(workdir / workflows.BUNDLES, version)
-  lines = daily.append(workdir, lines, line)
-  daily.prune(workdir, lines)
-  return reports.UpdateReport(line, lines, repeated)
+    if jax.process_index() == 0:
+      files.write_json(plan.folder / DAY, line)
+  if jax.process_index() == 0:
+    if line["published"]:
+      version = str(line["bundle"])
+      bundle_folders.set_current(workdir / workflows.BUNDLES, version)
+    daily.write(workdir, [*lines, line])
+    daily.prune(workdir, [*lines, line])
+  sharding.wait_for_all("day is written")
+  return reports.UpdateReport(line, [*lines, line], repeated)
 
 
 def _decided(
@@ -220,6 +222,12 @@ def _retriever(plan: Plan, model: daily.Model) -> engine.Retriever:
 
 
 def _written(plan: Plan, found: engine.Retriever) -> str:
-  """Writes a bundle, which is not current yet, and returns its version."""
+  """Writes a bundle, which is not current yet.
+
+  Returns:
+    Its version; "" in every process but the first, which writes it.
+  """
+  if jax.process_index():
+    return ""
   full = indexing.with_users(found.bundle, plan.dataset)
   return bundle.write(full, plan.workdir / workflows.BUNDLES).name

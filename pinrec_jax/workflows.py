@@ -152,13 +152,12 @@ def build_index(
   config, dataset = opening.load(config, workdir, dataset)
   began = time.monotonic()
   found = retriever(config, workdir, dataset)
-  version = ""
-  if jax.process_index() == 0:
-    version = _save(found.bundle, dataset, workdir)
-    if twin_lib.is_trained(config, workdir):
-      twin = workdir / twin_lib.FOLDER
-      other = retriever(twin_lib.of_config(config), twin, dataset)
-      _save(other.bundle, dataset, twin)
+  version = _save(found.bundle, dataset, workdir)
+  if twin_lib.is_trained(config, workdir):
+    twin = workdir / twin_lib.FOLDER
+    other = retriever(twin_lib.of_config(config), twin, dataset)
+    _save(other.bundle, dataset, twin)
+  sharding.wait_for_all("bundle is written")
   seconds = time.monotonic() - began
   approximate = isinstance(found.bundle.index, scann_index.Scann)
   recall = None
@@ -191,7 +190,10 @@ def export_bundle(
   given = config_lib.inference(config)
   found = engine.Retriever.load(workdir, decode=given.decode, index=given.index)
   folder = workdir / EXPORT
-  manifest = export.write(found, folder)
+  if jax.process_index() == 0:
+    export.write(found, folder)
+  sharding.wait_for_all("export is written")
+  manifest = files.read_json(folder / export.MANIFEST)
   return reports.ExportReport(
     bundle=manifest["bundle"],
     jax=manifest["jax"],
@@ -204,7 +206,13 @@ def export_bundle(
 def _save(
   found: bundle.Bundle, dataset: dataset_lib.Dataset, workdir: pathlib.Path
 ) -> str:
-  """Writes a bundle with what is known of the log's users."""
+  """Writes a bundle with what is known of the log's users.
+
+  Returns:
+    Its version; "" in every process but the first, which writes it.
+  """
+  if jax.process_index():
+    return ""
   full = indexing.with_users(found, dataset)
   return bundle.save(full, workdir / BUNDLES).name
 

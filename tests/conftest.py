@@ -5,6 +5,9 @@ import gc
 import json
 import os
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
 
 # Programs run for seconds here, so they are compiled without optimization.
@@ -229,6 +232,44 @@ def untrained(world):
     )
 
   return of_config
+
+
+DEVICES = 8  # Of all processes together.
+
+
+@pytest.fixture
+def in_processes():
+  """Returns the function that runs a script in some processes of a run."""
+
+  def run(script, *arguments, processes, starting):
+    """Returns the exit status, output and errors of every process."""
+    with socket.socket() as probe:
+      probe.bind(("localhost", 0))
+      port = probe.getsockname()[1]
+    flags = f" --xla_force_host_platform_device_count={DEVICES // processes}"
+    env = os.environ | {"XLA_FLAGS": os.environ["XLA_FLAGS"] + flags}
+    if processes > 1:
+      env |= {
+        "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
+        "JAX_NUM_PROCESSES": str(processes),
+      }
+    running = [
+      subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env=env | {"JAX_PROCESS_ID": str(n)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+      )
+      for n in starting
+    ]
+    texts = [process.communicate(timeout=300) for process in running]
+    return [
+      (process.returncode, *text)
+      for process, text in zip(running, texts, strict=True)
+    ]
+
+  return run
 
 
 @pytest.fixture(scope="session")

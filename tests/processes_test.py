@@ -1,13 +1,9 @@
 """Several processes train as one, and name the ones that are missing."""
 
 import dataclasses
-import os
 import pathlib
 import pickle
 import signal
-import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -75,52 +71,19 @@ with processes.together():
 path = pathlib.Path(folder, os.environ["JAX_PROCESS_ID"])
 path.write_bytes(pickle.dumps(found))
 """
-DEVICES = 8
 
 
-def _start(
-  script: str, *arguments: object, processes: int, starting: list[int]
-) -> list[subprocess.Popen]:
-  with socket.socket() as probe:
-    probe.bind(("localhost", 0))
-    port = probe.getsockname()[1]
-  flags = f" --xla_force_host_platform_device_count={DEVICES // processes}"
-  env = os.environ | {"XLA_FLAGS": os.environ["XLA_FLAGS"] + flags}
-  if processes > 1:
-    env |= {
-      "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
-      "JAX_NUM_PROCESSES": str(processes),
-    }
-  return [
-    subprocess.Popen(
-      [sys.executable, "-c", script, *map(str, arguments)],
-      env=env | {"JAX_PROCESS_ID": str(n)},
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      text=True,
-    )
-    for n in starting
-  ]
-
-
-def _ended(running: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
-  """Returns the exit status, output and errors of every process."""
-  texts = [process.communicate(timeout=300) for process in running]
-  return [
-    (process.returncode, *text)
-    for process, text in zip(running, texts, strict=True)
-  ]
-
-
-def _train(given: pathlib.Path, folder: pathlib.Path, processes: int) -> str:
+def _train(
+  in_processes, given: pathlib.Path, folder: pathlib.Path, processes: int
+) -> str:
   """Trains, and returns the best step, on which all processes agree."""
   folder.mkdir(exist_ok=True)
-  running = _start(
+  ended = in_processes(
     TRAIN, given, folder, "nobody", 0,
     processes=processes, starting=[*range(processes)],
   )  # fmt: skip
   best = set()
-  for code, out, errors in _ended(running):
+  for code, out, errors in ended:
     assert code == 0, errors[-3000:]
     best.add(out.splitlines()[-1])
   assert len(best) == 1
@@ -147,27 +110,29 @@ def given(world, brief, tmp_path):
   [(2, 2), (2, 8), pytest.param(4, 2, marks=pytest.mark.slow)],
 )
 def test_several_processes_train_as_one(
-  given, logged, tmp_path, several, model_axis
+  in_processes, given, logged, tmp_path, several, model_axis
 ):
   """Also if the model is split over processes, which then read equal rows."""
   losses = {}
   for processes in (1, several):
     folder = tmp_path / str(processes)
     path = given(model_axis=model_axis)
-    assert _train(path, folder, processes).startswith("best ")
+    assert _train(in_processes, path, folder, processes).startswith("best ")
     losses[processes] = logged(folder)
   assert len(losses[1]) == 4
   assert losses[several] == pytest.approx(losses[1], abs=1e-5)
 
 
-def test_several_processes_evaluate_as_one(world, small, untrained, tmp_path):
+def test_several_processes_evaluate_as_one(
+  in_processes, world, small, untrained, tmp_path
+):
   retriever, cases = untrained(small), evaluation_cases.cases(world, "test")
   assert -(-len(cases) // 8) % 2  # One of two processes has fewer batches.
   given = tmp_path / "given.pkl"
   given.write_bytes(pickle.dumps(world))
   bundle.save(retriever.bundle, tmp_path / "bundles")
-  running = _start(EVALUATE, given, tmp_path, processes=2, starting=[0, 1])
-  for code, _, errors in _ended(running):
+  ended = in_processes(EVALUATE, given, tmp_path, processes=2, starting=[0, 1])
+  for code, _, errors in ended:
     assert code == 0, errors[-3000:]
   for n, nearest in enumerate((3, 0)):
     lists = retrieve.retrieve(
@@ -184,15 +149,14 @@ def test_several_processes_evaluate_as_one(world, small, untrained, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_process_stops_the_others_and_all_resume(
-  given, logged, tmp_path
+  in_processes, given, logged, tmp_path
 ):
   whole, parts = tmp_path / "whole", tmp_path / "parts"
   path = given(steps=10, eval_every=3, train_on_validation=True)
   parts.mkdir()
-  running = _start(
+  ended = in_processes(
     TRAIN, path, parts, "2", 8, processes=4, starting=[0, 1, 2, 3]
   )
-  ended = _ended(running)
   assert ended[2][0] == -signal.SIGKILL
   for n in (0, 1, 3):
     code, _, errors = ended[n]
@@ -204,27 +168,27 @@ def test_a_killed_process_stops_the_others_and_all_resume(
     assert f"[process {n} of 4] error: another process has ended" in errors
   assert len(logged(parts)) < 10
 
-  _train(path, parts, 4)
-  _train(path, whole, 4)
+  _train(in_processes, path, parts, 4)
+  _train(in_processes, path, whole, 4)
   resumed, at_once = logged(parts), logged(whole)
   assert len(at_once) == 10
   assert resumed == at_once  # Bit-equal.
 
 
-def test_missing_processes_are_named():
-  running = _start(JOIN, 6, processes=4, starting=[0, 2])
-  for code, _, errors in _ended(running):
+def test_missing_processes_are_named(in_processes):
+  ended = in_processes(JOIN, 6, processes=4, starting=[0, 2])
+  for code, _, errors in ended:
     assert code == 1
     assert "TimeoutError: process 1, 3 did not come within" in errors
     assert "within 6 seconds; see its own log" in errors
-  ((code, _, errors),) = _ended(_start(JOIN, 1, processes=2, starting=[1]))
+  ((code, _, errors),) = in_processes(JOIN, 1, processes=2, starting=[1])
   assert code == 1
   assert "process 0 did not come" in errors
 
 
-def test_every_line_of_the_log_starts_with_its_process():
-  running = _start(JOIN, 60, processes=2, starting=[0, 1])
-  for n, (code, _, errors) in enumerate(_ended(running)):
+def test_every_line_of_the_log_starts_with_its_process(in_processes):
+  ended = in_processes(JOIN, 60, processes=2, starting=[0, 1])
+  for n, (code, _, errors) in enumerate(ended):
     assert code == 0, errors
     assert errors.splitlines()[-1].startswith(f"[process {n} of 2] W")
     assert errors.splitlines()[-1].endswith("here")

@@ -53,14 +53,10 @@ def read(workdir: pathlib.Path) -> list[reports.Figures]:
   return found
 
 
-def append(
-  workdir: pathlib.Path, earlier: list[reports.Figures], line: reports.Figures
-) -> list[reports.Figures]:
-  """Adds a line to the earlier ones of days.jsonl and returns all lines."""
-  lines = [*earlier, line]
-  text = "".join(json.dumps(one) + "\n" for one in lines)
+def write(workdir: pathlib.Path, lines: list[reports.Figures]) -> None:
+  """Writes the lines of days.jsonl."""
+  text = "".join(json.dumps(line) + "\n" for line in lines)
   files.write(workdir / LINES, text)
-  return lines
 
 
 def log_folder(

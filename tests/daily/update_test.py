@@ -87,7 +87,7 @@ def test_a_stop_at_any_stage_ends_the_same(shop, run, tmp_path, monkeypatch):
     (bundle, "write"),
     (files, "write_json"),
     (bundle_folders, "set_current"),
-    (daily, "append"),
+    (daily, "write"),
   ]
   for module, name in stages:
     real = getattr(module, name)
