@@ -105,6 +105,7 @@ def retrieve(
     )
   if not addresses.is_address(workdir):
     workdir = pathlib.Path(workdir).expanduser().absolute()
+  parsed = pipeline.parsed(options)
   root, changes = work_folder.readable(workdir), stream.changes(config)
   folder = bundle_folders.find(root)
   bundle = bundle_lib.load(folder, **changes)
@@ -126,7 +127,7 @@ def retrieve(
   about["content"] = xxhash.xxh3_128_hexdigest(repr(planned))
   with _locked(target):
     _require_same(target, about)
-    return _answered(task, planned, target, options)
+    return _answered(task, planned, target, parsed)
 
 
 def _locked(target: places.Folder) -> contextlib.AbstractContextManager:
@@ -181,7 +182,7 @@ def _answered(
   task: answering.Task,
   planned: Sequence[shards.Shard],
   target: places.Folder,
-  options: str,
+  options: Any,
 ) -> Report:
   """Answers all shards that are not finished."""
   before = _finished(planned, target)

@@ -50,24 +50,47 @@ class Handler(base.ModelHandler[shards.Shard, tables.Done, answering.Answerer]):
     return NAMESPACE
 
 
+def parsed(text: str) -> pipeline_options.PipelineOptions:
+  """Returns options of a pipeline. Without a runner, this machine runs it.
+
+  Args:
+    text: such as "--runner=DataflowRunner --project=PROJECT".
+
+  Raises:
+    ValueError: if a runner of this machine does not know an option.
+  """
+  found = pipeline_options.PipelineOptions(shlex.split(text))
+  standard = found.view_as(pipeline_options.StandardOptions)
+  standard.runner = standard.runner or RUNNER
+  if standard.runner in standard.LOCAL_RUNNERS:
+    # Beam would only log it. A cluster may know options that Beam does not.
+    unknown = {*found.get_all_options(retain_unknown_options=True)}
+    unknown -= {*pipeline_options.PipelineOptions().get_all_options()}
+    if unknown:
+      raise ValueError(
+        f"--beam_options is {text!r} and {', '.join(sorted(unknown))} is "
+        f"unknown to {standard.runner}; correct or remove it"
+      )
+  return found
+
+
 def run(
-  task: answering.Task, todo: Sequence[shards.Shard], options: str
+  task: answering.Task,
+  todo: Sequence[shards.Shard],
+  options: pipeline_options.PipelineOptions,
 ) -> None:
   """Answers shards; returns when all are answered.
 
   Args:
     task: what every worker needs to know.
     todo: the shards.
-    options: of the pipeline, such as "--runner=DataflowRunner".
+    options: of the pipeline.
 
   Raises:
     OSError: if the pipeline failed.
   """
-  given = pipeline_options.PipelineOptions(shlex.split(options))
-  standard = given.view_as(pipeline_options.StandardOptions)
-  standard.runner = standard.runner or RUNNER
   try:
-    with beam.Pipeline(options=given) as pipeline:
+    with beam.Pipeline(options=options) as pipeline:
       _ = (
         pipeline
         | "shards" >> beam.Create(list(todo))

@@ -47,7 +47,7 @@ def sources(pattern: str) -> list[Source]:
     system, path = objects.located(pattern)
     prefix = pattern.partition(":")[0] + "://"
   else:
-    path = str(pathlib.Path(pattern).expanduser().absolute())
+    path = os.path.abspath(pathlib.Path(pattern).expanduser())
   with objects.explaining(pattern) if prefix else contextlib.nullcontext():
     found, outside = _found(system, path)
   known = [

@@ -161,5 +161,5 @@ def done(file: Any) -> Done | None:
     about = json.loads((pq.read_schema(file).metadata or {})[ABOUT])
     users, bad = about.pop("users"), about.pop("bad")
     return Done(shards.Shard(**about), users, bad)
-  except (KeyError, TypeError, ValueError, pa.ArrowException):
+  except (KeyError, OSError, TypeError, ValueError):  # As of Arrow, too.
     return None

@@ -206,20 +206,21 @@ def test_lists_of_another_call_are_not_mixed(work, many, tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("histories", "budget", "size", "complaint"),
+  ("histories", "budget", "more", "complaint"),
   [
-    ("-", None, SHARD, "--output needs --histories, a file, .*histories=log"),
-    ("absent/*.jsonl", None, SHARD, "is 'absent/.*' and there is no such file"),
-    ("log", "hug:1", SHARD, "unknown outcome 'hug'"),
-    ("log", None, SHARD + 1, "shard_size is 257; use a multiple of 256"),
+    ("-", None, {}, "--output needs --histories, a file, .*histories=log"),
+    ("absent/*.jsonl", None, {}, "is 'absent/.*' and there is no such file"),
+    ("log", "hug:1", {}, "unknown outcome 'hug'"),
+    ("log", None, {"shard_size": 257}, "is 257; use a multiple of 256"),
+    ("log", None, {"options": "--workers=2"}, "workers is unknown to FnApiR"),
   ],
 )
 def test_a_mistake_is_named_before_any_work(
-  histories, budget, size, complaint, work, tmp_path
+  histories, budget, more, complaint, work, tmp_path
 ):
   output = tmp_path / "lists"
   with pytest.raises((ValueError, FileNotFoundError), match=complaint):
-    job.retrieve(work, None, histories, budget, str(output), shard_size=size)
+    job.retrieve(work, None, histories, budget, str(output), **more)
   assert not output.exists()
 
 

@@ -1,0 +1,197 @@
+"""Lists for all users by a pipeline, compared with the local command.
+
+  python benchmarks/batch_retrieval.py --workdir=runs/demo \
+    --output=results/batch_retrieval.json
+
+Each user is one of the bundle's users under another id, with the latest events
+in the request. Both commands run as a user starts them, interleaved, on one
+core. Their times include the start. The pipeline also runs in one process per
+core. Memory is the peak resident memory of a pipeline in one process, which
+uses all cores.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import record
+import timing
+
+from pinrec_jax import markdown
+from pinrec_jax.data import schema
+from pinrec_jax.inference import bundle as bundle_lib
+
+LOCAL, PIPELINE = "local", "pipeline"
+EVENTS = 64  # Of a request.
+PROCESSES = "--direct_running_mode=multi_processing --direct_num_workers="
+
+
+def main() -> None:
+  """Measures, prints and writes."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--workdir", type=pathlib.Path, required=True)
+  parser.add_argument("--users", type=int, default=32_768)
+  parser.add_argument("--rounds", type=int, default=3)
+  parser.add_argument("--sizes", default="10000,100000,1000000")
+  parser.add_argument("--output", type=pathlib.Path, required=True)
+  options = parser.parse_args()
+  figures: dict[str, Any] = {}
+  if options.output.is_file():  # The other part was measured before.
+    known = json.loads(options.output.read_text("utf-8"))
+    figures = {k: known[k] for k in ("speed", "memory") if k in known}
+  with tempfile.TemporaryDirectory() as name:
+    work = Work(options.workdir, pathlib.Path(name))
+    if options.rounds:
+      figures["speed"] = speed(work, options.users, options.rounds)
+      print(speed_table(figures["speed"]))
+      record.write(options.output, sys.argv[1:], **figures)
+    rows = figures.get("memory", {}) if options.sizes else {}
+    for size in map(int, filter(None, options.sizes.split(","))):
+      rows[str(size)] = figures_of(size, *work.pipeline(size, ""))
+      figures["memory"] = rows
+      print(memory_table(rows), flush=True)
+      record.write(options.output, sys.argv[1:], **figures)
+
+
+class Work:
+  """Files of histories, and the commands that answer them."""
+
+  def __init__(self, workdir: pathlib.Path, folder: pathlib.Path) -> None:
+    self._workdir, self._folder = workdir, folder
+    self._events = [*histories(bundle_lib.load(workdir))]
+
+  def histories(self, users: int) -> pathlib.Path:
+    """Returns a file with a request of each user."""
+    path = self._folder / f"{users}.jsonl"
+    if not path.is_file():
+      with path.open("wb") as file:
+        events = itertools.cycle(self._events)
+        for user, own in zip(range(users), events, strict=False):
+          file.write(b'{"user": %d, "events": %s}\n' % (user, own))
+    return path
+
+  def local(self, users: int, cores: str = "") -> tuple[float, int]:
+    """Runs the local command; returns its seconds and its peak memory."""
+    return self._run([f"--histories={self.histories(users)}"], cores)
+
+  def pipeline(
+    self, users: int, beam: str, cores: str = ""
+  ) -> tuple[float, int]:
+    """Runs the pipeline; returns its seconds and its peak memory."""
+    lists = self._folder / "lists"
+    shutil.rmtree(lists, ignore_errors=True)
+    flags = [f"--histories={self.histories(users)}", f"--output={lists}"]
+    return self._run([*flags, f"--beam_options={beam}"], cores)
+
+  def _run(self, flags: list[str], cores: str) -> tuple[float, int]:
+    pinned = ["taskset", "--cpu-list", cores] if cores else []
+    command = [
+      *pinned, sys.executable, "-m", "pinrec_jax.main", "--mode=retrieve",
+      f"--workdir={self._workdir}", "--strict", *flags,
+    ]  # fmt: skip
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+      _, status, used = os.wait4(process.pid, 0)
+      process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+      sys.exit(f"error: {command} ended with status {process.returncode}")
+    return time.perf_counter() - began, used.ru_maxrss * 1024
+
+
+def histories(bundle: bundle_lib.Bundle) -> Iterator[bytes]:
+  """Yields the events of each user of a bundle, as JSON."""
+  names = bundle.vocabulary
+  for user in bundle.users.names(0, len(bundle.users)):
+    events = bundle.users.get(user)
+    assert events is not None
+    events = events.where(slice(-EVENTS, None))
+    items = bundle.catalog.items.ids[events.item].tolist()
+    found = []
+    for n, item in enumerate(items):
+      chosen = np.flatnonzero(events.actions[n])
+      event = {"item": item, "actions": [names.actions[a] for a in chosen]}
+      if events.time[n] != schema.UNKNOWN_TIME:
+        event["time"] = int(events.time[n])
+      found.append(event | {"shown_only": not events.engaged[n]})
+    yield json.dumps(found).encode()
+
+
+def speed(work: Work, users: int, rounds: int) -> dict[str, Any]:
+  """Returns the users per second and core of every command."""
+  cores = os.cpu_count() or 1
+  together = f"{PIPELINE}, {cores} processes"
+  cases = {
+    LOCAL: lambda: work.local(users, "0"),
+    PIPELINE: lambda: work.pipeline(users, "", "0"),
+    together: lambda: work.pipeline(users, f"{PROCESSES}{cores}"),
+  }
+  work.local(users // 32)  # Compiles all programs.
+  seconds: dict[str, list[float]] = {name: [] for name in cases}
+  for _ in range(rounds):
+    for name, case in cases.items():
+      seconds[name].append(case()[0])
+  found = timing.compared(seconds, LOCAL)
+  for name, row in found.items():
+    used = cores if name == together else 1
+    row["users_per_s_a_core"] = users / row["seconds"] / used
+    rates = [
+      base / (own * used)
+      for own, base in zip(seconds[name], seconds[LOCAL], strict=True)
+    ]
+    row["rate_of_local"] = statistics.median(rates)
+    row["rate_min"], row["rate_max"] = min(rates), max(rates)
+  return {"users": users, "rounds": rounds, "commands": found}
+
+
+def figures_of(users: int, seconds: float, memory: int) -> dict[str, float]:
+  """Returns the figures of one pipeline."""
+  return {
+    "seconds": seconds,
+    "users_per_s": users / seconds,
+    "peak_rss_mb": memory / 2**20,
+  }
+
+
+def speed_table(found: dict[str, Any]) -> str:
+  """Returns the speeds as a Markdown table."""
+  head = ["command", "seconds", "users/s a core", "of the local command"]
+  rows = [
+    [
+      name,
+      f"{row['seconds']:.1f}",
+      f"{row['users_per_s_a_core']:,.0f}",
+      f"{row['rate_of_local']:.2f} ({row['rate_min']:.2f} to "
+      f"{row['rate_max']:.2f})",
+    ]
+    for name, row in found["commands"].items()
+  ]
+  return markdown.table(head, rows)
+
+
+def memory_table(found: dict[str, Any]) -> str:
+  """Returns the memory at each size as a Markdown table."""
+  rows = [
+    [
+      f"{int(size):,}",
+      f"{row['seconds']:,.0f}",
+      f"{row['users_per_s']:,.0f}",
+      f"{row['peak_rss_mb']:,.0f}",
+    ]
+    for size, row in found.items()
+  ]
+  return markdown.table(["users", "seconds", "users/s", "peak RSS, MB"], rows)
+
+
+if __name__ == "__main__":
+  main()
