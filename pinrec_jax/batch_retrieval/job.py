@@ -124,7 +124,7 @@ def retrieve(
   users = len(bundle.users)
   del bundle  # The workers of this process load their own.
   planned = _planned(given, users, shard_size)
-  about["content"] = xxhash.xxh3_128_hexdigest(repr(planned))
+  about["content"] = xxhash.xxh3_128_hexdigest(repr(planned).encode())
   with _locked(target):
     _require_same(target, about)
     return _answered(task, planned, target, parsed)

@@ -65,7 +65,7 @@ def parsed(text: str) -> pipeline_options.PipelineOptions:
   if standard.runner in standard.LOCAL_RUNNERS:
     # Beam would only log it. A cluster may know options that Beam does not.
     unknown = {*found.get_all_options(retain_unknown_options=True)}
-    unknown -= {*pipeline_options.PipelineOptions().get_all_options()}
+    unknown -= {*pipeline_options.PipelineOptions([]).get_all_options()}
     if unknown:
       raise ValueError(
         f"--beam_options is {text!r} and {', '.join(sorted(unknown))} is "

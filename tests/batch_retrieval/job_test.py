@@ -135,7 +135,7 @@ def test_a_killed_call_continues_with_its_unfinished_shards(
 ):
   path, output = tmp_path / "histories.jsonl", tmp_path / "lists"
   good = [line for line in many if b'"user": "' not in line]
-  path.write_bytes(b"\n".join(good * 12))
+  path.write_bytes(b"\n".join(good * 4))
   with _call(work, path, output) as process:
     deadline = time.monotonic() + 200
     while len([*(output / "lists").glob("[!.]*")]) < 2:
