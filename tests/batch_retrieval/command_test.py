@@ -9,9 +9,7 @@ import pyarrow.parquet as pq
 import pinrec_jax
 
 ROOT = pathlib.Path(pinrec_jax.__file__).parent.parent
-PROGRAM = (
-  "from absl import app; from pinrec_jax import main; app.run(main.main)"
-)
+PROGRAM = "from absl import app; from pinrec_jax import main; app.run(main.main)"
 WITHOUT_BEAM = "import sys; sys.modules['apache_beam'] = None; "
 CHECKED = (
   "import atexit, sys; "
@@ -20,8 +18,10 @@ CHECKED = (
 
 
 def run(script, *flags):
+  """Runs the program, after a script if one is given."""
+  program = ["-c", script + PROGRAM] if script else ["-m", "pinrec_jax.main"]
   return subprocess.run(
-    [sys.executable, "-c", script + PROGRAM, "--mode=retrieve", *flags],
+    [sys.executable, *program, "--mode=retrieve", *flags],
     capture_output=True,
     text=True,
     timeout=300,
