@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 import pinrec_jax
 
 ROOT = pathlib.Path(pinrec_jax.__file__).parent.parent
-PROGRAM = "from absl import app; from pinrec_jax import main; app.run(main.main)"
+PROGRAM = (
+  "from absl import app; from pinrec_jax import main; app.run(main.main)"
+)
 WITHOUT_BEAM = "import sys; sys.modules['apache_beam'] = None; "
 CHECKED = (
   "import atexit, sys; "
