@@ -6,8 +6,10 @@
 Each user is one of the bundle's users under another id, with the latest events
 in the request. Both commands run as a user starts them, interleaved, on one
 core. Their times include the start. The pipeline also runs in one process per
-core. Memory is the peak resident memory of a pipeline in one process, which
-uses all cores.
+core. "users/s a core" counts the seconds of processors, user and system, of a
+command and its processes, so other programs on the machine hardly matter.
+Memory is the peak resident memory of a pipeline in one process, which uses all
+cores.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import record
@@ -41,7 +43,7 @@ def main() -> None:
   """Measures, prints and writes."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
-  parser.add_argument("--users", type=int, default=32_768)
+  parser.add_argument("--users", type=int, default=16_384)
   parser.add_argument("--rounds", type=int, default=3)
   parser.add_argument("--sizes", default="10000,100000,1000000")
   parser.add_argument("--output", type=pathlib.Path, required=True)
@@ -58,10 +60,24 @@ def main() -> None:
       record.write(options.output, sys.argv[1:], **figures)
     rows = figures.get("memory", {}) if options.sizes else {}
     for size in map(int, filter(None, options.sizes.split(","))):
-      rows[str(size)] = figures_of(size, *work.pipeline(size, ""))
+      rows[str(size)] = figures_of(size, work.pipeline(size, ""))
       figures["memory"] = rows
       print(memory_table(rows), flush=True)
       record.write(options.output, sys.argv[1:], **figures)
+
+
+class Used(NamedTuple):
+  """What a command used.
+
+  Attributes:
+    seconds: from its start to its end.
+    cpu: seconds of processors, user and system.
+    memory: peak resident memory, in bytes.
+  """
+
+  seconds: float
+  cpu: float
+  memory: int
 
 
 class Work:
@@ -81,20 +97,18 @@ class Work:
           file.write(b'{"user": %d, "events": %s}\n' % (user, own))
     return path
 
-  def local(self, users: int, cores: str = "") -> tuple[float, int]:
-    """Runs the local command; returns its seconds and its peak memory."""
+  def local(self, users: int, cores: str = "") -> Used:
+    """Runs the local command; returns what it used."""
     return self._run([f"--histories={self.histories(users)}"], cores)
 
-  def pipeline(
-    self, users: int, beam: str, cores: str = ""
-  ) -> tuple[float, int]:
-    """Runs the pipeline; returns its seconds and its peak memory."""
+  def pipeline(self, users: int, beam: str, cores: str = "") -> Used:
+    """Runs the pipeline; returns what it used."""
     lists = self._folder / "lists"
     shutil.rmtree(lists, ignore_errors=True)
     flags = [f"--histories={self.histories(users)}", f"--output={lists}"]
     return self._run([*flags, f"--beam_options={beam}"], cores)
 
-  def _run(self, flags: list[str], cores: str) -> tuple[float, int]:
+  def _run(self, flags: list[str], cores: str) -> Used:
     pinned = ["taskset", "--cpu-list", cores] if cores else []
     command = [
       *pinned, sys.executable, "-m", "pinrec_jax.main", "--mode=retrieve",
@@ -106,7 +120,8 @@ class Work:
       process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
       sys.exit(f"error: {command} ended with status {process.returncode}")
-    return time.perf_counter() - began, used.ru_maxrss * 1024
+    seconds = time.perf_counter() - began
+    return Used(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
 def histories(bundle: bundle_lib.Bundle) -> Iterator[bytes]:
@@ -137,29 +152,32 @@ def speed(work: Work, users: int, rounds: int) -> dict[str, Any]:
     together: lambda: work.pipeline(users, f"{PROCESSES}{cores}"),
   }
   work.local(users // 32)  # Compiles all programs.
-  seconds: dict[str, list[float]] = {name: [] for name in cases}
+  every: dict[str, list[Used]] = {name: [] for name in cases}
   for _ in range(rounds):
     for name, case in cases.items():
-      seconds[name].append(case()[0])
-  found = timing.compared(seconds, LOCAL)
-  for name, row in found.items():
-    used = cores if name == together else 1
-    row["users_per_s_a_core"] = users / row["seconds"] / used
-    rates = [
-      base / (own * used)
-      for own, base in zip(seconds[name], seconds[LOCAL], strict=True)
-    ]
-    row["rate_of_local"] = statistics.median(rates)
-    row["rate_min"], row["rate_max"] = min(rates), max(rates)
-  return {"users": users, "rounds": rounds, "commands": found}
+      every[name].append(case())
+  found = timing.compared(
+    {name: [one.cpu for one in own] for name, own in every.items()}, LOCAL
+  )
+  rows = {
+    name: {
+      "seconds": statistics.median(one.seconds for one in every[name]),
+      "users_per_s_a_core": users / row["seconds"],
+      "of_local": 1 / row["ratio"],
+      "of_local_min": 1 / row["max"],
+      "of_local_max": 1 / row["min"],
+    }
+    for name, row in found.items()
+  }
+  return {"users": users, "rounds": rounds, "commands": rows}
 
 
-def figures_of(users: int, seconds: float, memory: int) -> dict[str, float]:
+def figures_of(users: int, used: Used) -> dict[str, float]:
   """Returns the figures of one pipeline."""
   return {
-    "seconds": seconds,
-    "users_per_s": users / seconds,
-    "peak_rss_mb": memory / 2**20,
+    "seconds": used.seconds,
+    "users_per_s": users / used.seconds,
+    "peak_rss_mb": used.memory / 2**20,
   }
 
 
@@ -171,8 +189,8 @@ def speed_table(found: dict[str, Any]) -> str:
       name,
       f"{row['seconds']:.1f}",
       f"{row['users_per_s_a_core']:,.0f}",
-      f"{row['rate_of_local']:.2f} ({row['rate_min']:.2f} to "
-      f"{row['rate_max']:.2f})",
+      f"{row['of_local']:.2f} ({row['of_local_min']:.2f} to "
+      f"{row['of_local_max']:.2f})",
     ]
     for name, row in found["commands"].items()
   ]

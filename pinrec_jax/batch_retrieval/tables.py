@@ -92,9 +92,17 @@ def lists(
     candidate: type of a candidate.
   """
   every = [one for answer in found for one in answer.candidates]
+  # Fields are written out, as there are hundreds of candidates per request.
+  values = (
+    [one.item for one in every],
+    [one.outcome for one in every],
+    [one.offset for one in every],
+    [one.step for one in every],
+    [one.score for one in every],
+  )
   columns = [
-    pa.array([getattr(one, field.name) for one in every], field.type)
-    for field in candidate
+    pa.array(own, field.type)
+    for own, field in zip(values, candidate, strict=True)
   ]
   ends = np.cumsum([0, *(len(one.candidates) for one in found)])
   own = [
