@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.metrics import metric
 from apache_beam.ml.inference import base
 from apache_beam.options import pipeline_options
 
@@ -107,5 +108,4 @@ def run(
 
 def _count(done: tables.Done) -> None:
   for name in ("users", "bad"):
-    counter = beam.metrics.Metrics.counter(NAMESPACE, name)
-    counter.inc(getattr(done, name))
+    metric.Metrics.counter(NAMESPACE, name).inc(getattr(done, name))

@@ -62,14 +62,14 @@ def test_a_file_that_became_shorter_is_an_error(tmp_path):
   (shard,) = shards.of_file(str(path), 0, 4)
   path.write_bytes(b"a\nb\n")
   with pytest.raises(OSError, match=r"has become shorter"):
-    [*shards.rows(shard, users.Users())]
+    list(shards.rows(shard, users.Users()))
 
 
 def test_a_damaged_file_is_named(tmp_path):
   path = tmp_path / "histories.gz"
   path.write_bytes(gzip.compress(b"a\n" * 10_000)[:-20])
   with pytest.raises(OSError, match=r"histories\.gz cannot be read: "):
-    [*shards.of_file(str(path), 0, 4)]
+    list(shards.of_file(str(path), 0, 4))
 
 
 @pytest.mark.parametrize(
