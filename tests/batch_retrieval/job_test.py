@@ -20,6 +20,9 @@ RUNNERS = {
   "one process": "",
   "threads": "--direct_running_mode=multi_threading --direct_num_workers=2",
   "processes": "--direct_running_mode=multi_processing --direct_num_workers=2",
+  # The interface of jobs that Flink and Spark have, too.
+  "portable": "--runner=PortableRunner --job_endpoint=embed "
+  "--environment_type=LOOPBACK",
 }
 ROOT = pathlib.Path(pinrec_jax.__file__).parent.parent
 SHARD = engine.MAX_BATCH
