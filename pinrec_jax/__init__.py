@@ -23,7 +23,7 @@ floor from 1 to 5 never import each other:
 
   7  main, cli
   6  workflows, update, indexing, opening, twin, doctor, terminal
-  5  training, serve
+  5  training, serve, batch_retrieval
   4  evals
   3  inference
   2  losses, decode, index

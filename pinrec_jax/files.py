@@ -78,11 +78,15 @@ def read_json(path: pathlib.Path, kind: type = dict) -> Any:
 
 
 @contextlib.contextmanager
-def locked(folder: pathlib.Path) -> Iterator[None]:
-  """Keeps other processes out of a work folder.
+def locked(folder: pathlib.Path, flag: str = "--workdir") -> Iterator[None]:
+  """Keeps other processes out of a folder.
 
   The lock belongs to the process, so a killed process leaves none. On file
   systems without locks, nothing is kept out.
+
+  Args:
+    folder: made if it does not exist.
+    flag: the flag that names it, for errors.
 
   Raises:
     ValueError: naming the process that has the lock.
@@ -90,13 +94,13 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
   folder.mkdir(parents=True, exist_ok=True)
   path = (folder / LOCK).resolve()
   if path in _held:  # Opening the file again would end the lock.
-    raise ValueError(_in_use(folder, "this process"))
+    raise ValueError(_in_use(folder, flag, "this process"))
   with path.open("a+", encoding="utf-8") as file:
     try:
       fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
       file.seek(0)
-      raise ValueError(_in_use(folder, file.read().strip())) from error
+      raise ValueError(_in_use(folder, flag, file.read().strip())) from error
     except OSError:  # There are no locks here, as on some network drives.
       yield
       return
@@ -110,10 +114,10 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
       _held.discard(path)
 
 
-def _in_use(folder: pathlib.Path, process: str) -> str:
+def _in_use(folder: pathlib.Path, flag: str, process: str) -> str:
   return (
-    f"the work folder {folder} is in use by {process}; wait until it ends, or "
-    "use another --workdir"
+    f"{flag}={folder} is in use by {process}; wait until it ends, or use "
+    f"another {flag}"
   )
 
 

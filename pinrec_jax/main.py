@@ -28,7 +28,16 @@ _WORKDIR = flags.DEFINE_string(
   "or its address, such as s3://bucket/run.",
 )
 _HISTORIES = flags.DEFINE_string(
-  "histories", "-", "retrieve: file of requests, one JSON object per line."
+  "histories",
+  "-",
+  "retrieve: file of requests, one JSON object per line. "
+  "With --output also a folder or a pattern, or log: all users of the log.",
+)
+_OUTPUT = flags.DEFINE_string(
+  "output", None, "retrieve: folder or address of lists, written as Parquet."
+)
+_BEAM = flags.DEFINE_string(
+  "beam_options", "", "retrieve: options of Apache Beam, with --output."
 )
 _BUDGET = flags.DEFINE_string(
   "budget", None, "Shares of outcomes, such as is_click:0.7,is_like:0.3."
@@ -71,11 +80,7 @@ def _run(mode: str, workdir: str) -> None:
     if processes.is_spare():
       return
   if mode == "retrieve":
-    from pinrec_jax.inference import stream
-
-    if not stream.retrieve(
-      workdir, config, _HISTORIES.value, _BUDGET.value, strict=_STRICT.value
-    ):
+    if not _retrieve(config, workdir):
       sys.exit(1)
     return
   if _BUDGET.value is not None and config is not None:
@@ -86,6 +91,36 @@ def _run(mode: str, workdir: str) -> None:
   from pinrec_jax import cli
 
   cli.run(mode, config, workdir)
+
+
+def _retrieve(config: Any, workdir: str) -> bool:
+  """Answers requests; returns whether the program succeeded.
+
+  Raises:
+    ValueError: if packages are missing.
+  """
+  if _OUTPUT.value is None:
+    if _BEAM.value:
+      raise ValueError("--beam_options needs --output, the folder of the lists")
+    from pinrec_jax.inference import stream
+
+    return stream.retrieve(
+      workdir, config, _HISTORIES.value, _BUDGET.value, strict=_STRICT.value
+    )
+  try:
+    from pinrec_jax.batch_retrieval import job
+  except ModuleNotFoundError as error:
+    raise ValueError(
+      f"--output needs the package {error.name}; install the extra from the "
+      "folder of the repository, as: pip install '.[beam]' (EXTRAS=beam for "
+      "the launch scripts)"
+    ) from error
+  report = job.retrieve(
+    workdir, config, _HISTORIES.value, _BUDGET.value, _OUTPUT.value,
+    options=_BEAM.value,
+  )  # fmt: skip
+  print(report)
+  return not (_STRICT.value and report.bad)
 
 
 def _serve(config: Any, workdir: str) -> None:

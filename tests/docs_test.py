@@ -63,7 +63,9 @@ def _parse(arguments):
   config_flags.DEFINE_config_file(
     "config", lock_config=True, flag_values=values, sys_argv=argv
   )
-  for name in ("mode", "workdir", "histories", "budget"):
+  for name in (
+    "mode", "workdir", "histories", "budget", "output", "beam_options",
+  ):  # fmt: skip
     values[name] = copy.deepcopy(main.flags.FLAGS[name])
   rest = values(argv)
   assert rest[1:] == []

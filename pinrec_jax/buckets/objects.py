@@ -41,6 +41,37 @@ def file_system(scheme: str) -> Any:
   return found
 
 
+def located(address: str) -> tuple[Any, str]:
+  """Returns the file system of an address, and the path in it.
+
+  It connects to nothing yet.
+
+  Raises:
+    OSError: if the file system cannot be used, as with malformed credentials.
+    ValueError: if the address is invalid, or its package is missing.
+  """
+  scheme, path = addresses.parse(address)
+  try:
+    return file_system(scheme), path
+  except ImportError as error:
+    raise ValueError(
+      f"{scheme}://{path} needs the package {addresses.PACKAGES[scheme]}; "
+      "install the extra from the folder of the repository, as: pip install "
+      "'.[bucket]' (EXTRAS=bucket for the launch scripts)"
+    ) from error
+  except Exception as error:
+    raise _explained(f"{scheme}://{path}", error) from error
+
+
+@contextlib.contextmanager
+def explaining(place: str) -> Iterator[None]:
+  """Turns errors of the libraries into errors that name an address."""
+  try:
+    yield
+  except Exception as error:
+    raise _explained(place, error) from error
+
+
 class Objects:
   """The objects below one address, by their names relative to it.
 
@@ -54,30 +85,14 @@ class Objects:
     Raises:
       ValueError: if the address is invalid, or its package is missing.
     """
-    scheme, self._path = addresses.parse(address)
-    self.address = f"{scheme}://{self._path}"
-    try:
-      self._system = file_system(scheme)
-    except ImportError as error:
-      raise ValueError(
-        f"{self.address} needs the package {addresses.PACKAGES[scheme]}; "
-        "install the extra from the folder of the repository, as: pip install "
-        "'.[bucket]' (EXTRAS=bucket for the launch scripts)"
-      ) from error
-    except Exception as error:  # As of malformed credentials.
-      raise _explained(self.address, error) from error
+    self._system, self._path = located(address)
+    self.address = f"{addresses.parse(address)[0]}://{self._path}"
 
   def _key(self, name: str) -> str:
     return f"{self._path}/{name}"
 
-  @contextlib.contextmanager
-  def _explaining(self, name: str = "") -> Iterator[None]:
-    """Turns errors of the libraries into errors that say what to do."""
-    try:
-      yield
-    except Exception as error:
-      place = f"{self.address}/{name}" if name else self.address
-      raise _explained(place, error) from error
+  def _explaining(self, name: str = "") -> contextlib.AbstractContextManager:
+    return explaining(f"{self.address}/{name}" if name else self.address)
 
   def list(self) -> dict[str, Entry]:
     """Returns all objects below the address.

@@ -50,12 +50,7 @@ def retrieve(
     ValueError: if the bundle is damaged, or the configuration or the default
       budget is invalid.
   """
-  changes = {}
-  if config is not None:
-    validation.validate(config)
-    given = config_lib.inference(config)
-    changes = {"decode": given.decode, "index": given.index}
-  retriever = engine.Retriever.load(workdir, **changes)
+  retriever = engine.Retriever.load(workdir, **changes(config))
   defaults = retriever.reader.defaults(budget=budget)
   encoder, output, failed = msgspec.json.Encoder(), sys.stdout.buffer, False
   for batch in _batches(source, engine.MAX_BATCH):
@@ -68,6 +63,29 @@ def retrieve(
       output.write(encoder.encode(answer) + b"\n")
     output.flush()
   return not (strict and failed)
+
+
+def changes(config: config_lib.Config | None) -> dict[str, Any]:
+  """Returns the fields of a bundle that a configuration changes.
+
+  Raises:
+    ValueError: on a bad field.
+  """
+  if config is None:
+    return {}
+  validation.validate(config)
+  given = config_lib.inference(config)
+  return {"decode": given.decode, "index": given.index}
+
+
+def unpacked(file: Any) -> Any:
+  """Returns the file of lines in a file that gzip may have compressed."""
+  return gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == GZIP else file
+
+
+def stripped(line: bytes) -> bytes:
+  """Returns the request of a line; an empty line has none."""
+  return line.removeprefix(BOM).strip()
 
 
 def _batches(source: str, size: int) -> Iterator[list[Line]]:
@@ -99,12 +117,9 @@ def _batches(source: str, size: int) -> Iterator[list[Line]]:
 def _read(file: Any, arrived: "queue.Queue[Any]") -> None:
   """Puts every line, and at the end None or the error."""
   try:
-    packed = file.peek(2)[:2] == GZIP
-    opened: Any = gzip.GzipFile(fileobj=file) if packed else file
-    for number, line in enumerate(opened, start=1):
-      line = line.removeprefix(BOM).strip()
-      if line:
-        arrived.put((number, line))
+    for number, line in enumerate(unpacked(file), start=1):
+      if request := stripped(line):
+        arrived.put((number, request))
     arrived.put(None)
   except Exception as error:  # Whoever waits for the queue raises it.
     arrived.put(error)

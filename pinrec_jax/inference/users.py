@@ -36,6 +36,10 @@ class Users:
       return None
     return self._events[place]
 
+  def names(self, start: int, size: int) -> Sequence[str]:
+    """Returns the ids of some users, from a place in the sorted order."""
+    return self._names[start : start + size]
+
   def sample(self, size: int) -> list[str]:
     """Returns some user ids, spread evenly over all."""
     places = np.linspace(0, len(self) - 1, min(size, len(self))).astype(int)

@@ -1,0 +1,1 @@
+"""Lists for all users at once, as an Apache Beam pipeline."""
