@@ -4,7 +4,7 @@
 
 It starts a server in a process of its own and sends requests from this one.
 First it finds the highest rate that the server sustains: the answered rate is
-at least 97 % of the sent rate, and p99 is below --most-ms. Then it measures
+at least 97 % of the sent rate, and p99 is at most --p99 (ms). Then it measures
 latency at 50 % and 80 % of that rate. --minutes=10 also holds 80 % for ten
 minutes, alone and then with upserts, event appends and two bundle swaps, and
 reports errors and the growth of memory. --rate=400 holds this rate and
@@ -38,7 +38,7 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
   parser.add_argument("--config", default="configs/demo.py")
-  parser.add_argument("--most-ms", type=float, default=200, help="of p99")
+  parser.add_argument("--p99", type=float, default=200, help="most ms")
   parser.add_argument("--seconds", type=float, default=SECONDS)
   parser.add_argument("--minutes", type=float, default=0, help="of the soak")
   parser.add_argument("--rate", type=float, default=0)
@@ -83,7 +83,7 @@ async def rates(
     row = await load(client, requests, rate, options.seconds)
     rows.append(row)
     show(row)
-    if row["answered_per_s"] < 0.97 * rate or row["p99_ms"] > options.most_ms:
+    if row["answered_per_s"] < 0.97 * rate or row["p99_ms"] > options.p99:
       break
     sustained = rate
   found: dict[str, Any] = {"sustained_per_s": sustained, "rates": rows}
