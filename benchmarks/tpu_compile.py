@@ -281,7 +281,7 @@ def plot(found: Mapping[str, Mapping[str, Any]], path: pathlib.Path) -> None:
     times = [1e3 * row["seconds"][key] for row in fitting.values()]
     places = [place + 0.27 * (n - 1) for place in range(len(fitting))]
     left.barh(places, times, 0.25, label=key)
-  left.set(xlabel="ms", xscale="log", title="roofline times")
+  left.set(xlabel="ms", title="roofline times")
   left.set_yticks(range(len(fitting)), list(fitting))
   left.legend(fontsize="small")
   used = [100 * (1 - row["spare"]) for row in fitting.values()]
