@@ -17,8 +17,8 @@ import collections
 import functools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import hlo_text
 from hlo_text import Instruction
@@ -102,7 +102,7 @@ class Program:
     operations = moved = cycles = 0.0
     collectives: dict[Any, Collective] = {}
     targets: set[str] = set()
-    largest: collections.Counter[tuple] = collections.Counter()
+    largest: dict[tuple, float] = collections.defaultdict(float)
     for name, line, times, fused in self.executed(self.entry):
       estimate = re.search(r'"estimated_cycles":"(\d+)"', line.rest)
       cycles += times * int(estimate[1]) if estimate and not fused else 0
@@ -123,7 +123,9 @@ class Program:
         )
     most = [
       (total, times, f"{opcode} {shape}", where)
-      for (times, opcode, shape, where), total in largest.most_common(12)
+      for (times, opcode, shape, where), total in sorted(
+        largest.items(), key=lambda pair: -pair[1]
+      )[:12]
     ]
     every = list(collectives.values())
     return Costs(operations, moved, cycles, every, most, targets)
@@ -153,12 +155,14 @@ class Program:
     """Returns the iterations of a loop."""
     if known := re.search(r'"known_trip_count":\{"n":"(\d+)"\}', line.rest):
       return int(known[1])
+    parts = re.search(LOOP, line.rest)
+    assert parts is not None  # Every loop has a condition and a body.
     condition, body = (
-      {inner.name: inner for inner in self.computations[found]}
-      for found in re.search(LOOP, line.rest).groups()
+      {inner.name: inner for inner in self.computations[name]}
+      for name in parts.groups()
     )
-    limits = [n for one in condition.values() if (n := _constant(one))]
-    return -(-max(limits, default=1) // _step(condition, body))
+    limits = [n for one in condition.values() if (n := hlo_text.constant(one))]
+    return -(-max(limits, default=1) // hlo_text.step(condition, body))
 
   def _operations(self, name: str, line: Instruction) -> float:
     shapes = self.shapes[name]
@@ -228,7 +232,9 @@ class Program:
       return hlo_text.in_hbm(shapes[line.operands[0]]) + sum(
         n * h for n, h in target
       )
-    return _touched(line, [shapes[operand] for operand in line.operands])
+    return hlo_text.touched(
+      line, [shapes[operand] for operand in line.operands]
+    )
 
   def _read(self, called: str, place: int, shape: str) -> float:
     """Returns the bytes that a fusion reads of an operand."""
@@ -291,44 +297,3 @@ class Program:
       else:
         total += whole * held
     return total
-
-
-def _constant(line: Instruction | None) -> int:
-  """Returns the value of an integer constant; 0 for all else."""
-  found = re.match(r"(\d+)\)", line.rest) if line else None
-  return int(found[1]) if found and line.opcode == "constant" else 0
-
-
-def _step(
-  condition: Mapping[str, Instruction], body: Mapping[str, Instruction]
-) -> int:
-  """Returns how far a loop counts per iteration; loops may be unrolled."""
-  index = [
-    re.search(r"index=(\d+)", one.rest)
-    for root in condition.values()
-    if root.root
-    for name in root.operands
-    if (one := condition[name]).opcode == "get-tuple-element"
-  ]
-  end = next(one for one in body.values() if one.root)
-  if len(index) != 1 or not index[0] or end.opcode != "tuple":
-    return 1
-  added = body[end.operands[int(index[0][1])]]
-  steps = [_constant(body.get(name)) for name in added.operands]
-  return max([1, *steps]) if added.opcode == "add" else 1
-
-
-def _touched(line: Instruction, operands: Sequence[str]) -> float:
-  """Returns the bytes that an instruction outside fusions moves."""
-  if "AllocateBuffer" in line.rest:
-    return 0.0
-  result = hlo_text.in_hbm(line.shape)
-  if line.opcode in ("dynamic-slice", "slice"):
-    return 2.0 * result
-  if line.opcode == "gather":
-    return 2.0 * result + hlo_text.in_hbm(operands[1])
-  if line.opcode == "dynamic-update-slice":
-    return 2.0 * hlo_text.in_hbm(operands[1])
-  if line.opcode == "scatter":
-    return 3.0 * hlo_text.in_hbm(operands[-1]) + hlo_text.in_hbm(operands[1])
-  return float(result + sum(map(hlo_text.in_hbm, operands)))

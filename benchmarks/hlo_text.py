@@ -134,6 +134,33 @@ def valid_places(
   return int(valid.sum())
 
 
+def constant(line: Instruction | None) -> int:
+  """Returns the value of an integer constant; 0 for all else."""
+  if line is None or line.opcode != "constant":
+    return 0
+  found = re.match(r"(\d+)\)", line.rest)
+  return int(found[1]) if found else 0
+
+
+def step(
+  condition: Mapping[str, Instruction], body: Mapping[str, Instruction]
+) -> int:
+  """Returns how far a loop counts per iteration; loops may be unrolled."""
+  index = [
+    re.search(r"index=(\d+)", one.rest)
+    for root in condition.values()
+    if root.root
+    for name in root.operands
+    if (one := condition[name]).opcode == "get-tuple-element"
+  ]
+  end = next(one for one in body.values() if one.root)
+  if len(index) != 1 or not index[0] or end.opcode != "tuple":
+    return 1
+  added = body[end.operands[int(index[0][1])]]
+  steps = [constant(body.get(name)) for name in added.operands]
+  return max([1, *steps]) if added.opcode == "add" else 1
+
+
 def group_size(rest: str) -> int:
   """Returns the devices of a collective's groups."""
   if listed := re.search(r"replica_groups=\{\{([\d,]+)\}", rest):
@@ -156,3 +183,19 @@ def source(line: Instruction) -> str:
 def attribute(line: Instruction, name: str) -> str:
   found = re.search(rf'{name}="([^"]*)"', line.rest)
   return found[1] if found else ""
+
+
+def touched(line: Instruction, operands: Sequence[str]) -> float:
+  """Returns the bytes that an instruction outside fusions moves."""
+  if "AllocateBuffer" in line.rest:
+    return 0.0
+  result = in_hbm(line.shape)
+  if line.opcode in ("dynamic-slice", "slice"):
+    return 2.0 * result
+  if line.opcode == "gather":
+    return 2.0 * result + in_hbm(operands[1])
+  if line.opcode == "dynamic-update-slice":
+    return 2.0 * in_hbm(operands[1])
+  if line.opcode == "scatter":
+    return 3.0 * in_hbm(operands[-1]) + in_hbm(operands[1])
+  return float(result + sum(map(in_hbm, operands)))

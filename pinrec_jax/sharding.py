@@ -202,7 +202,7 @@ def look_up(
     in_specs=(PartitionSpec((FSDP, MODEL)), PartitionSpec(BATCH)),
     out_specs=PartitionSpec(BATCH),
     check_vma=False,
-  )(table, index)
+  )(table, jnp.asarray(index))
 
 
 def of_tree(mesh: Mesh, tree: Any) -> Any:

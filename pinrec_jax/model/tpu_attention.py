@@ -1,5 +1,7 @@
 """Softmax attention by JAX's kernel for TPUs, which keeps logits on chip."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -50,7 +52,14 @@ def attend(
   causal = splash_attention.CausalMask((length, length))
   kernel = splash_attention.make_splash_mha(
     splash_attention.MultiHeadMask([causal] * heads),
-    block_sizes=splash_attention.BlockSizes(*[block] * 8),
+    block_sizes=splash_attention.BlockSizes(
+      block_q=block,
+      block_kv=block,
+      block_q_dkv=block,
+      block_kv_dkv=block,
+      block_q_dq=block,
+      block_kv_dq=block,
+    ),
     head_shards=1,
     q_seq_shards=1,
     interpret=interpret,
@@ -64,7 +73,8 @@ def attend(
   ) -> Float[Array, "r l h k"]:
     heads_first = (jnp.swapaxes(x, 1, 2) for x in (query, key, value))
     segments = splash_attention.SegmentIds(segment, segment)
-    return jnp.swapaxes(jax.vmap(kernel)(*heads_first, segments), 1, 2)
+    output: Any = jax.vmap(kernel)(*heads_first, segments)
+    return jnp.swapaxes(output, 1, 2)
 
   return sharding.by_rows(_of_rows)(
     query * width**-0.5, key, value, view.segment

@@ -60,7 +60,7 @@ class Part(NamedTuple):
     places = [self._place(n, found.rows[..., n]) for n in range(len(self.rows))]
     return found._replace(rows=jnp.stack(places, -1))
 
-  def _place(self, n: int, row: Int[Array, "*n"]) -> Int[Array, "*n"]:
+  def _place(self, n: int, row: Int[AnyArray, "*n"]) -> Int[Array, "*n"]:
     places = self.rows.shape[-1]
     at = jnp.searchsorted(self.read[n], row)
     # The shard of a row is the last one that starts at or before the row.

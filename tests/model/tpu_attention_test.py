@@ -16,14 +16,15 @@ def _case(rows=8, length=256):
   segment = np.sort(rng.integers(1, 4, (rows, length)), 1).astype(np.int32)
   segment[:, -9:] = 0  # Padding.
   view, _ = attention.look_back(segment, segment.astype(np.uint32), None)
-  return [jnp.asarray(x) for x in case], view
+  assert view.segment is not None
+  return [jnp.asarray(x) for x in case], view, view.segment
 
 
 @pytest.mark.parametrize("mesh", [None, (1, 1), (2, 2)])
 def test_the_kernel_equals_blockwise_attention(mesh):
   """On one device, and with the rows of a batch on several."""
-  case, view = _case()
-  kept = (view.segment > 0)[..., None, None]
+  case, view, segment = _case()
+  kept = (segment > 0)[..., None, None]
 
   def both(attend, *case):
     def total(*case):
@@ -45,7 +46,7 @@ def test_the_kernel_equals_blockwise_attention(mesh):
 
 
 def test_it_is_used_on_a_tpu_alone_and_without_a_cache(monkeypatch):
-  (query, *_), view = _case(1)
+  (query, *_), view, segment = _case(1)
   assert not tpu_attention.fits(query, view)
   monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
   assert tpu_attention.fits(query, view)
@@ -53,5 +54,5 @@ def test_it_is_used_on_a_tpu_alone_and_without_a_cache(monkeypatch):
   assert not tpu_attention.fits(query[:, :200], view)
   assert not tpu_attention.fits(query[..., :64], view)
   cache = attention.empty_cache(1, 256, 1, 2, 256, jnp.float32)
-  of_cache, _ = attention.look_back(view.segment, view.time, cache)
+  of_cache, _ = attention.look_back(segment, view.time, cache)
   assert not tpu_attention.fits(query, of_cache)
