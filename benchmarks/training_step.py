@@ -27,12 +27,14 @@ class Step:
     batch: the batch.
     corpus: features and frequencies of all items.
     arguments: static arguments of the step.
+    mesh: devices of the step.
   """
 
   state: state_lib.State
   batch: schema.Batch
   corpus: objectives.Corpus
   arguments: dict[str, Any]
+  mesh: jax.sharding.Mesh
 
   @classmethod
   def of_log(
@@ -57,7 +59,9 @@ class Step:
         "config": config.loss,
         "seed": 0,
         "rows_only": config.train.table_optimizer != "adam",
+        "shards": sharding.table_shards(mesh),
       },
+      mesh,
     )
 
   @classmethod
@@ -75,16 +79,18 @@ class Step:
 
   def take(self) -> tuple[state_lib.State, step_lib.Metrics]:
     """Takes the step; returns what to wait for."""
-    self.state, metrics = step_lib.train_step(
-      self.state, self.batch, self.corpus, **self.arguments
-    )
+    with jax.set_mesh(self.mesh):
+      self.state, metrics = step_lib.train_step(
+        self.state, self.batch, self.corpus, **self.arguments
+      )
     return self.state, metrics
 
   def compiled(self) -> jax.stages.Compiled:
     """Returns the compiled program."""
-    return step_lib.train_step.lower(
-      self.state, self.batch, self.corpus, **self.arguments
-    ).compile()
+    with jax.set_mesh(self.mesh):
+      return step_lib.train_step.lower(
+        self.state, self.batch, self.corpus, **self.arguments
+      ).compile()
 
 
 def one_device() -> jax.sharding.Mesh:

@@ -20,6 +20,9 @@
 #                 starts at the host's checkout
 #   delete        deletes the slice and its disks
 #
+# A dry run also says, on stderr, what launch/tpu_compiled.txt has about TYPE:
+# programs that were compiled for this topology, and what they need of a chip.
+#
 # Settings, all from the environment. Use the same for every command.
 #   NAME           name of the slice; default: pinrec
 #   TYPE           accelerator type; default: v6e-8. Up to -8 has one host.
@@ -116,6 +119,10 @@ start() {
   on all "env$line"
 }
 
+if [[ $dry ]]; then
+  grep "^$TYPE " launch/tpu_compiled.txt >&2 ||
+    printf '%s: nothing was compiled for %s\n' "$0" "$TYPE" >&2
+fi
 spot=
 [[ $SPOT != 1 ]] || spot=--spot
 case $command in

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
+from pinrec_jax import sharding
 from pinrec_jax.types import AnyArray
 
 # Numbers that a device computes at a time. On a CPU they fit a core's cache.
@@ -27,7 +28,7 @@ def chunk_size(rows: int, per_row: int, limit: int = 0) -> int:
     limit: numbers that a device may hold; 0 chooses a limit automatically.
   """
   limit = limit or LIMITS.get(jax.default_backend(), ACCELERATOR_LIMIT)
-  most = max(1, limit // per_row) * jax.device_count()
+  most = max(1, limit // per_row) * sharding.row_ways()
   return next(n for n in range(min(rows, most), 0, -1) if rows % n == 0)
 
 
@@ -37,7 +38,7 @@ def split(tree: Any, size: int) -> Any:
   A chunk takes equally many rows from each device's part of the batch. So all
   devices work on every chunk.
   """
-  ways = math.gcd(size, jax.device_count())
+  ways = math.gcd(size, sharding.row_ways())
 
   def _split(x: Shaped[AnyArray, "b ..."]) -> Shaped[Array, "_ _ ..."]:
     x = jnp.reshape(x, (ways, -1, size // ways, *x.shape[1:]))
@@ -50,7 +51,7 @@ def join(tree: Any) -> Any:
   """Joins the chunks of `split` into one batch, in the original order."""
 
   def _join(x: Shaped[Array, "_ _ ..."]) -> Shaped[Array, "b ..."]:
-    ways = math.gcd(x.shape[1], jax.device_count())
+    ways = math.gcd(x.shape[1], sharding.row_ways())
     x = x.reshape(len(x), ways, -1, *x.shape[2:])
     return jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[3:])
 

@@ -5,12 +5,16 @@ No other file names a mesh axis.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int, Shaped
+
+from pinrec_jax.types import AnyArray
 
 DATA, FSDP, MODEL = "data", "fsdp", "model"
 BATCH = (DATA, FSDP)  # Axes that split the rows of a batch.
@@ -25,10 +29,18 @@ RULES = (
   (r"/kernel$", (FSDP, None)),
 )
 STACK = r"backbone/blocks/"  # Arrays with a leading axis of layers.
+# By default, the TPU compiler makes a loop of each product with a kernel that
+# fsdp splits. The loop adds to the whole result in memory once per device.
+# Gathering the kernel first moves half as many bytes of memory.
+TPU_FLAGS = "--xla_jf_spmd_threshold_for_windowed_einsum_mib=1000000"
 
 
 def require_device() -> None:
-  """Raises ValueError if JAX has no device, or if 64-bit mode is on."""
+  """Raises ValueError if JAX has no device, or if 64-bit mode is on.
+
+  Call it before JAX's first use of a device: a TPU then gets `TPU_FLAGS`.
+  """
+  os.environ.setdefault("LIBTPU_INIT_ARGS", TPU_FLAGS)
   try:
     jax.devices()
   except (RuntimeError, AssertionError) as error:
@@ -109,10 +121,88 @@ def check_batch(mesh: Mesh, batch: int, parts: int) -> None:
     )
 
 
-def _size(mesh: Mesh, axes: str | tuple[str, ...]) -> int:
+def _size(mesh: Mesh | AbstractMesh, axes: str | tuple[str, ...]) -> int:
   """Returns the number of devices along one axis or several."""
   names = (axes,) if isinstance(axes, str) else axes
   return int(np.prod([mesh.shape[name] for name in names]))
+
+
+def table_shards(mesh: Mesh | AbstractMesh) -> int:
+  """Returns the number of devices that split the rows of a table."""
+  return _size(mesh, (FSDP, MODEL))
+
+
+def row_ways() -> int:
+  """Returns the number of devices that split the rows of a batch.
+
+  Devices along the model axis hold the same rows. Without `jax.set_mesh`, all
+  devices split them.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  return jax.device_count() if mesh.empty else _size(mesh, BATCH)
+
+
+def copied(x: Shaped[Array, "*n"]) -> Shaped[Array, "*n"]:
+  """Returns an array that every device holds, within `jax.set_mesh`.
+
+  Otherwise, XLA may split it and communicate whenever it is read.
+  """
+  if jax.sharding.get_abstract_mesh().empty:
+    return x
+  return jax.lax.with_sharding_constraint(x, PartitionSpec())
+
+
+def by_rows(function: Callable[..., Any]) -> Callable[..., Any]:
+  """Returns a function that each device applies to its own rows of a batch.
+
+  XLA splits its own operations by itself, but no kernel. Without
+  `jax.set_mesh`, this is the function itself.
+
+  Args:
+    function: maps arrays [b ...] to arrays [b ...]. The result of a row depends
+      on that row alone.
+  """
+  if jax.sharding.get_abstract_mesh().empty:
+    return function
+  rows = PartitionSpec(BATCH)
+  return jax.shard_map(function, in_specs=rows, out_specs=rows, check_vma=False)
+
+
+def look_up(
+  table: Float[Array, "v d"], index: Int[AnyArray, "*n"]
+) -> Float[Array, "*n d"]:
+  """Returns rows of a table; an index of -1 gives any row.
+
+  Within `jax.set_mesh`, devices split the table and the indices. Each device
+  gets the indices of its group, reads the rows that it holds, and the group
+  adds and splits what was found. By itself, XLA may copy a table.
+
+  Args:
+    table: a table that devices split as `RULES` say.
+    index: row of each vector. Its first axis is split, if it divides.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  shards = 1 if mesh.empty else table_shards(mesh)
+  if shards == 1 or len(index) % row_ways() or len(table) % shards:
+    return table[index]
+
+  def _of_group(
+    table: Float[Array, "_ d"], index: Int[Array, "*_"]
+  ) -> Float[Array, "*_ d"]:
+    index = jax.lax.all_gather(index, FSDP, tiled=True)
+    shard = jax.lax.axis_index(FSDP) * mesh.shape[MODEL]
+    place = index - (shard + jax.lax.axis_index(MODEL)) * len(table)
+    held = (place >= 0) & (place < len(table))
+    found = table[jnp.where(held, place, 0)] * held[..., None]
+    found = jax.lax.psum_scatter(found, FSDP, tiled=True)
+    return jax.lax.psum(found, MODEL)
+
+  return jax.shard_map(
+    _of_group,
+    in_specs=(PartitionSpec((FSDP, MODEL)), PartitionSpec(BATCH)),
+    out_specs=PartitionSpec(BATCH),
+    check_vma=False,
+  )(table, jnp.asarray(index))
 
 
 def of_tree(mesh: Mesh, tree: Any) -> Any:
@@ -127,17 +217,22 @@ def of_tree(mesh: Mesh, tree: Any) -> Any:
     axes = next((axes for rule, axes in RULES if re.search(rule, name)), ())
     if re.search(STACK, name):
       axes = (None, *axes)
-    parts = []
-    for size, axis in zip(leaf.shape, axes, strict=False):
+    parts = [*axes, *[None] * leaf.ndim][: leaf.ndim]
+    for place, size in enumerate(leaf.shape):
+      axis = parts[place]
       ways = _size(mesh, axis or ())
       if size % ways and axis == FSDP:
-        axis = None  # Fsdp only saves memory.
+        # Fsdp only saves memory, so it may split a later axis instead.
+        parts[place] = None
+        for other in range(place + 1, leaf.ndim):
+          if parts[other] is None and leaf.shape[other] % ways == 0:
+            parts[other] = FSDP
+            break
       elif size % ways:
         raise ValueError(
           f"{name} of shape {leaf.shape} does not divide over the {ways} "
           f"devices of axis {axis!r}; make {size} a multiple of {ways}"
         )
-      parts.append(axis)
     return NamedSharding(mesh, PartitionSpec(*parts))
 
   return jax.tree.map_with_path(_of_leaf, tree)

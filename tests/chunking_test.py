@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pinrec_jax import chunking
+from pinrec_jax import chunking, sharding
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 6, 8, 24])
@@ -20,6 +20,13 @@ def test_a_chunk_has_rows_of_every_device_and_joins_back(size):
 def test_a_device_computes_no_more_than_its_limit(per_row, rows):
   assert jax.device_count() == 8
   assert chunking.chunk_size(24, per_row, limit=50) == rows
+
+
+def test_devices_along_the_model_axis_hold_the_same_rows():
+  with jax.set_mesh(sharding.device_mesh(4)):
+    assert chunking.chunk_size(24, 10, limit=50) == 8
+    parts = chunking.split(np.arange(24), 2)
+  np.testing.assert_array_equal(parts[0], [0, 12])
 
 
 def test_rows_above_the_limit_are_computed_one_by_one():

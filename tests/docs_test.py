@@ -1,6 +1,7 @@
 """The documentation names existing things, and its sums are right."""
 
 import copy
+import json
 import os
 import pathlib
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+import tpu_compile
 from absl import flags
 from ml_collections import config_flags
 
@@ -192,13 +194,26 @@ def test_the_table_of_fields_is_current():
       assert meaning, f"{section}.{field} has no comment"
 
 
+def _stored(section):
+  """Returns what was compiled for TPUs."""
+  path = ROOT / "results" / "tpu_compile.json"
+  return json.loads(path.read_text())[section]
+
+
+def test_what_was_compiled_for_tpus_is_what_the_pages_say():
+  cases, text = _stored("cases"), (ROOT / "docs" / "scaling.md").read_text()
+  assert tpu_compile.table(cases) in text
+  summary = (ROOT / "launch" / "tpu_compiled.txt").read_text()
+  assert summary == tpu_compile.summary(cases)
+
+
 @every_page
 def test_sums_are_right(page):
   """A line "name = expression  # value" of Python states the right value."""
   for script in _fences(page, "python"):
     if "import " in script:  # An example, not a sum.
       continue
-    known = {}
+    known = {"cases": _stored("cases")}
     for line in script.splitlines():
       exec(line, known)
       stated = re.search(r"=.*# ([\d,.]+)", line)

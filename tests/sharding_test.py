@@ -5,6 +5,7 @@ import types
 from unittest import mock
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -39,16 +40,18 @@ def _losses(world, mesh, parts=1, **model):
   corpus = sharding.from_all(mesh, corpus)
   losses = []
   for _ in range(4):
-    state, metrics = step_lib.train_step(
-      state,
-      sharding.from_rows(mesh, next(data)),
-      corpus,
-      model=model,
-      transform=transform,
-      config=config.loss,
-      seed=0,
-      parts=parts,
-    )
+    batch = sharding.from_rows(mesh, next(data))
+    with jax.set_mesh(mesh):
+      state, metrics = step_lib.train_step(
+        state,
+        batch,
+        corpus,
+        model=model,
+        transform=transform,
+        config=config.loss,
+        seed=0,
+        parts=parts,
+      )
     losses.append(float(metrics["loss"]))
   return losses, state
 
@@ -78,6 +81,33 @@ def test_every_mesh_gives_the_loss_of_one_device(
     assert held == kernel.shape[0] // ways
 
 
+@pytest.mark.parametrize(("model", "fsdp"), [(8, 1), (1, 8), (2, 2)])
+def test_rows_of_a_split_table_are_found_where_they_are(model, fsdp):
+  """No device gets the whole table, and its gradient stays split."""
+  mesh = sharding.device_mesh(model, fsdp)
+  rng = np.random.default_rng(0)
+  table = rng.normal(size=(4096, 4)).astype(np.float32)
+  index, slope = rng.integers(4096, size=(8, 3)), rng.normal(size=(8, 3, 4))
+  layout = sharding.of_tree(mesh, {"item_embedder": {"table_0": table}})
+  split = jax.device_put(table, layout["item_embedder"]["table_0"])
+
+  @jax.jit
+  def both(table, index):
+    found, back = jax.vjp(lambda t: sharding.look_up(t, index), table)
+    return found, back(jnp.asarray(slope, jnp.float32))[0]
+
+  with jax.set_mesh(mesh):
+    program = both.lower(split, sharding.from_rows(mesh, index)).compile()
+    found, gradient = both(split, sharding.from_rows(mesh, index))
+  np.testing.assert_array_equal(found, table[index])
+  want = np.zeros_like(table)
+  np.add.at(want, index, slope)
+  np.testing.assert_allclose(gradient, want, rtol=1e-5, atol=1e-6)
+  assert gradient.addressable_shards[0].data.shape == (4096 // model // fsdp, 4)
+  text = program.as_text() or ""
+  assert "[4096,4]" not in text
+
+
 @pytest.mark.parametrize(("model", "fsdp"), [(1, 1), (2, 2)])
 def test_computing_row_by_row_gives_the_same_loss(
   world, one_device, model, fsdp, monkeypatch
@@ -105,6 +135,16 @@ def test_parts_of_a_batch_give_the_same_loss_on_every_mesh(world, one_device):
   many, _ = _losses(world, sharding.device_mesh(2, 2), parts=2)
   np.testing.assert_allclose(many, alone, atol=1e-5, rtol=0)
   assert abs(alone[0] - one_device[0]) > 1e-5  # The draws differ.
+
+
+def test_fsdp_splits_another_axis_if_the_first_does_not_divide():
+  kernel = jax.ShapeDtypeStruct((14, 6, 128, 64), jnp.float32)
+  tree = {"backbone": {"blocks": {"out": {"kernel": kernel}}}}
+  for fsdp, held in ((2, (14, 3, 128, 64)), (8, (14, 6, 16, 64))):
+    (layout,) = jax.tree.leaves(
+      sharding.of_tree(sharding.device_mesh(1, fsdp), tree)
+    )
+    assert layout.shard_shape(kernel.shape) == held
 
 
 def test_sizes_that_do_not_divide_are_refused():

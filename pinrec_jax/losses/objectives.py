@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import sharding
 from pinrec_jax.data import schema
 from pinrec_jax.losses import (
   conditions,
@@ -66,12 +67,12 @@ def loss(
   if config.logq == "classic":
     bias = target_expected.reshape(targets.item.shape)
   temperature = bound.softmax_temperature()
+  # Every device scores all negatives, so each gets them once.
+  negative = sharding.copied(embed(negatives.item))
   losses = softmax.sampled_softmax(
     bound.queries(states, condition),
     softmax.Targets(target, targets.item, positive, bias),
-    softmax.Negatives(
-      embed(negatives.item), negatives.item, negatives.log_expected
-    ),
+    softmax.Negatives(negative, negatives.item, negatives.log_expected),
     temperature=temperature,
     config=config,
   )
@@ -85,11 +86,13 @@ def items_read(
   corpus: Corpus,
   key: PRNGKeyArray,
   config: config_lib.Loss,
-) -> Int[Array, "_"]:
-  """Returns the items whose vectors `loss` reads; items may repeat."""
+) -> tuple[Int[AnyArray, "b l"], Int[AnyArray, "b l"], Int[Array, "n"]]:
+  """Returns the items whose vectors `loss` reads; items may repeat.
+
+  These are the items of the tokens, those of the targets, and the negatives.
+  """
   negatives, _ = _negatives(batch, corpus, key, config)
-  read = (batch.tokens.item, batch.targets.item, negatives.item)
-  return jnp.concatenate([jnp.asarray(item).reshape(-1) for item in read])
+  return batch.tokens.item, batch.targets.item, negatives.item
 
 
 def _queries(
@@ -146,7 +149,7 @@ def _embedder(
     read: number of item vectors that the step reads, over all devices.
     features: as in `loss`.
   """
-  once = len(corpus.features.rows) * jax.device_count() <= read
+  once = len(corpus.features.rows) * sharding.row_ways() <= read
   if features is None and once and not bound.config.id_dropout:
     everything = bound.embed(corpus.features, train=True)
     return lambda item: everything[item]

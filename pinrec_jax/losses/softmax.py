@@ -14,7 +14,9 @@ from pinrec_jax.types import AnyArray
 
 LOWEST = -1e9  # Below every possible score.
 TINY = 1e-37  # Keeps a logarithm finite.
-BLOCK = 8192  # Negatives that are scored at a time.
+# Negatives that are scored at a time. On a TPU, their logits then fit into the
+# memory on the chip.
+BLOCK, TPU_BLOCK = 8192, 1024
 SOFTNESS = 0.5  # Of the soft minimum, in nats.
 
 
@@ -55,7 +57,7 @@ def sampled_softmax(
   *,
   temperature: Float[Array, ""] | float,
   config: config_lib.Loss,
-  block: int = BLOCK,
+  block: int = 0,
   chunk: int = 0,
 ) -> Float[Array, "b q"]:
   """Cross-entropy of each query's positives against shared negatives.
@@ -76,7 +78,8 @@ def sampled_softmax(
     negatives: negatives of all queries; item 0 is ignored.
     temperature: softmax temperature, > 0.
     config: the objective, and how losses of several positives become one.
-    block: negatives that are scored at a time.
+    block: negatives that are scored at a time; 0 chooses a number
+      automatically.
     chunk: queries that are scored at a time; 0 chooses a size automatically.
       The backward pass computes the logits again, so at most chunk x block
       logits are held.
@@ -87,6 +90,8 @@ def sampled_softmax(
   query = jnp.asarray(query) / temperature
   targets = jax.tree.map(jnp.asarray, targets)
   negatives = jax.tree.map(jnp.asarray, negatives)
+  if not block:
+    block = TPU_BLOCK if jax.default_backend() == "tpu" else BLOCK
   block = min(block, len(negatives.item))
   sizes = block, chunk * block
   if positives.objective(config.objective).trained != "all":

@@ -43,12 +43,14 @@ class View:
     mask: which slots each position may read.
     time: unix seconds of the positions.
     past_time: unix seconds of the slots.
+    segment: segment of each position, which is its own slot; None with a cache.
   """
 
   start: Int[Array, ""] | int
   mask: Bool[Array, "b 1 l s"]
   time: UInt32[AnyArray, "b l"]
   past_time: UInt32[AnyArray, "b s"]
+  segment: Int[Array, "b l"] | None = None
 
   def last(self) -> "View":
     """Returns the view of the last position alone."""
@@ -116,7 +118,8 @@ def look_back(
     length = start + segment.shape[1]
     cache = Cache(cache.layers, slots, times, length)
   mask = causal_mask(segment, slots, start)
-  return View(start, mask, jnp.asarray(time), times), cache
+  own = slots if cache is None else None
+  return View(start, mask, jnp.asarray(time), times, own), cache
 
 
 def extend(

@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import sharding
 from pinrec_jax.data import schema
 from pinrec_jax.types import AnyArray
 
@@ -130,7 +131,9 @@ class ItemEmbedder(nn.Module):
     small = nn.initializers.normal(0.02)
     shape = (self.table_size, self.embedding_dim // self.num_hashes)
     parts = [
-      self.param(f"table_{n}", small, shape)[items.rows[..., n]]
+      sharding.look_up(
+        self.param(f"table_{n}", small, shape), items.rows[..., n]
+      )
       for n in range(self.num_hashes)
     ]
     of_id = jnp.concatenate(parts, -1) * (items.rows[..., :1] >= 0)

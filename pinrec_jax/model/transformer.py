@@ -1,10 +1,16 @@
 """The transformer block: causal, with pre-normalization."""
 
 import flax.linen as nn
+import jax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from pinrec_jax.model import attention, blockwise_attention, dropout
+from pinrec_jax.model import (
+  attention,
+  blockwise_attention,
+  dropout,
+  tpu_attention,
+)
 
 
 class Block(nn.Module):
@@ -39,7 +45,10 @@ class Block(nn.Module):
     x = x + drop(read)
     y = nn.LayerNorm(dtype=self.dtype, name="mlp_norm")(x)
     y = nn.Dense(4 * x.shape[-1], dtype=self.dtype, name="mlp_in")(y)
-    y = nn.Dense(x.shape[-1], dtype=self.dtype, name="mlp_out")(nn.gelu(y))
+    # The backward pass computes it again. It would store three more arrays that
+    # are four times as wide as the block.
+    y = jax.checkpoint(nn.gelu)(y)
+    y = nn.Dense(x.shape[-1], dtype=self.dtype, name="mlp_out")(y)
     return (x + drop(y)).reshape(shape), past
 
   def _attend(
@@ -62,7 +71,10 @@ class Block(nn.Module):
     )
     if self.last:
       x, view = x[:, -1:], view.last()
-    read = blockwise_attention.attend(_project("query", x), key, value, view)
+    query = _project("query", x)
+    kernel = tpu_attention.fits(query, view)
+    attend = tpu_attention.attend if kernel else blockwise_attention.attend
+    read = attend(query, key, value, view)
     out = nn.DenseGeneral(
       hidden_dim, axis=(-2, -1), dtype=self.dtype, name="out"
     )

@@ -4,86 +4,158 @@ The gradient of a table is zero in all but a few thousand rows. A full gradient
 costs as much time and memory as the table, and so do its moments. Here the rows
 that a step reads are gathered from tables and moments. The step is computed on
 them, and they are written back. Its cost does not depend on the table size.
+
+If devices split the rows of a table, each device gathers rows of its own and
+writes them back. So the moments never leave their device.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from pinrec_jax import sharding
 from pinrec_jax.model import item_embedder
 from pinrec_jax.types import AnyArray
 
 # Name of a table's parameter; its optimizer moments end with it, too.
 TABLE = re.compile(r"table_(\d+)$")
 EPSILON = 1e-8
+# Places that a device has for its rows, beside twice the mean.
+MARGIN = 64
 
 
 class Part(NamedTuple):
-  """Some items, and the rows of the hash tables that they read.
+  """The rows of the hash tables that a step reads.
 
   Attributes:
-    item: the items, sorted; the unused places at the end hold the number of
-      items.
-    rows: rows of each table, sorted; the unused places at the end hold the
-      table size.
-    local: features of the items, with places in `rows` as their hash rows.
+    items: features of all items.
+    read: rows of each table that are read, sorted; unused places at the end
+      hold the table size.
+    first: place in `read` of the first row of each shard, and the number of
+      rows.
+    rows: the rows of each shard, counted from the shard's first row and sorted;
+      unused places hold the number of the shard's rows.
+    fits: whether every shard has enough places for its rows.
   """
 
-  item: Int[Array, "r"]
-  rows: Int[Array, "x r"]
-  local: item_embedder.ItemFeatures
+  items: item_embedder.ItemFeatures
+  read: Int[Array, "x r"]
+  first: Int[Array, "x _"]
+  rows: Int[Array, "x _ _"]
+  fits: Bool[Array, ""]
+
+  @property
+  def size(self) -> int:
+    """Rows of a table of the part, over all shards."""
+    return self.rows[0].size
 
   def features(self, item: Int[AnyArray, "*n"]) -> item_embedder.ItemFeatures:
-    """Returns the features of items that are in the part."""
-    return self.local.take(jnp.searchsorted(self.item, item))
+    """Returns features of items, with places in the part as their hash rows."""
+    found = self.items.take(item)
+    places = [self._place(n, found.rows[..., n]) for n in range(len(self.rows))]
+    return found._replace(rows=jnp.stack(places, -1))
+
+  def _place(self, n: int, row: Int[AnyArray, "*n"]) -> Int[Array, "*n"]:
+    places = self.rows.shape[-1]
+    at = jnp.searchsorted(self.read[n], row)
+    # The shard of a row is the last one that starts at or before the row.
+    shard = jnp.sum(at[..., None] >= self.first[n][1:-1], -1)
+    return jnp.where(row < 0, -1, shard * places + at - self.first[n][shard])
 
   def take(self, tree: Any) -> Any:
     """Returns a tree in which every table has the part's rows alone."""
-    return _map_tables(
-      lambda n, table: table.at[self.rows[n]].get(mode="fill", fill_value=0),
-      lambda rest: rest,
-      tree,
-    )
+
+    def _take(n: int, table: Float[Array, "v _"]) -> Float[Array, "_ _"]:
+      shards = table.reshape(len(self.rows[n]), -1, table.shape[-1])
+      taken = jax.vmap(
+        lambda own, rows: own.at[rows].get(mode="fill", fill_value=0)
+      )(shards, self.rows[n])
+      return taken.reshape(-1, table.shape[-1])
+
+    return _map_tables(_take, lambda rest: rest, tree)
 
   def put(self, tree: Any, part: Any) -> Any:
     """Returns the tree `part`, its rows written into the tables of `tree`."""
-    return _map_tables(
-      lambda n, table, rows: table.at[self.rows[n]].set(
-        rows, mode="drop", indices_are_sorted=True
-      ),
-      lambda _, new: new,
-      tree,
-      part,
-    )
+
+    def _put(
+      n: int, table: Float[Array, "v _"], new: Float[Array, "_ _"]
+    ) -> Float[Array, "v _"]:
+      count, places = self.rows[n].shape
+      written = jax.vmap(
+        lambda own, rows, new: own.at[rows].set(
+          new, mode="drop", indices_are_sorted=True
+        )
+      )(
+        table.reshape(count, -1, table.shape[-1]),
+        self.rows[n],
+        new.reshape(count, places, -1),
+      )
+      return written.reshape(table.shape)
+
+    return _map_tables(_put, lambda _, new: new, tree, part)
 
 
 def part(
-  features: item_embedder.ItemFeatures, item: Int[Array, "r"], table_size: int
+  items: item_embedder.ItemFeatures,
+  read: Sequence[Int[AnyArray, "*_"]],
+  table_size: int,
+  shards: int = 1,
 ) -> Part:
   """Returns the part of the tables that some items read.
 
   Args:
-    features: features of all items.
-    item: items that a step reads, in any order; they may repeat.
+    items: features of all items.
+    read: items that a step reads, in any order; they may repeat.
     table_size: rows of each table.
+    shards: equal parts into which devices split the rows of a table.
   """
-  items = len(features.rows)
-  unique = jnp.unique(item, size=len(item), fill_value=items)
-  local = features.take(jnp.minimum(unique, items - 1))
-  local = local.hide(unique == items)
+  rows = [items.rows[item].reshape(-1, items.rows.shape[-1]) for item in read]
+  rows = jnp.concatenate(rows).T
   # An item without an id (-1) reads no row.
-  read = jnp.where(local.rows < 0, table_size, local.rows).T
-  rows = jax.vmap(
-    lambda own: jnp.unique(own, size=len(item), fill_value=table_size)
-  )(read)
-  place = jax.vmap(jnp.searchsorted)(rows, read).T
-  place = jnp.where(local.rows < 0, -1, place)
-  return Part(unique, rows, local._replace(rows=place))
+  rows = jnp.sort(jnp.where(rows < 0, table_size, rows))
+  # Two sorts are faster on accelerators than jnp.unique, which scatters.
+  again = jnp.pad(rows[:, 1:] == rows[:, :-1], ((0, 0), (1, 0)))
+  rows = sharding.copied(jnp.sort(jnp.where(again, table_size, rows)))
+  first, own, fits = jax.vmap(lambda rows: spread(rows, table_size, shards))(
+    rows
+  )
+  return Part(items, rows, first, own, jnp.all(fits))
+
+
+def spread(
+  rows: Int[Array, "r"], table_size: int, shards: int
+) -> tuple[Int[Array, "_"], Int[Array, "_ _"], Bool[Array, ""]]:
+  """Splits rows over the shards of a table.
+
+  Rows are hashes, so they spread evenly. A shard has places for twice the mean
+  number and some more.
+
+  Args:
+    rows: different rows, sorted; `table_size` fills unused places at the end.
+    table_size: rows of the table.
+    shards: number of shards.
+
+  Returns:
+    The `first`, the `rows` and the `fits` of a part.
+  """
+  count, held = len(rows), table_size // shards
+  places = count
+  if shards > 1:
+    places = min(count, held, 2 * count // shards + MARGIN)
+  start = jnp.arange(shards + 1) * held
+  first = jnp.searchsorted(rows, start)
+  padded = jnp.pad(rows, (0, places), constant_values=table_size)
+  own = jax.vmap(
+    lambda place: jax.lax.dynamic_slice(padded, (place,), (places,))
+  )(first[:-1])
+  # Rows of later shards are unused places.
+  own = jnp.minimum(own - start[:-1, None], held)
+  return first, own, jnp.all(jnp.diff(first) <= places)
 
 
 def _map_tables(

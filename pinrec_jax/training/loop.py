@@ -56,17 +56,20 @@ def train(
     done = runs.is_done(run.checkpoints, settings)
     for number in range(start + 1, start + 1 if done else settings.steps + 1):
       profile.before(number)
-      state, metrics = step_lib.train_step(
-        state,
-        sharding.from_rows(mesh, next(run.data)),
-        run.corpus,
-        model=run.model,
-        transform=run.transform,
-        config=config.loss,
-        seed=settings.seed,
-        rows_only=settings.table_optimizer != "adam",
-        parts=settings.grad_accumulation,
-      )
+      batch = sharding.from_rows(mesh, next(run.data))
+      with jax.set_mesh(mesh):
+        state, metrics = step_lib.train_step(
+          state,
+          batch,
+          run.corpus,
+          model=run.model,
+          transform=run.transform,
+          config=config.loss,
+          seed=settings.seed,
+          rows_only=settings.table_optimizer != "adam",
+          shards=sharding.table_shards(mesh),
+          parts=settings.grad_accumulation,
+        )
       recorder.dispatched(number, metrics)
       done = number == settings.steps
       evaluating = done or number % settings.eval_every == 0

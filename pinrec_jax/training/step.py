@@ -29,6 +29,7 @@ Metrics = dict[str, Real[Array, ""]]
     "config",
     "seed",
     "rows_only",
+    "shards",
     "parts",
   ),
   donate_argnames="state",
@@ -43,11 +44,13 @@ def train_step(
   config: config_lib.Loss,
   seed: int,
   rows_only: bool = False,
+  shards: int = 1,
   parts: int = 1,
 ) -> tuple[state_lib.State, Metrics]:
   """Returns the next state and this step's metrics.
 
-  All randomness is a function of the seed and the state's step.
+  All randomness is a function of the seed and the state's step. With several
+  devices, call it within `jax.set_mesh`.
 
   Args:
     state: the state before the step; it is donated.
@@ -59,6 +62,8 @@ def train_step(
     seed: seed of all draws.
     rows_only: whether to update only the hash-table rows that the step reads,
       and their moments.
+    shards: with `rows_only`, equal parts into which devices split the rows of a
+      table.
     parts: number of parts into which the batch is split. They are
       differentiated one after another.
   """
@@ -70,10 +75,12 @@ def train_step(
   if rows_only:
     read = jax.vmap(
       lambda part, key: objectives.items_read(part, corpus, key, config)
-    )(each, keys).reshape(-1)
-    rows = hash_tables.part(corpus.features, read, model.config.table_size)
+    )(each, keys)
+    rows = hash_tables.part(
+      corpus.features, read, model.config.table_size, shards
+    )
     params, opt_state = rows.take(params), rows.take(opt_state)
-    size = dataclasses.replace(model.config, table_size=len(read))
+    size = dataclasses.replace(model.config, table_size=rows.size)
     model, features = model.clone(config=size), rows.features
   gradient, metrics = _mean_gradient(
     lambda params, part, key: objectives.loss(
@@ -88,6 +95,8 @@ def train_step(
   if rows is not None:
     params = rows.put(state.params, params)
     opt_state = rows.put(state.opt_state, opt_state)
+    # The loop stops at a loss that is not finite.
+    metrics["loss"] = jnp.where(rows.fits, metrics["loss"], jnp.nan)
   metrics["gradient_norm"] = optax.tree.norm(gradient)
   metrics["tokens"] = jnp.sum(batch.tokens.segment > 0)
   step = state.step + 1

@@ -69,6 +69,17 @@ def test_create_makes_a_slice(cloud, size, version):
   ]
 
 
+def test_a_dry_run_says_what_was_compiled_for_the_slice(cloud):
+  ran = cloud.run(VM, "--dry-run", "create", TYPE="v5litepod-8")
+  assert ran.returncode == 0
+  assert "v5litepod-8 is v5e:2x4: " in ran.stderr
+  assert "v5e-8/1b/step takes" in ran.stderr
+  ran = cloud.run(VM, "--dry-run", "create", TYPE="v4-8")
+  assert ran.returncode == 0
+  assert "nothing was compiled for v4-8" in ran.stderr
+  assert cloud.run(VM, "create", TYPE="v5litepod-8").stderr.count("\n") == 1
+
+
 def test_it_waits_for_a_queued_slice(cloud):
   cloud.add(
     "gcloud",

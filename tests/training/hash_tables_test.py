@@ -42,13 +42,14 @@ def made(world):
     state = state_lib.initial(model, transform, mesh, 0)
 
     def step(state):
-      return step_lib.train_step(
-        state,
-        sharding.from_rows(mesh, batch),
-        sharding.from_all(mesh, corpus),
-        model=model, transform=transform, config=config.loss, seed=3,
-        rows_only=kind != "adam",
-      )  # fmt: skip
+      with jax.set_mesh(mesh):
+        return step_lib.train_step(
+          state,
+          sharding.from_rows(mesh, batch),
+          sharding.from_all(mesh, corpus),
+          model=model, transform=transform, config=config.loss, seed=3,
+          rows_only=kind != "adam", shards=sharding.table_shards(mesh),
+        )  # fmt: skip
 
     return step, state
 
@@ -56,7 +57,8 @@ def made(world):
     batch, jax.tree.map(jnp.asarray, corpus),
     jax.random.fold_in(jax.random.key(3), 0), config.loss,
   )  # fmt: skip
-  return of, np.unique(np.asarray(corpus.features.rows)[np.unique(read)])
+  read = np.concatenate([np.ravel(item) for item in read])
+  return of, np.unique(np.asarray(corpus.features.rows)[read])
 
 
 def _copy(state):
@@ -131,11 +133,12 @@ def test_the_loss_falls(made, kind):
   assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
+@pytest.mark.parametrize("axes", [(2, 1), (1, 8), (2, 2)])
 @pytest.mark.parametrize("kind", ["lazy_adam", "adagrad"])
-def test_every_mesh_gives_the_same_step(made, kind):
+def test_every_mesh_gives_the_same_step(made, kind, axes):
   of, _ = made
   found = []
-  for mesh in (None, sharding.device_mesh(2)):
+  for mesh in (None, sharding.device_mesh(*axes)):
     step, state = of(kind, mesh)
     losses = []
     for _ in range(3):
@@ -149,7 +152,27 @@ def test_every_mesh_gives_the_same_step(made, kind):
     np.testing.assert_allclose(one, other, atol=5e-4)
 
 
-def test_a_part_has_the_rows_of_its_items():
+def test_more_rows_than_a_shard_has_places_for_are_noticed():
+  """Hashed rows spread evenly, so this needs rows that are no hashes."""
+  for factor, expected in ((1, False), (8, True)):
+    *_, fits = hash_tables.spread(factor * jnp.arange(400), 4096, 8)
+    assert bool(fits) == expected
+
+
+def test_a_loss_of_rows_without_a_place_is_not_finite(made, monkeypatch):
+  of, _ = made
+  whole = hash_tables.spread
+  monkeypatch.setattr(
+    hash_tables, "spread", lambda *a: (*whole(*a)[:2], jnp.array(False))
+  )
+  jax.clear_caches()
+  step, state = of("adagrad")
+  assert np.isnan(step(state)[1]["loss"])
+  jax.clear_caches()
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_a_part_has_the_rows_of_its_items(shards):
   rng = np.random.default_rng(1)
   from pinrec_jax.model import item_embedder
 
@@ -162,7 +185,7 @@ def test_a_part_has_the_rows_of_its_items():
   params = {"table_0": jnp.asarray(rng.normal(size=(20, 3)), jnp.float32)}
   params |= {"table_1": params["table_0"] + 1, "bias": jnp.ones(2)}
   item = jnp.array([8, 4, 0, 8, 3])
-  part = hash_tables.part(features, item, 20)
+  part = hash_tables.part(features, (item[:2], item[2:]), 20, shards)
   small, of = part.take(params), part.features(item)
   np.testing.assert_array_equal(of.item_type, item)
   for n in range(2):
