@@ -23,6 +23,7 @@ LOG = "log_standard_4_25_to_5_08_pure.parquet"
 HISTORY = "user_history_4_09_to_4_24_last50.parquet"
 VIDEOS = "video_features_basic_pure.csv"
 EARLIER = "earlier"  # File of the exposures without times.
+STEPS = 2000  # Of a training from scratch.
 ONE_DAY = datetime.timedelta(days=1)
 
 
@@ -134,6 +135,7 @@ def configured(
   day: datetime.date,
   trained: datetime.date,
   seed: int,
+  steps: int = STEPS,
 ) -> config_lib.Config:
   """Returns the configuration of a run on the morning of a day.
 
@@ -143,6 +145,7 @@ def configured(
     day: all events before it are known.
     trained: day before which the training from scratch ends.
     seed: of the run.
+    steps: of a training from scratch.
   """
   return config_lib.replace(
     config_files.read_config(CONFIG),
@@ -163,9 +166,9 @@ def configured(
       "model.hidden_dim": 64,
       "model.embedding_dim": 64,
       "model.table_size": 8192,
-      "train.steps": 2000,
+      "train.steps": steps,
       "train.batch_size": 16,
-      "train.eval_every": 2000,
+      "train.eval_every": steps,
       "train.patience": 0,
       "train.train_on_validation": True,
       "train.seed": seed,

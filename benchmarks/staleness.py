@@ -44,6 +44,7 @@ FIRST, LAST = Date(2022, 5, 4), Date(2022, 5, 7)
 TRAINED = [
   (name, "trained") for name in ("updated", "real time", "stale", "frozen")
 ]
+RECORDED = ("first", "last", "seeds", "steps")  # Of the flags.
 PAIRS = [
   *TRAINED, ("stale", "updated"), ("frozen", "stale"), ("real time", "updated"),
 ]  # fmt: skip
@@ -212,15 +213,17 @@ def main() -> None:
   parser.add_argument("--first", type=Date.fromisoformat, default=FIRST)
   parser.add_argument("--last", type=Date.fromisoformat, default=LAST)
   parser.add_argument("--seeds", type=int, default=3)
+  parser.add_argument("--steps", type=int, default=kuairand_days.STEPS)
   parser.add_argument("--output", type=pathlib.Path, required=True)
-  parser.add_argument("--plot", type=pathlib.Path, required=True)
+  parser.add_argument("--plot", type=pathlib.Path)
   options = parser.parse_args()
   workdir = options.workdir.absolute()
   kuairand_days.write(options.source, workdir / "log")
   days = kuairand_days.days(options.first, options.last)
   measurer = Measurer(workdir, days)
   walks = [
-    staleness_walk.Walk(workdir, seed, days) for seed in range(options.seeds)
+    staleness_walk.Walk(workdir, seed, days, options.steps)
+    for seed in range(options.seeds)
   ]
   # Seed by seed, so that the first seed can be looked at early.
   seeds = [[of_day(walk, measurer, day) for day in days] for walk in walks]
@@ -236,7 +239,7 @@ def main() -> None:
   whole = of_lists(*pooled(by_day[1:]))
   record.write(
     options.output,
-    [f"--{n}={getattr(options, n)}" for n in ("first", "last", "seeds")],
+    [f"--{n}={getattr(options, n)}" for n in RECORDED],
     users={str(d): len(own.users) for d, own in zip(days, by_day, strict=True)},
     targets={
       str(d): int(own.targets.sum())
@@ -247,7 +250,8 @@ def main() -> None:
     costs=staleness_walk.costs(walks),
     updates=[walk.lines() for walk in walks],
   )
-  figures.plot(found, TRAINED, options.plot)
+  if options.plot:
+    figures.plot(found, TRAINED, options.plot)
   print(figures.table(whole), figures.gains(whole), sep="\n\n")
 
 

@@ -27,16 +27,25 @@ class Walk:
   """The walk of one seed through the days."""
 
   def __init__(
-    self, workdir: pathlib.Path, seed: int, days: Sequence[Date]
+    self,
+    workdir: pathlib.Path,
+    seed: int,
+    days: Sequence[Date],
+    steps: int = kuairand_days.STEPS,
   ) -> None:
-    self.days, self.seed = days, seed
+    self.days, self.seed, self.steps = days, seed, steps
     self.log, self.folder = workdir / "log", workdir / f"seed{seed}"
     self.folder.mkdir(parents=True, exist_ok=True)
 
   def config(self, day: Date, trained: Date) -> config_lib.Config:
     """Returns the configuration of a run on the morning of a day."""
     return kuairand_days.configured(
-      self.log, self.folder / "prepared", day, trained, self.seed
+      self.log,
+      self.folder / "prepared",
+      day,
+      trained,
+      self.seed,
+      self.steps,
     )
 
   def scratch(self, day: Date) -> pathlib.Path:
