@@ -1,4 +1,4 @@
-"""A whole batch retrieval: what is asked, what is left to do, and the rest."""
+"""A batch retrieval: it plans shards and answers those that are unfinished."""
 
 import contextlib
 import dataclasses
@@ -211,7 +211,7 @@ def _answered(
 def _finished(
   planned: Sequence[shards.Shard], target: places.Folder
 ) -> dict[str, tables.Done]:
-  """Returns what was written for the shards that are answered, by name."""
+  """Returns the counts of all finished shards, by name."""
   there = target.names()
 
   def _done(shard: shards.Shard) -> tables.Done | None:

@@ -42,7 +42,7 @@ class Handler(base.ModelHandler[shards.Shard, tables.Done, answering.Answerer]):
     model: answering.Answerer,
     inference_args: dict[str, Any] | None = None,
   ) -> Iterator[tables.Done]:
-    """Yields what was written for each shard."""
+    """Writes the lists of shards and yields their counts."""
     for shard in batch:
       yield model.answer(shard)
 

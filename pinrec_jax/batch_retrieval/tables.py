@@ -1,4 +1,4 @@
-"""The Parquet files of lists and of bad rows, and what they say of themselves.
+"""The Parquet files of lists and of bad rows, and their counts.
 
 docs/operations.md describes the columns.
 """
@@ -41,7 +41,7 @@ _ERROR = [
 
 
 class Done(NamedTuple):
-  """What was written for a shard.
+  """A finished shard.
 
   Attributes:
     shard: the shard.
