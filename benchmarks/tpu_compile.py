@@ -281,13 +281,14 @@ def plot(found: Mapping[str, Mapping[str, Any]], path: pathlib.Path) -> None:
     times = [1e3 * row["seconds"][key] for row in fitting.values()]
     places = [place + 0.27 * (n - 1) for place in range(len(fitting))]
     left.barh(places, times, 0.25, label=key)
-  left.set(xlabel="ms", title="roofline times")
+  left.set(xlabel="ms, at published rates", title="training is memory-bound")
   left.set_yticks(range(len(fitting)), list(fitting))
   left.legend(fontsize="small")
   used = [100 * (1 - row["spare"]) for row in fitting.values()]
   right.barh(range(len(fitting)), used, 0.6, color="gray")
-  right.axvline(90, color="black", linestyle="--")
-  right.set(xlabel="% of a chip's memory", title="memory")
+  right.axvline(90, color="black", linestyle="--", label="10 % spare")
+  right.legend(fontsize="small")
+  right.set(xlabel="% of a chip's memory", title="cases that fit")
   for axes in (left, right):
     axes.grid(alpha=0.25)
   path.parent.mkdir(parents=True, exist_ok=True)
