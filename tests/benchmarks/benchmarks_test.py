@@ -8,7 +8,6 @@ import accelerator
 import bounds
 import communication
 import growth
-import jax
 import numpy as np
 import programs
 import pytest
@@ -20,7 +19,6 @@ import training_step
 
 from pinrec_jax import sharding
 from pinrec_jax.decode import generate
-from pinrec_jax.losses import softmax
 
 PLAYER = """
 import pathlib, sys
@@ -117,23 +115,6 @@ def test_moments_of_tables_stay_on_their_devices(axes):
     moved = communication.communicated(step.compiled().as_text() or "")
     found[tables] = sum(moved.values())
   assert found["lazy_adam"] < 1.02 * found["adagrad"]
-
-
-def test_negatives_are_gathered_once_for_all_blocks(monkeypatch):
-  sizes = growth.Sizes(
-    length=8, batch=16, negatives=256, items=2000, rows=4096, tables="adagrad"
-  )
-  moved = []
-  for block in (256, 16):
-    monkeypatch.setattr(softmax, "BLOCK", block)
-    jax.clear_caches()
-    step = training_step.Step.random(
-      growth.configured(sizes), sizes.items, sharding.device_mesh(1, 8)
-    )
-    program = step.compiled().as_text() or ""
-    moved.append(sum(communication.communicated(program).values()))
-  jax.clear_caches()
-  assert moved[1] < 1.1 * moved[0]
 
 
 def test_operations_are_those_the_compiler_counts():
