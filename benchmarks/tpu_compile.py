@@ -71,7 +71,7 @@ def main() -> None:
   }
   stored = {}
   if options.output.exists():
-    stored = json.loads(options.output.read_text())
+    stored = json.loads(options.output.read_text("utf-8"))
     stored = {
       k: v for k, v in stored.items() if k not in ("command", "machine")
     }
@@ -84,7 +84,7 @@ def main() -> None:
   if options.plot:
     plot(found, options.plot)
   if options.summary:
-    options.summary.write_text(summary(found))
+    options.summary.write_text(summary(found), "utf-8")
 
 
 def compiled_alone(case: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def compiled(case: str, changes: dict[str, Any]) -> dict[str, Any]:
   text = program.as_text() or ""
   if folder := os.environ.get("PROGRAMS"):
     path = pathlib.Path(folder) / (case.replace("/", "_") + ".txt")
-    path.write_text(text)
+    path.write_text(text, "utf-8")
   costs = hlo_costs.Program(text).costs()
   return {
     "sizes": dataclasses.asdict(sizes),

@@ -124,7 +124,7 @@ def retrieve(
   users = len(bundle.users)
   del bundle  # The workers of this process load their own.
   planned = _planned(given, users, shard_size)
-  about["content"] = xxhash.xxh3_128_hexdigest(repr(planned).encode())
+  about["content"] = xxhash.xxh3_128_hexdigest(repr(planned).encode("utf-8"))
   with _locked(target):
     _require_same(target, about)
     return _answered(task, planned, target, parsed)
@@ -150,7 +150,7 @@ def _require_same(target: places.Folder, about: dict[str, Any]) -> None:
         f"--output={target.place} has lists and no {ABOUT}; use another "
         "--output"
       )
-    target.write(ABOUT, json.dumps(about, indent=1).encode())
+    target.write(ABOUT, json.dumps(about, indent=1).encode("utf-8"))
     return
   try:
     known = json.loads(found)
@@ -218,7 +218,7 @@ def _finished(
     name = tables.path(tables.LISTS, shard)
     if name not in there:
       return None
-    with target.open(name) as file:
+    with target.reading(name) as file:
       found = tables.done(file)
     return found if found and found.shard == shard else None
 

@@ -146,7 +146,7 @@ class Folder:
       files.write(self.path / name, content)
 
   @contextlib.contextmanager
-  def open(self, name: str) -> Iterator[Any]:
+  def reading(self, name: str) -> Iterator[Any]:
     """Yields an open file of bytes."""
     place = f"{self.place}/{name}"
     with opened(place) as file:

@@ -43,7 +43,12 @@ def given(shop, tmp_path):
 
   def write(name, **fields):
     prepared = str(tmp_path / f"prepared {name}")
-    fields = {"data.prepared_dir": prepared, "evals.twin": True, **fields}
+    fields = {
+      "data.prepared_dir": prepared,
+      "evals.twin": True,
+      "update.margin": 0.99,
+      **fields,
+    }
     path = tmp_path / f"{name}.pkl"
     path.write_bytes(pickle.dumps(shop.config(**fields)))
     return path
@@ -94,9 +99,22 @@ def lists(folder: pathlib.Path):
   ]
 
 
-@pytest.mark.parametrize(
-  "several", [2, pytest.param(4, marks=pytest.mark.slow)]
-)
+def test_two_processes_index_and_update_a_run(
+  shop, given, in_processes, tmp_path
+):
+  config, folder = given(2), tmp_path / "run"
+  succeed(in_processes, 2, config, folder, "train", "index")
+  before = bundle_folders.current(folder / workflows.BUNDLES)
+  shop.day(3)
+  succeed(in_processes, 2, config, folder, "update")
+  (line,) = daily.read(folder)
+  assert line["published"]
+  after = bundle_folders.current(folder / workflows.BUNDLES)
+  assert after == line["bundle"] != before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("several", [2, 4])
 def test_modes_and_an_update_give_the_same(
   shop, given, in_processes, tmp_path, several
 ):
