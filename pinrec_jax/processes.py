@@ -40,27 +40,11 @@ def join(seconds: int = JOIN_SECONDS) -> None:
       invalid.
     TimeoutError: naming the processes that did not come.
   """
-  coordinator, *numbers = ENVIRONMENT
-  address = os.environ.get(coordinator)
-  if not address or jax.distributed.is_initialized():
+  named = _named()
+  if named is None or jax.distributed.is_initialized():
     return
+  address, processes, process = named
   host, _, port = address.rpartition(":")
-  if not host or not port.isdigit():
-    raise ValueError(
-      f"{coordinator} is {address!r}; use HOST:PORT of process 0"
-    )
-  for name in numbers:
-    if not os.environ.get(name, "").isdigit():
-      raise ValueError(
-        f"{coordinator} is {address!r} and {name} is "
-        f"{os.environ.get(name)!r}; set it to a whole number"
-      )
-  processes, process = (int(os.environ[name]) for name in numbers)
-  if process >= processes:
-    raise ValueError(
-      f"{numbers[1]} is {process}; number the {processes} processes of "
-      f"{numbers[0]} from 0"
-    )
   logging.get_absl_handler().setFormatter(_Prefixed(label(process, processes)))
   deadline = time.monotonic() + seconds
   if process == 0:
@@ -79,13 +63,52 @@ def is_spare() -> bool:
   """Whether this process has nothing to do in a mode of a single process.
 
   It says so. The first process then works alone and waits for nobody.
+
+  Raises:
+    ValueError: as `join`.
   """
-  coordinator, _, number = ENVIRONMENT
-  own = os.environ.get(number, "")
-  if not os.environ.get(coordinator) or own in ("", "0"):
+  named = _named()
+  if named is None or named[2] == 0:
     return False
-  print(f"process {own} has nothing to do; process 0 answers", file=sys.stderr)
+  print(
+    f"{label(named[2], named[1])}nothing to do; process 0 answers",
+    file=sys.stderr,
+  )
   return True
+
+
+def _named() -> tuple[str, int, int] | None:
+  """Returns what the environment says of the run's processes.
+
+  Returns:
+    The address of process 0, the number of processes, and the number of this
+    one. None if the environment names no run.
+
+  Raises:
+    ValueError: if the address is set and a variable is missing or invalid.
+  """
+  coordinator, *numbers = ENVIRONMENT
+  address = os.environ.get(coordinator)
+  if not address:
+    return None
+  host, _, port = address.rpartition(":")
+  if not host or not port.isdigit():
+    raise ValueError(
+      f"{coordinator} is {address!r}; use HOST:PORT of process 0"
+    )
+  for name in numbers:
+    if not os.environ.get(name, "").isdigit():
+      raise ValueError(
+        f"{coordinator} is {address!r} and {name} is "
+        f"{os.environ.get(name)!r}; set it to a whole number"
+      )
+  processes, process = (int(os.environ[name]) for name in numbers)
+  if process >= processes:
+    raise ValueError(
+      f"{numbers[1]} is {process}; number the {processes} processes of "
+      f"{numbers[0]} from 0"
+    )
+  return address, processes, process
 
 
 def label(process: int | None = None, processes: int | None = None) -> str:

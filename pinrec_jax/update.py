@@ -15,7 +15,7 @@ import jax
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import files, indexing, opening, reports, sharding, workflows
-from pinrec_jax.buckets import addresses, work_folder
+from pinrec_jax.buckets import addresses
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import days as days_lib
 from pinrec_jax.data.custom import inputs
@@ -69,9 +69,7 @@ def update(
   """
   workdir = workflows.check(config, workdir)
   _require_updatable(config)
-  if jax.process_index():  # The first process has the lock.
-    return _update(config, workdir)
-  with files.locked(workdir), work_folder.claimed(workdir):
+  with workflows.held(workdir):
     return _update(config, workdir)
 
 

@@ -1,7 +1,9 @@
 """What a run does, as functions with typed reports; nothing here prints."""
 
+import contextlib
 import pathlib
 import time
+from collections.abc import Iterator
 
 import jax
 from absl import logging
@@ -102,19 +104,23 @@ def train(
       process trains in the work folder.
   """
   workdir = check(config, workdir)
-  if jax.process_index():  # The first process has the lock.
-    return _train(config, workdir, dataset)
+  with held(workdir):
+    config, dataset = opening.load(config, workdir, dataset)
+    return loop.train(config, dataset, workdir)
+
+
+@contextlib.contextmanager
+def held(workdir: pathlib.Path) -> Iterator[None]:
+  """Keeps other runs out of a work folder; the first process has the lock.
+
+  Raises:
+    ValueError: if another run uses the work folder.
+  """
+  if jax.process_index():
+    yield
+    return
   with files.locked(workdir), work_folder.claimed(workdir):
-    return _train(config, workdir, dataset)
-
-
-def _train(
-  config: config_lib.Config,
-  workdir: pathlib.Path,
-  dataset: dataset_lib.Dataset | None,
-) -> reports.TrainReport:
-  config, dataset = opening.load(config, workdir, dataset)
-  return loop.train(config, dataset, workdir)
+    yield
 
 
 def retriever(

@@ -209,5 +209,20 @@ def test_an_invalid_variable_is_refused(monkeypatch, name, value, complaint):
   for variable, text in zip(processes.ENVIRONMENT, valid, strict=True):
     monkeypatch.setenv(variable, text)
   monkeypatch.setenv(name, value)
-  with pytest.raises(ValueError, match=complaint):
-    processes.join(1)
+  for call in (processes.join, processes.is_spare):
+    with pytest.raises(ValueError, match=complaint):
+      call()
+
+
+def test_only_the_first_process_answers(monkeypatch, capsys):
+  from pinrec_jax import processes
+
+  assert not processes.is_spare()
+  for variable, text in zip(
+    processes.ENVIRONMENT, ("localhost:1", "2", "0"), strict=True
+  ):
+    monkeypatch.setenv(variable, text)
+  assert not processes.is_spare()
+  monkeypatch.setenv("JAX_PROCESS_ID", "1")
+  assert processes.is_spare()
+  assert "[process 1 of 2] nothing to do" in capsys.readouterr().err
