@@ -20,7 +20,7 @@ import json
 import pathlib
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import record
@@ -120,10 +120,52 @@ async def histories(client: served.Client, info: dict[str, Any]) -> list[bytes]:
   return made
 
 
+class Sent(NamedTuple):
+  """Requests that were sent at random times.
+
+  Attributes:
+    arrived: planned second of each request, from the start.
+    latency: seconds from then to the end of the answer.
+    errors: number of requests that failed.
+    took: seconds until all were answered.
+  """
+
+  arrived: np.ndarray
+  latency: np.ndarray
+  errors: int
+  took: float
+
+
 async def load(
   client: served.Client, requests: list[bytes], rate: float, seconds: float
 ) -> dict[str, Any]:
   """Sends requests at random times and returns the figures."""
+  sent = await send(client, requests, rate, seconds)
+  number = len(sent.arrived)
+  p50, p90, p99 = np.percentile(1e3 * sent.latency, (50, 90, 99)).tolist()
+  return {
+    "sent_per_s": rate, "answered_per_s": number / sent.took,
+    "requests": number, "p50_ms": p50, "p90_ms": p90, "p99_ms": p99,
+    "errors": sent.errors,
+  }  # fmt: skip
+
+
+async def send(
+  client: served.Client,
+  requests: list[bytes],
+  rate: float,
+  seconds: float,
+  until: asyncio.Future[Any] | None = None,
+) -> Sent:
+  """Sends requests at random times and waits for all answers.
+
+  Args:
+    client: of the server.
+    requests: bodies, used in turn.
+    rate: mean number a second.
+    seconds: how long to send.
+    until: no more are sent once it is done.
+  """
   random = np.random.default_rng(1)
   number = max(int(rate * seconds), 1)
   arrivals = np.cumsum(random.exponential(1 / rate, number))
@@ -141,16 +183,14 @@ async def load(
     wait = began + arrival - time.perf_counter()
     if wait > 0:
       await asyncio.sleep(wait)
+    if until is not None and until.done():
+      arrivals, latency = arrivals[:place], latency[:place]
+      break
     task = asyncio.create_task(one(place))
     waiting.add(task)
     task.add_done_callback(waiting.discard)
   await asyncio.gather(*waiting)
-  took = time.perf_counter() - began
-  p50, p90, p99 = np.percentile(1e3 * latency, (50, 90, 99)).tolist()
-  return {
-    "sent_per_s": rate, "answered_per_s": number / took, "requests": number,
-    "p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "errors": errors[0],
-  }  # fmt: skip
+  return Sent(arrivals, latency, errors[0], time.perf_counter() - began)
 
 
 async def soak(

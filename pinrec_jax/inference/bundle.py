@@ -12,6 +12,7 @@ import functools
 import importlib.metadata
 import pathlib
 import shutil
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.traverse_util
@@ -25,7 +26,7 @@ from pinrec_jax.buckets import work_folder
 from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.data import schema
 from pinrec_jax.index import build, exact, scann_index
-from pinrec_jax.inference import bundle_folders
+from pinrec_jax.inference import bundle_folders, pace
 from pinrec_jax.inference import users as users_lib
 from pinrec_jax.model import item_embedder, pinrec
 from pinrec_jax.types import Params
@@ -210,7 +211,12 @@ def flat_params(bundle: Bundle) -> dict[str, np.ndarray]:
   return {name: np.asarray(x, order="C") for name, x in flat.items()}
 
 
-def load(path: pathlib.Path, **changes: Any) -> Bundle:
+def load(
+  path: pathlib.Path,
+  rest: Callable[[], None] = pace.unpaced,
+  /,
+  **changes: Any,
+) -> Bundle:
   """Reads a bundle and checks every byte of it.
 
   If ScaNN is not installed, exact search serves, unless the configuration names
@@ -218,6 +224,7 @@ def load(path: pathlib.Path, **changes: Any) -> Bundle:
 
   Args:
     path: as in `bundle_folders.find`.
+    rest: is called after each part of the work.
     **changes: fields of the inference configuration to change, by path, such
       as "decode.candidates".
 
@@ -230,6 +237,7 @@ def load(path: pathlib.Path, **changes: Any) -> Bundle:
   folder = bundle_folders.find(path)
   work_folder.complete(folder)
   manifest, version = bundle_folders.read_manifest(folder)
+  rest()
   config = config_files.from_json(
     config_lib.Inference,
     (folder / CONFIG).read_text(encoding="utf-8"),
@@ -245,20 +253,25 @@ def load(path: pathlib.Path, **changes: Any) -> Bundle:
   if config.index.filter_seen == "auto":  # It was resolved in training.
     config = config_lib.replace(config, **{"index.filter_seen": own})
   validation.validate(config)
+  rest()
   catalog = catalog_lib.load(folder / CATALOG)
+  rest()
   flat = safetensors.numpy.load_file(folder / PARAMS)
   vectors = np.load(folder / VECTORS)
   items = catalog.items
   features = item_embedder.ItemFeatures(
     np.load(folder / ROWS), items.categorical, items.dense, items.item_type
   )
+  rest()
+  index = _index(folder, config.index, vectors[items.candidate])
+  rest()
   return Bundle(
     config,
     flax.traverse_util.unflatten_dict(flat, sep="/"),
     catalog,
     features,
     vectors,
-    _index(folder, config.index, vectors[items.candidate]),
+    index,
     np.array(manifest["outcome_fractions"], np.float32),
     Provenance(manifest["step"], version),
     np.load(folder / POPULAR),

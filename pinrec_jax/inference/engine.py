@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import pathlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ from pinrec_jax import compilation_cache, sharding
 from pinrec_jax.buckets import work_folder
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.decode import conditions
-from pinrec_jax.inference import answers, generation
+from pinrec_jax.inference import answers, generation, pace
 from pinrec_jax.inference import bundle as bundle_lib
 from pinrec_jax.inference import candidates as candidates_lib
 from pinrec_jax.inference import items as items_lib
@@ -29,7 +29,6 @@ from pinrec_jax.model import item_embedder
 
 MAX_BATCH = 256  # Requests that `retrieve` answers at once.
 DIGITS = 6  # Of a score in an answer.
-REST = 3.0  # Times as long as a program ran, if there is a rest after it.
 
 
 class Retriever:
@@ -126,7 +125,9 @@ class Retriever:
         batch = []
     yield from map(answers.as_json, self.answer(batch))
 
-  def warm_up(self, most: int = 1, rest: float = 0.0) -> None:
+  def warm_up(
+    self, most: int = 1, rest: Callable[[], None] = pace.unpaced
+  ) -> None:
     """Compiles every program that requests can need.
 
     It covers all of `sizes`. Without sizes, it covers batches up to `most`,
@@ -135,8 +136,7 @@ class Retriever:
 
     Args:
       most: requests in a batch.
-      rest: most seconds to wait after each program, so that another retriever
-        of the process can answer its requests meanwhile.
+      rest: is called after each program.
 
     Raises:
       ValueError: if `most` is below 1.
@@ -161,10 +161,9 @@ class Retriever:
       own = rung if self.sizes.rungs else None
       lengths = self.sizes.length or (self.reader.max_tokens(ask.steps),)
       for batch, length in itertools.product(rung.batch, lengths):
-        began = time.perf_counter()
         vectors = self.generate([request] * batch, length=length, rung=own)
         self.candidates(vectors, [request] * batch, rung=own)
-        time.sleep(min(REST * (time.perf_counter() - began), rest))
+        rest()
 
   def answer(
     self,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.buckets import addresses, work_folder
-from pinrec_jax.inference import bundle_folders, wire
+from pinrec_jax.inference import bundle_folders, pace, wire
 from pinrec_jax.serve import (
   explain,
   item_writer,
@@ -25,7 +25,7 @@ from pinrec_jax.serve import (
 from pinrec_jax.serve import serving as serving_lib
 from pinrec_jax.serve.errors import RefusedError
 
-REST = 0.1  # Most seconds between programs of a bundle that is loaded.
+REST = 0.2  # Most seconds between the parts of loading a bundle.
 LOADING = "load"  # Name of the threads that load bundles.
 _Result = TypeVar("_Result")
 
@@ -203,7 +203,7 @@ class Service:
         )
       folder = self._folder / (given.version or "")
       new = await _in_thread(
-        lambda: serving_lib.load(folder, self.config, REST)
+        lambda: serving_lib.load(folder, self.config, pace.Pace(REST))
       )
 
       async def _use() -> None:

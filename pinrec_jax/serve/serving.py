@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.inference import (
@@ -12,6 +12,7 @@ from pinrec_jax.inference import (
   bundle_folders,
   candidates,
   engine,
+  pace,
   requests,
   sizes,
 )
@@ -104,15 +105,16 @@ def _beyond(
 
 
 def load(
-  folder: pathlib.Path, config: config_lib.Config, rest: float = 0.0
+  folder: pathlib.Path,
+  config: config_lib.Config,
+  rest: Callable[[], None] = pace.unpaced,
 ) -> Serving:
   """Reads a bundle, compiles all programs and returns it.
 
   Args:
     folder: of the bundle, or of bundles, of which the current one is read.
     config: of decoding, the index and the server.
-    rest: most seconds to wait after each program, for requests to another
-      bundle.
+    rest: is called after each part of the work, for requests to another bundle.
 
   Raises:
     FileNotFoundError: if there is no such bundle.
@@ -120,12 +122,18 @@ def load(
   """
   given, serve = config_lib.inference(config), config.serve
   found = bundle.load(
-    bundle_folders.find(folder), decode=given.decode, index=given.index
+    bundle_folders.find(folder),
+    rest,
+    decode=given.decode,
+    index=given.index,
   )
+  rest()
   live = live_items.LiveItems(found, live_items.KEEP + serve.deadline_ms / 1000)
+  rest()
   retriever = engine.Retriever(
     found, items=live.snapshot, sizes=ladders(serve, found.config)
   )
+  rest()
   retriever.warm_up(rest=rest)
   return Serving(retriever, live, retriever.reader.defaults(), serve)
 

@@ -308,3 +308,9 @@ def test_a_model_trained_along_a_model_axis_serves_on_one_device(
     assert [c["item"] for c in one] == [c["item"] for c in other]
     for a, b in zip(one, other, strict=True):
       assert a["score"] == pytest.approx(b["score"], abs=1e-4)
+
+
+def test_a_bundle_is_loaded_in_parts(saved):
+  rests = []
+  bundle_lib.load(saved(), lambda: rests.append(None))
+  assert len(rests) >= 4

@@ -10,7 +10,7 @@ import weakref
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.inference import bundle_folders
+from pinrec_jax.inference import bundle_folders, pace
 from pinrec_jax.serve import service, serving, sqlite_store
 
 
@@ -54,7 +54,7 @@ def test_only_a_swap_rests_for_other_requests(make_workdir, monkeypatch):
   )
   rests, load = [], serving.load
 
-  def loaded(folder, config, rest=0.0):
+  def loaded(folder, config, rest=None):
     rests.append(rest)
     return load(folder, config)
 
@@ -70,7 +70,9 @@ def test_only_a_swap_rests_for_other_requests(make_workdir, monkeypatch):
       await served.stop()
 
   asyncio.run(run())
-  assert rests == [0.0, service.REST]
+  start, swap = rests
+  assert start is None
+  assert isinstance(swap, pace.Pace)
 
 
 GROWTH = """
