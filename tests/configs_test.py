@@ -54,7 +54,15 @@ def test_every_member_of_the_family_is_valid_on_every_log(log, model):
   assert bool(config.decode.budget) == config.model.conditioned
 
 
-@pytest.mark.parametrize("name", _module("family").MODELS)
+@pytest.mark.parametrize(
+  "name",
+  [
+    name
+    if name in ("sasrec", "two_tower", "hstu_oc")
+    else pytest.param(name, marks=pytest.mark.slow)
+    for name in _module("family").MODELS
+  ],
+)
 def test_every_member_of_the_family_learns(world, name):
   config = _module("family").get_config(name)
   config.decode.budget = ""

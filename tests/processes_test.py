@@ -107,7 +107,11 @@ def given(world, brief, tmp_path):
 
 @pytest.mark.parametrize(
   ("several", "model_axis"),
-  [(2, 2), (2, 8), pytest.param(4, 2, marks=pytest.mark.slow)],
+  [
+    (2, 2),
+    pytest.param(2, 8, marks=pytest.mark.slow),
+    pytest.param(4, 2, marks=pytest.mark.slow),
+  ],
 )
 def test_several_processes_train_as_one(
   in_processes, given, logged, tmp_path, several, model_axis

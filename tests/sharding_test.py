@@ -62,7 +62,15 @@ def one_device(world):
   return _losses(world, mesh)[0]
 
 
-@pytest.mark.parametrize(("model", "fsdp"), [(1, 1), (8, 1), (1, 8), (2, 2)])
+@pytest.mark.parametrize(
+  ("model", "fsdp"),
+  [
+    pytest.param(1, 1, marks=pytest.mark.slow),
+    pytest.param(8, 1, marks=pytest.mark.slow),
+    pytest.param(1, 8, marks=pytest.mark.slow),
+    (2, 2),
+  ],
+)
 def test_every_mesh_gives_the_loss_of_one_device(
   world, one_device, model, fsdp
 ):
@@ -108,7 +116,9 @@ def test_rows_of_a_split_table_are_found_where_they_are(model, fsdp):
   assert "[4096,4]" not in text
 
 
-@pytest.mark.parametrize(("model", "fsdp"), [(1, 1), (2, 2)])
+@pytest.mark.parametrize(
+  ("model", "fsdp"), [(1, 1), pytest.param(2, 2, marks=pytest.mark.slow)]
+)
 def test_computing_row_by_row_gives_the_same_loss(
   world, one_device, model, fsdp, monkeypatch
 ):

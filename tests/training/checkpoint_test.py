@@ -10,7 +10,13 @@ from pinrec_jax.training import checkpoint, optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
-SHAPES = ((1, 1), (8, 1), (1, 8), (2, 2))  # Model axis and fsdp axis.
+# Model axis and fsdp axis.
+SHAPES = (
+  pytest.param((1, 1), marks=pytest.mark.slow),
+  pytest.param((8, 1), marks=pytest.mark.slow),
+  (1, 8),
+  pytest.param((2, 2), marks=pytest.mark.slow),
+)
 
 
 @pytest.fixture(scope="module", params=["adam", "adagrad"])

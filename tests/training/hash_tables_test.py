@@ -133,7 +133,14 @@ def test_the_loss_falls(made, kind):
   assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
-@pytest.mark.parametrize("axes", [(2, 1), (1, 8), (2, 2)])
+@pytest.mark.parametrize(
+  "axes",
+  [
+    pytest.param((2, 1), marks=pytest.mark.slow),
+    pytest.param((1, 8), marks=pytest.mark.slow),
+    (2, 2),
+  ],
+)
 @pytest.mark.parametrize("kind", ["lazy_adam", "adagrad"])
 def test_every_mesh_gives_the_same_step(made, kind, axes):
   of, _ = made

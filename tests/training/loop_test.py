@@ -144,7 +144,11 @@ def test_a_profile_ends_with_its_run(tmp_path):
 # The first step has rate 0 and changes nothing. The second step diverges.
 @pytest.mark.parametrize(
   ("every", "train_on_validation", "good"),
-  [(1, False, "step 1"), (1, True, "step 1"), (4, False, "none")],
+  [
+    (1, False, "step 1"),
+    pytest.param(1, True, "step 1", marks=pytest.mark.slow),
+    (4, False, "none"),
+  ],
 )
 def test_a_diverged_run_continues_with_a_lower_rate(
   brief, world, tmp_path, every, train_on_validation, good

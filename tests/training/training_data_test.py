@@ -189,7 +189,11 @@ def test_events_after_the_training_period_change_nothing(
 
 @pytest.mark.parametrize(
   ("by_time", "train_on_validation"),
-  [(True, False), (False, False), (False, True)],
+  [
+    (True, False),
+    pytest.param(False, False, marks=pytest.mark.slow),
+    (False, True),
+  ],
 )
 def test_a_step_learns_nothing_from_events_after_the_training_period(
   tmp_path, by_time, train_on_validation
