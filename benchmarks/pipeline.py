@@ -147,6 +147,7 @@ def _trainer(
         state,
         batch,
         corpus,
+        jnp.float32(config.train.learning_rate),
         model=model,
         transform=transform,
         config=config.loss,

@@ -166,6 +166,7 @@ def lowered(
       state,
       over_rows(mesh, batch_of(config)),
       copied(mesh, corpus_of(config, sizes.items)),
+      copied(mesh, jax.ShapeDtypeStruct((), jnp.float32)),
       model=model,
       transform=transform,
       config=config.loss,

@@ -79,11 +79,12 @@ def test_every_member_of_the_family_learns(world, name):
   transform = optimizer.build(config.train)
   state = state_lib.create(model, transform)
   losses = []
-  for _ in range(16):
+  for rate in optimizer.learning_rates(config.train)[:16]:
     state, metrics = step_lib.train_step(
       state,
       batch,
       corpus,
+      rate,
       model=model,
       transform=transform,
       config=config.loss,

@@ -39,7 +39,7 @@ def test_a_training_step_can_be_lowered(parts):
   transform = optimizer.build(config.train)
   state = state_lib.shapes(model, transform)
   traced = step_lib.train_step.trace(
-    state, batch, corpus,
+    state, batch, corpus, jnp.float32(0),
     model=model, transform=transform, config=config.loss, seed=0,
   )  # fmt: skip
   for platform in PLATFORMS:

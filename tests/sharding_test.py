@@ -39,13 +39,14 @@ def _losses(world, mesh, parts=1, **model):
   state = state_lib.initial(model, transform, mesh, 0)
   corpus = sharding.from_all(mesh, corpus)
   losses = []
-  for _ in range(4):
+  for rate in optimizer.learning_rates(config.train)[:4]:
     batch = sharding.from_rows(mesh, next(data))
     with jax.set_mesh(mesh):
       state, metrics = step_lib.train_step(
         state,
         batch,
         corpus,
+        rate,
         model=model,
         transform=transform,
         config=config.loss,

@@ -22,6 +22,7 @@ def main() -> None:
   known = catalog(work.ITEMS)
   model = pinrec.of_config(config, known.vocabulary)
   transform = optimizer.build(config.train)
+  rate = jnp.float32(config.train.learning_rate)
   state = state_lib.create(model, transform)
   data = batch(work.histories())
   frequency = (known.items.candidate / work.ITEMS).astype(np.float32)
@@ -39,6 +40,7 @@ def main() -> None:
       state,
       data,
       corpus,
+      rate,
       model=model,
       transform=transform,
       config=config.loss,

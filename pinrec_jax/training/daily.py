@@ -18,7 +18,6 @@ from pinrec_jax.training import runs
 FOLDER, LINES = "days", "days.jsonl"  # In a work folder.
 KEPT = 7  # Latest days whose checkpoints are kept.
 PASSES = 2  # Passes over a day, if `update.steps` is 0; five overfit.
-DIGITS = 3  # Binary digits of the steps of a day.
 CHECKPOINTS = 5  # Of a day's training, for a stop in between.
 
 
@@ -128,7 +127,7 @@ def day_config(
     for events in day.dataset.events
   )
   row_tokens = train.batch_size * config.data.sequence_length
-  steps = own.steps or _rounded(math.ceil(PASSES * tokens / row_tokens))
+  steps = own.steps or math.ceil(PASSES * tokens / row_tokens)
   return config_lib.replace(
     reading(config, Model(FOLDER, 0)),
     **{
@@ -139,16 +138,6 @@ def day_config(
       "train.learning_rate": own.learning_rate,
     },
   )
-
-
-def _rounded(steps: int) -> int:
-  """Returns a number of steps, rounded up to three binary digits.
-
-  The number of steps is part of the compiled program. Most days then find a
-  program of an earlier day in the compilation cache.
-  """
-  unit = max(1 << steps.bit_length() >> DIGITS, 1)
-  return -(-steps // unit) * unit
 
 
 def reading(config: config_lib.Config, model: Model) -> config_lib.Config:

@@ -20,7 +20,14 @@ from pinrec_jax.data import statistics
 from pinrec_jax.evals import metrics as metrics_lib
 from pinrec_jax.evals import retrieve, verdict
 from pinrec_jax.inference import bundle, engine
-from pinrec_jax.training import checkpoint, errors, logs, preemption, runs
+from pinrec_jax.training import (
+  checkpoint,
+  errors,
+  logs,
+  optimizer,
+  preemption,
+  runs,
+)
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
 
@@ -45,6 +52,7 @@ def train(
   sharding.check_batch(mesh, settings.batch_size, settings.grad_accumulation)
   run = runs.begin(config, dataset, mesh, workdir)
   state, start = run.state, int(run.state.step)
+  rates = optimizer.learning_rates(settings)
   validator = _Validator(config, dataset, run)
   with (
     contextlib.closing(run.checkpoints),
@@ -62,6 +70,7 @@ def train(
           state,
           batch,
           run.corpus,
+          rates[number - 1],
           model=run.model,
           transform=run.transform,
           config=config.loss,

@@ -1,7 +1,13 @@
-"""The optimizer: AdamW, and row-wise Adagrad for hash tables."""
+"""The optimizer: AdamW, and row-wise Adagrad for hash tables.
+
+The learning rate is an input of the training step. So trainings that differ in
+their rate or number of steps share one compiled program.
+"""
 
 import flax.traverse_util
+import numpy as np
 import optax
+from jaxtyping import Float
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.training import hash_tables
@@ -12,30 +18,30 @@ SECOND_MOMENT_DECAY = 0.98
 FINAL_RATE = 0.02  # Fraction of the peak learning rate at the last step.
 
 
-def learning_rate(config: config_lib.Train) -> optax.Schedule:
-  """Returns the schedule: linear warm-up, then cosine decay."""
-  return optax.warmup_cosine_decay_schedule(
+def learning_rates(config: config_lib.Train) -> Float[np.ndarray, "steps"]:
+  """Returns the rate of each step: linear warm-up, then cosine decay."""
+  schedule = optax.warmup_cosine_decay_schedule(
     0.0,
     config.learning_rate,
     config.warmup_steps,
     max(config.steps, config.warmup_steps + 1),
     FINAL_RATE * config.learning_rate,
   )
+  return np.asarray(schedule(np.arange(config.steps)), np.float32)
 
 
 def build(config: config_lib.Train) -> optax.GradientTransformation:
-  """Returns AdamW with a clipped gradient.
+  """Returns AdamW with a clipped gradient, for a learning rate of 1.
 
   With `table_optimizer="adagrad"`, hash tables use row-wise Adagrad at the same
   learning rate.
   """
-  rate = learning_rate(config)
   transform = optax.adamw(
-    rate, b2=SECOND_MOMENT_DECAY, weight_decay=WEIGHT_DECAY, mask=_decayed
+    1.0, b2=SECOND_MOMENT_DECAY, weight_decay=WEIGHT_DECAY, mask=_decayed
   )
   if config.table_optimizer == "adagrad":
     tables = optax.chain(
-      hash_tables.adagrad(), optax.scale_by_learning_rate(rate)
+      hash_tables.adagrad(), optax.scale_by_learning_rate(1.0)
     )
     transform = optax.partition(
       {"tables": tables, "rest": transform}, hash_tables.labels

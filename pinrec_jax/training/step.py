@@ -38,6 +38,7 @@ def train_step(
   state: state_lib.State,
   batch: schema.Batch,
   corpus: objectives.Corpus,
+  rate: Float[Array, ""],
   *,
   model: pinrec.PinRec,
   transform: optax.GradientTransformation,
@@ -56,8 +57,9 @@ def train_step(
     state: the state before the step; it is donated.
     batch: rows of packed histories.
     corpus: features and frequencies of all items.
+    rate: the learning rate.
     model: the model to train.
-    transform: the optimizer.
+    transform: the optimizer, for a learning rate of 1.
     config: the objective and its negatives.
     seed: seed of all draws.
     rows_only: whether to update only the hash-table rows that the step reads,
@@ -91,6 +93,7 @@ def train_step(
     keys,
   )
   updates, opt_state = transform.update(gradient, opt_state, params)
+  updates = jax.tree.map(lambda x: rate * x, updates)
   params = optax.apply_updates(params, updates)
   if rows is not None:
     params = rows.put(state.params, params)

@@ -42,6 +42,7 @@ def run(world, request):
   def step(mesh, state):
     return step_lib.train_step(
       state, sharding.from_rows(mesh, batch), sharding.from_all(mesh, corpus),
+      np.float32(0.01),
       model=model, transform=transform, config=config.loss, seed=0,
       rows_only=request.param != "adam",
     )  # fmt: skip

@@ -47,6 +47,7 @@ def made(world):
           state,
           sharding.from_rows(mesh, batch),
           sharding.from_all(mesh, corpus),
+          jnp.float32(train.learning_rate),
           model=model, transform=transform, config=config.loss, seed=3,
           rows_only=kind != "adam", shards=sharding.table_shards(mesh),
         )  # fmt: skip

@@ -31,9 +31,9 @@ def test_the_loss_comes_close_to_the_best_possible_loss(tmp_path):
   transform = optimizer.build(config.train)
   state = state_lib.create(model, transform)
   corpus, losses = jax.tree.map(jax.numpy.asarray, corpus), []
-  for _ in range(STEPS):
+  for rate in optimizer.learning_rates(config.train):
     state, metrics = step_lib.train_step(
-      state, next(batches), corpus, model=model, transform=transform,
+      state, next(batches), corpus, rate, model=model, transform=transform,
       config=config.loss, seed=0,
     )  # fmt: skip
     losses.append(float(metrics["loss"]))

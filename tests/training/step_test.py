@@ -32,6 +32,7 @@ def parts(world):
   transform = optimizer.build(config.train)
   step = functools.partial(
     step_lib.train_step,
+    rate=np.float32(0.01),
     model=model,
     transform=transform,
     config=config.loss,
@@ -72,8 +73,9 @@ def test_parts_of_a_batch_are_weighted_by_their_targets(parts, rows_only):
   state = create(0, transform=transform)._replace(step=jax.numpy.asarray(5))
   before = jax.tree.map(np.array, state.params)
   after, metrics = step(
-    state, batch, corpus, transform=transform, parts=2, rows_only=rows_only
-  )
+    state, batch, corpus, rate=np.float32(1.0), transform=transform,
+    parts=2, rows_only=rows_only,
+  )  # fmt: skip
 
   keys = jax.random.split(jax.random.fold_in(jax.random.key(3), 5), 2)
 
@@ -145,6 +147,20 @@ def test_positions_without_a_target_train_nothing(parts):
     gradient(params, surface),
     gradient(params, other),
   )
+
+
+def test_trainings_of_different_lengths_share_a_program(parts):
+  step, create, (batch, corpus, *_) = parts
+
+  def program(**train):
+    config = config_lib.Train(**train)
+    transform = optimizer.build(config)
+    rate = optimizer.learning_rates(config)[-1]
+    given = step.keywords | {"rate": rate, "transform": transform}
+    return step.func.lower(create(0), batch, corpus, **given).as_text()
+
+  one = program(steps=10, warmup_steps=2, learning_rate=0.1)
+  assert one == program(steps=99, warmup_steps=7, learning_rate=0.3)
 
 
 def test_golden_step(parts):

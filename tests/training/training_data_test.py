@@ -266,7 +266,7 @@ def test_a_step_learns_nothing_from_events_after_the_training_period(
     transform = optimizer.build(config.train)
     corpus = jax.tree.map(jax.numpy.asarray, corpus)
     state, metrics = step_lib.train_step(
-      state_lib.create(model, transform), batch, corpus,
+      state_lib.create(model, transform), batch, corpus, np.float32(0.01),
       model=model, transform=transform, config=config.loss, seed=0,
     )  # fmt: skip
     assert metrics["gradient_norm"] > 0
