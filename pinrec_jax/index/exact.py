@@ -10,11 +10,14 @@ from jaxtyping import Array, Float, Int
 
 @functools.partial(jax.jit, static_argnames="k")
 def _nearest(vectors: Float[Array, "v d"], query: Float[Array, "q d"], k: int):
-  return jax.lax.top_k(query @ vectors.T, k)
+  # By default, a TPU or a GPU would round the factors.
+  return jax.lax.top_k(jnp.matmul(query, vectors.T, precision="highest"), k)
 
 
 class Exact:
   """Scores every vector, for a chunk of queries at a time."""
+
+  kind, exact = "exact", True
 
   def __init__(self, vectors: Float[np.ndarray, "v d"], chunk: int = 256):
     self._vectors = jnp.asarray(vectors)

@@ -78,6 +78,8 @@ class Scann:
   margin is one standard error.
   """
 
+  kind, exact = "scann", False
+
   def __init__(self, vectors: Float[np.ndarray, "v d"], recall: float = 0.99):
     scann = _load_scann()
     size = len(vectors)
