@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.index import exact, scann_index, sharded
+from pinrec_jax.types import AnyArray
 
 
 @runtime_checkable
@@ -23,7 +24,7 @@ class Index(Protocol):
   exact: bool
 
   def search(
-    self, query: Float[np.ndarray, "q d"], k: int
+    self, query: Float[AnyArray, "q d"], k: int
   ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
     """Returns the rows of the k nearest vectors, and their inner products.
 

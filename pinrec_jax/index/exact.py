@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from pinrec_jax.types import AnyArray
+
 
 @functools.partial(jax.jit, static_argnames="k")
 def _nearest(vectors: Float[Array, "v d"], query: Float[Array, "q d"], k: int):
@@ -24,7 +26,7 @@ class Exact:
     self._chunk = chunk
 
   def search(
-    self, query: Float[np.ndarray, "q d"], k: int
+    self, query: Float[AnyArray, "q d"], k: int
   ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
     """Returns the rows of the k nearest vectors, as `build.Index.search`."""
     size, found = len(query), min(k, len(self._vectors))

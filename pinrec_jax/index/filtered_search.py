@@ -55,11 +55,11 @@ def search(
   """
   total = int(allowed.sum())
   few = filtered and total < EXACT_BELOW * len(allowed)
-  reads = filtered and isinstance(index, sharded.Sharded)
-  if not base or (few and not reads):
+  masked = index if filtered and isinstance(index, sharded.Sharded) else None
+  if not base or (few and masked is None):
     return _exact(vectors, query, k, np.flatnonzero(allowed))
-  if reads:
-    place, score = index.search(query, k, allowed[:base])
+  if masked is not None:
+    place, score = masked.search(query, k, allowed[:base])
   else:
     place, score = _from_index(index, base, allowed[:base], query, k)
   added = base + np.flatnonzero(allowed[base:])

@@ -2,6 +2,7 @@
 
 import functools
 import threading
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +55,7 @@ class Sharded:
   def _split(self, rows: Shaped[np.ndarray, "v ..."]) -> Shaped[Array, "w ..."]:
     """Returns rows on their devices, filled with zeros."""
 
-    def _part(index: tuple[slice, ...]) -> Shaped[np.ndarray, "p ..."]:
+    def _part(index: Any) -> Shaped[np.ndarray, "p ..."]:
       own = rows[index[0]]
       fill = len(range(self._padded)[index[0]]) - len(own)
       return np.pad(own, [(0, fill)] + [(0, 0)] * (rows.ndim - 1))
@@ -92,7 +93,7 @@ class Sharded:
       found = _nearest(
         self._vectors,
         there,
-        query,
+        jnp.asarray(query),
         mesh=self._mesh,
         k=_power(k),
         recall=self._recall if recall is None else recall,
@@ -119,7 +120,7 @@ def _power(size: int) -> int:
 def _nearest(
   vectors: Float[Array, "v d"],
   there: Bool[Array, "v"],
-  query: Float[AnyArray, "q d"],
+  query: Float[Array, "q d"],
   *,
   mesh: Mesh,
   k: int,
@@ -140,19 +141,17 @@ def _nearest(
   """
   split, whole = sharding.layouts(mesh)
   part = len(vectors) // mesh.size
-  of_part = functools.partial(_of_part, k=min(k, part), recall=recall)
+  settings: dict[str, Any] = {"recall": recall, "total": len(vectors)}
   found = jax.shard_map(
-    functools.partial(of_part, total=len(vectors)),
+    functools.partial(_of_part, k=min(k, part), **settings),
     mesh=mesh,
     in_specs=(split.spec, split.spec, whole.spec),
     out_specs=split.spec,
     check_vma=False,
   )(vectors, there, query)
-  row = found[0] + part * jnp.arange(mesh.size, dtype=jnp.int32)[:, None, None]
-  gathered = (
-    jax.lax.with_sharding_constraint(x, whole) for x in (row, found[1])
-  )
-  row, score = _best(*gathered, k)
+  first = part * jnp.arange(mesh.size, dtype=jnp.int32)
+  row, score = jax.lax.with_sharding_constraint(found, whole)
+  row, score = _best(row + first[:, None, None], score, k)
   row = jnp.where(jnp.isneginf(score), -1, row)
   good = jnp.isfinite(query).all(-1, keepdims=True)
   return row, jnp.where(good, score, jnp.nan)
@@ -201,7 +200,7 @@ def _of_part(
       there.reshape(blocks, block),
     ),
   )
-  row, score = _best(*found, k)
+  row, score = _best(found[0], found[1], k)
   return row[None], score[None]
 
 
