@@ -45,10 +45,7 @@ class Sharded:
     """
     self._mesh = mesh or sharding.device_mesh(devices=jax.local_devices())
     self._recall, self.exact = recall, recall == 1
-    part = max(1, -(-len(vectors) // self._mesh.size))
-    # Whole blocks, so that a few more items do not compile another program.
-    block = min(BLOCK, _power(part))
-    self._padded = self._mesh.size * block * -(-part // block)
+    self._padded = padded(len(vectors), self._mesh.size)
     self._vectors = self._split(vectors)
     self._there = self._split(np.ones(len(vectors), bool))
 
@@ -90,7 +87,7 @@ class Sharded:
       query = np.pad(query, [(0, _power(size) - size), (0, 0)])
     there = self._there if allowed is None else self._split(allowed)
     with _LOCK:
-      found = _nearest(
+      found = nearest(
         self._vectors,
         there,
         jnp.asarray(query),
@@ -111,13 +108,23 @@ class Sharded:
     )
 
 
+def padded(rows: int, devices: int) -> int:
+  """Returns the number of rows that devices hold for some rows.
+
+  Each device holds whole blocks. So a few more items need no other program.
+  """
+  part = max(1, -(-rows // devices))
+  block = min(BLOCK, _power(part))
+  return devices * block * -(-part // block)
+
+
 def _power(size: int) -> int:
   """Returns the power of two at or above a size, so that few are compiled."""
   return 1 << max(size - 1, 0).bit_length()
 
 
 @functools.partial(jax.jit, static_argnames=("mesh", "k", "recall"))
-def _nearest(
+def nearest(
   vectors: Float[Array, "v d"],
   there: Bool[Array, "v"],
   query: Float[Array, "q d"],

@@ -110,7 +110,7 @@ def test_queries_stay_on_the_device():
 
   @jax.jit
   def both(query):
-    return sharded._nearest(
+    return sharded.nearest(
       index._vectors, index._there, -query, mesh=index._mesh, k=8, recall=1.0
     )
 
@@ -147,7 +147,7 @@ def test_one_search_runs_at_a_time(monkeypatch):
   """Also of two indexes, as when the server changes its bundle."""
   rng = np.random.default_rng(0)
   vectors, query = _whole(rng, 40, 4), _whole(rng, 2, 4)
-  nearest, running, most = sharded._nearest, [], []
+  nearest, running, most = sharded.nearest, [], []
 
   def watched(*arrays, **kinds):
     running.append(1)
@@ -157,7 +157,7 @@ def test_one_search_runs_at_a_time(monkeypatch):
     running.pop()
     return found
 
-  monkeypatch.setattr(sharded, "_nearest", watched)
+  monkeypatch.setattr(sharded, "nearest", watched)
   with futures.ThreadPoolExecutor(2) as pool:
     list(pool.map(lambda v: _index(v).search(query, 4), [vectors, -vectors]))
   assert most == [1, 1]
