@@ -141,6 +141,9 @@ def test_a_tpu_searches_approximately_and_others_exactly(monkeypatch):
   assert build.build(config, vectors).exact
   monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
   assert not build.build(config, vectors).exact
+  config.min_recall = 0.0
+  with pytest.raises(ValueError, match="min_recall is 0"):
+    build.build(config, vectors)
 
 
 def test_one_search_runs_at_a_time(monkeypatch):
