@@ -91,7 +91,7 @@ class Sharded:
       ValueError: if a query is not finite.
     """
     size = len(query)
-    if isinstance(query, np.ndarray):  # Its size is that of no compiled batch.
+    if isinstance(query, np.ndarray):  # Unlike batches, these have any size.
       query = np.pad(query, [(0, _power(size) - size), (0, 0)])
     there = self._there if allowed is None else self._split(allowed)
     with _LOCK:

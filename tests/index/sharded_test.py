@@ -1,5 +1,6 @@
 """Search in vectors that several devices hold finds what one device finds."""
 
+import gc
 import time
 from concurrent import futures
 
@@ -40,13 +41,17 @@ def test_every_mesh_finds_what_one_device_finds(model, monkeypatch):
   monkeypatch.setattr(sharded, "BLOCK", 16)
   rng = np.random.default_rng(0)
   vectors, query = _whole(rng, 501, 4), _whole(rng, 3, 4)
+  gc.collect()
+  before = sum(x.nbytes for x in jax.live_arrays())
   index = _index(vectors, model)
+  # Each device holds its part of the vectors and of a mask, and no more.
+  made = sum(x.nbytes for x in jax.live_arrays()) - before
+  assert made == 512 * (4 * 4 + 1)
+  held = [shard.data.nbytes for shard in index._vectors.addressable_shards]
+  assert held == [64 * 4 * 4] * 8
   scores = exact.Exact(vectors).search(query, 40)[1]
   assert (np.diff(scores, axis=1) == 0).sum() > 60
   _assert_equal(index, vectors, query, 40)
-  # Each device holds its part of the vectors, and no device holds them twice.
-  held = [shard.data.nbytes for shard in index._vectors.addressable_shards]
-  assert held == [64 * 4 * 4] * 8
 
 
 @pytest.mark.parametrize(
