@@ -72,3 +72,9 @@ SLICES = {
   "v5p-64": Slice(V5P, "v5p:4x4x4", "v5p-128", (4, 4, 4), True),
   "v6e-256": Slice(V6E, "v6e:16x16", "v6e-256", (16, 16), True),
 }
+# The chips of one host, which one process uses.
+HOSTS = {
+  "v5e-8": SLICES["v5e-8"],
+  "v5p-4": Slice(V5P, "v5p:2x2x1", "v5p-8", (2, 2, 1), False),
+  "v6e-8": Slice(V6E, "v6e:2x4", "v6e-8", (2, 4), False),
+}

@@ -78,7 +78,8 @@ def main() -> None:
   found = stored.setdefault(options.section, {})
   for case in options.cases:
     if case not in found:
-      found[case] = compiled_alone(case, changes)
+      chosen = tpu_chips.SLICES[CASES[case][0]]
+      found[case] = alone(chosen, compiled, case, changes)
       record.write(options.output, sys.argv[1:], **stored)
   print(table(found))
   if options.plot:
@@ -87,12 +88,11 @@ def main() -> None:
     options.summary.write_text(summary(found), "utf-8")
 
 
-def compiled_alone(case: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-  """Compiles a case in a process of its own.
+def alone(chosen: tpu_chips.Slice, function: Any, *given: Any) -> Any:
+  """Returns what a function returns in a process of its own.
 
   The compiler reads the kind of its slice from the environment, once.
   """
-  chosen = tpu_chips.SLICES[CASES[case][0]]
   environment = {
     "JAX_PLATFORMS": "cpu",
     "TPU_SKIP_MDS_QUERY": "1",
@@ -105,7 +105,7 @@ def compiled_alone(case: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     mock.patch.dict(os.environ, environment),
     concurrent.futures.ProcessPoolExecutor(1, spawn) as pool,
   ):
-    return pool.submit(compiled, case, dict(changes)).result()
+    return pool.submit(function, *given).result()
 
 
 def compiled(case: str, changes: dict[str, Any]) -> dict[str, Any]:

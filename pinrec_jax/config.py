@@ -171,10 +171,12 @@ class Decode(Section):
 class Index(Section):
   """Nearest-neighbour search."""
 
-  # "auto" is ScaNN where it is installed, else exact search.
-  kind: Literal["auto", "scann", "exact"] = "auto"
-  # Minimum recall against exact search, measured on sampled queries when the
-  # index is built.
+  # "auto" is ScaNN where it is installed, else exact search. "exact" compares a
+  # query with all vectors on one device. "sharded" does so on all devices of
+  # the process, each of which holds a part of the vectors (docs/scaling.md).
+  kind: Literal["auto", "scann", "exact", "sharded"] = "auto"
+  # Minimum recall of ScaNN against exact search, measured on sampled queries
+  # when the index is built. On a TPU, also the expected recall of "sharded".
   min_recall: Fraction = 0.99
   # Items that are left out of a user's list: those the user engaged with, all
   # that were shown to the user, or none. "auto" is "nothing" if at least 5 % of

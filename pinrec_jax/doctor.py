@@ -67,8 +67,9 @@ def examine(
   """
   settings = config or config_lib.Config()
   kind = settings.index.kind
-  scann = kind != "exact" and scann_index.available()
+  scann = kind in ("auto", "scann") and scann_index.available()
   missing = kind == "scann" and not scann
+  used = "scann" if scann else kind.replace("auto", "exact")
   remedy = "pip install scann (Linux), or set --config.index.kind=exact"
   return Diagnosis(
     [
@@ -76,7 +77,7 @@ def examine(
       Finding("platform", platform.platform()),
       *_packages(),
       *_devices(settings.train),
-      Finding("index", "scann" if scann else "exact", remedy * missing),
+      Finding("index", used, remedy * missing),
       *(_log(settings.data) if config else ()),
       *_places(settings.data, workdir),
     ]

@@ -112,10 +112,10 @@ class IndexReport:
 
   Attributes:
     bundle: version of the bundle.
-    index: "scann" or "exact".
+    index: kind of the index, as `index.kind`.
     index_items: number of candidates.
     index_seconds: time to embed, index and write all items.
-    recall: recall@100 of ScaNN against exact search; None for exact search.
+    recall: recall@100 of the index against exact search; None if it is exact.
   """
 
   bundle: str
@@ -128,7 +128,7 @@ class IndexReport:
     """Returns flat figures."""
     found = _present(self)
     if self.recall is not None:
-      found["scann_recall@100"] = found.pop("recall")
+      found[f"{self.index}_recall@100"] = found.pop("recall")
     return found
 
 

@@ -89,6 +89,12 @@ def device_mesh(
   )
 
 
+def layouts(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
+  """Returns two layouts: rows split over all devices, and copied to each."""
+  split = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+  return split, NamedSharding(mesh, PartitionSpec())
+
+
 def row_shard(mesh: Mesh) -> tuple[int, int]:
   """Returns which shard of a batch's rows this process holds, and of how many.
 

@@ -165,16 +165,15 @@ def build_index(
     _save(other.bundle, dataset, twin)
   sharding.wait_for_all("bundle is written")
   seconds = time.monotonic() - began
-  approximate = isinstance(found.bundle.index, scann_index.Scann)
   recall = None
-  if approximate:
+  if not found.bundle.index.exact:
     cases = evaluation_cases.cases(
       dataset, "test", limit=config.evals.batch_size, required=False
     )
     recall = evaluate_lib.index_recall(found, cases) if cases else None
   report = reports.IndexReport(
     bundle=version,
-    index="scann" if approximate else "exact",
+    index=found.bundle.index.kind,
     index_items=len(found.bundle.candidates),
     index_seconds=seconds,
     recall=recall,

@@ -13,6 +13,7 @@ import sys
 
 import pytest
 import tpu_compile
+import tpu_search
 from absl import flags
 from ml_collections import config_flags
 
@@ -194,15 +195,16 @@ def test_the_table_of_fields_is_current():
       assert meaning, f"{section}.{field} has no comment"
 
 
-def _stored(section):
-  """Returns what was compiled for TPUs."""
-  path = ROOT / "results" / "tpu_compile.json"
-  return json.loads(path.read_text())[section]
+def _stored(name):
+  """Returns the cases that were compiled for TPUs."""
+  path = ROOT / "results" / f"{name}.json"
+  return json.loads(path.read_text())["cases"]
 
 
 def test_what_was_compiled_for_tpus_is_what_the_pages_say():
-  cases, text = _stored("cases"), (ROOT / "docs" / "scaling.md").read_text()
-  assert tpu_compile.table(cases) in text
+  cases, page = _stored("tpu_compile"), ROOT / "docs" / "scaling.md"
+  assert tpu_compile.table(cases) in page.read_text()
+  assert tpu_search.table(_stored("tpu_search")) in page.read_text()
   summary = (ROOT / "launch" / "tpu_compiled.txt").read_text()
   assert summary == tpu_compile.summary(cases)
 
@@ -213,7 +215,8 @@ def test_sums_are_right(page):
   for script in _fences(page, "python"):
     if "import " in script:  # An example, not a sum.
       continue
-    known = {"cases": _stored("cases")}
+    known = {n: _stored(f"tpu_{n}") for n in ("compile", "search")}
+    known["cases"] = known.pop("compile")
     for line in script.splitlines():
       exec(line, known)
       stated = re.search(r"=.*# ([\d,.]+)", line)

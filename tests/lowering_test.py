@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import pytest
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import sharding
 from pinrec_jax.data import histories, pipeline
 from pinrec_jax.decode import conditions, generate
+from pinrec_jax.index import exact, sharded
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
@@ -61,3 +63,25 @@ def test_generation_can_be_lowered(parts, world):
   for platform in PLATFORMS:
     text = traced.lower(lowering_platforms=(platform,)).as_text()
     assert "stablehlo.while" in text
+
+
+def test_a_sharded_search_is_approximate_where_a_recall_is_given():
+  """A TPU gets the recall and the number of all rows, not of its own."""
+  for recall, approximate in ((1.0, False), (0.95, True)):
+    traced = sharded.nearest.trace(
+      jnp.zeros((64, 4)), jnp.ones(64, bool), jnp.zeros((2, 4)),
+      mesh=sharding.device_mesh(2), k=2, recall=recall,
+    )  # fmt: skip
+    text = traced.lower(lowering_platforms=("tpu",)).as_text()
+    assert ("recall_target = 0.949999988" in text) == approximate
+    assert ("reduction_input_size_override = 64" in text) == approximate
+    precision = "HIGH" if approximate else "HIGHEST"
+    assert f"precision = [{precision}, {precision}]" in text
+    traced.lower(lowering_platforms=("cuda",))
+
+
+def test_exact_search_rounds_no_factors():
+  traced = exact._nearest.trace(jnp.zeros((64, 4)), jnp.zeros((2, 4)), 2)
+  for platform in PLATFORMS:
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert "precision = [HIGHEST, HIGHEST]" in text

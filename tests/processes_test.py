@@ -58,16 +58,18 @@ from pinrec_jax.inference import engine
 processes.join(120)
 given, folder = sys.argv[1:]
 world = pickle.loads(pathlib.Path(given).read_bytes())
-retriever = engine.Retriever.load(folder)
 cases = evaluation_cases.cases(world, "test")
+found = []
 with processes.together():
-  found = [
-    retrieve.retrieve(
+  for kind, nearest in (("auto", 3), ("auto", 0), ("sharded", 3)):
+    retriever = engine.Retriever.load(folder, **{"index.kind": kind})
+    lists = retrieve.retrieve(
       retriever, cases, retriever.reader.defaults().ask, size=6, batch_size=8,
       nearest=nearest, quiet=True,
     )
-    for nearest in (3, 0)
-  ]
+    found.append(lists)
+# Each process holds all items, on its own devices.
+assert len(retriever.bundle.index._vectors.addressable_shards) == 4
 path = pathlib.Path(folder, os.environ["JAX_PROCESS_ID"])
 path.write_bytes(pickle.dumps(found))
 """
@@ -138,7 +140,7 @@ def test_several_processes_evaluate_as_one(
   ended = in_processes(EVALUATE, given, tmp_path, processes=2, starting=[0, 1])
   for code, _, errors in ended:
     assert code == 0, errors[-3000:]
-  for n, nearest in enumerate((3, 0)):
+  for n, nearest in enumerate((3, 0, 3)):
     lists = retrieve.retrieve(
       retriever, cases, retriever.reader.defaults().ask, size=6, batch_size=8,
       nearest=nearest, quiet=True,

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -11,6 +10,7 @@ from pinrec_jax.data import evaluation_cases, histories, schema
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.decode import conditions
 from pinrec_jax.evals import metrics, retrieve
+from pinrec_jax.index import exact, sharded
 from pinrec_jax.inference import engine
 from pinrec_jax.types import Number
 
@@ -195,10 +195,12 @@ def index_recall(
       for case in cases
     ]
   )
-  query = vectors.query[vectors.budget > 0]
+  query = np.asarray(vectors.query)[vectors.budget > 0]
   bundle = retriever.bundle
   k = min(INDEX_K, len(bundle.candidates))
-  exact = jax.numpy.asarray(bundle.vectors[bundle.candidates])
-  _, truth = jax.lax.top_k(query @ exact.T, k)
   row, _ = bundle.index.search(query, k)
-  return float(metrics.overlap(row, np.asarray(truth)).mean())
+  if isinstance(bundle.index, sharded.Sharded):  # One device may be too small.
+    truth, _ = bundle.index.search(query, k, recall=1.0)
+  else:
+    truth, _ = exact.Exact(bundle.vectors[bundle.candidates]).search(query, k)
+  return float(metrics.overlap(row, truth).mean())

@@ -123,7 +123,7 @@ def _of_batch(
     place = candidates.neighbours(items, unmerged, nearest).place
     neighbours = candidates.rows_of(items, place)
     recency = metrics.recency(
-      asked.query,
+      np.asarray(asked.query),
       candidates.history_places(items, batch, length),
       items.vectors(items.place_rows),
     )

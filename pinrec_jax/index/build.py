@@ -2,19 +2,29 @@
 
 from typing import Protocol, runtime_checkable
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.index import exact, scann_index
+from pinrec_jax.index import exact, scann_index, sharded
+from pinrec_jax.types import AnyArray
 
 
 @runtime_checkable
 class Index(Protocol):
-  """Anything that finds the nearest of the vectors it was built from."""
+  """Anything that finds the nearest of the vectors it was built from.
+
+  Attributes:
+    kind: value of `index.kind` that names it.
+    exact: whether a search compares all vectors.
+  """
+
+  kind: str
+  exact: bool
 
   def search(
-    self, query: Float[np.ndarray, "q d"], k: int
+    self, query: Float[AnyArray, "q d"], k: int
   ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
     """Returns the rows of the k nearest vectors, and their inner products.
 
@@ -25,8 +35,34 @@ class Index(Protocol):
 
 
 def build(config: config_lib.Index, vectors: Float[np.ndarray, "v d"]) -> Index:
-  """Returns an index over unit-norm item vectors."""
+  """Returns an index over unit-norm item vectors.
+
+  Raises:
+    ValueError: if a vector is not finite.
+  """
   kind = config.kind
-  if kind == "exact" or (kind == "auto" and not scann_index.available()):
-    return exact.Exact(vectors)
-  return scann_index.Scann(vectors, config.min_recall)
+  if kind == "scann" or (kind == "auto" and scann_index.available()):
+    _require_finite(vectors)
+    return scann_index.Scann(vectors, config.min_recall)
+  return exhaustive(config, vectors)
+
+
+def exhaustive(
+  config: config_lib.Index, vectors: Float[np.ndarray, "v d"]
+) -> Index:
+  """Returns an index that scores every vector, as `build`."""
+  _require_finite(vectors)
+  if config.kind == "sharded":
+    approximate = jax.default_backend() == "tpu"
+    return sharded.Sharded(vectors, config.min_recall if approximate else 1.0)
+  return exact.Exact(vectors)
+
+
+def _require_finite(vectors: Float[np.ndarray, "v d"]) -> None:
+  if not np.isfinite(vectors.sum(dtype=np.float64)):  # It makes no mask.
+    row = int(np.argmin(np.isfinite(vectors).all(1)))
+    raise ValueError(
+      f"vector {row} of {len(vectors)} candidates has NaN or infinity, so it "
+      "cannot be ranked; the parameters of the model are damaged: use an "
+      "earlier checkpoint or bundle"
+    )

@@ -7,21 +7,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from pinrec_jax.types import AnyArray
+
 
 @functools.partial(jax.jit, static_argnames="k")
 def _nearest(vectors: Float[Array, "v d"], query: Float[Array, "q d"], k: int):
-  return jax.lax.top_k(query @ vectors.T, k)
+  # By default, a TPU or a GPU would round the factors.
+  return jax.lax.top_k(jnp.matmul(query, vectors.T, precision="highest"), k)
 
 
 class Exact:
   """Scores every vector, for a chunk of queries at a time."""
+
+  kind, exact = "exact", True
 
   def __init__(self, vectors: Float[np.ndarray, "v d"], chunk: int = 256):
     self._vectors = jnp.asarray(vectors)
     self._chunk = chunk
 
   def search(
-    self, query: Float[np.ndarray, "q d"], k: int
+    self, query: Float[AnyArray, "q d"], k: int
   ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
     """Returns the rows of the k nearest vectors, as `build.Index.search`."""
     size, found = len(query), min(k, len(self._vectors))

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pinrec_jax.index import build, exact
+from pinrec_jax.index import build, sharded
+from pinrec_jax.types import AnyArray
 
 EXACT_BELOW = 0.2  # Allowed fraction below which filtered search is exact.
 SLACK = 64  # Extra neighbours that may be masked before a second search.
@@ -31,7 +32,7 @@ def search(
   base: int,
   vectors: Callable[[Int[np.ndarray, "n"]], Float[np.ndarray, "n d"]],
   allowed: Bool[np.ndarray, "p"],
-  query: Float[np.ndarray, "q d"],
+  query: Float[AnyArray, "q d"],
   k: int,
   *,
   filtered: bool,
@@ -40,7 +41,8 @@ def search(
 
   The first `base` places are in an index. The others are searched exactly. With
   a filter that allows few items, the search is exact. Otherwise it fetches more
-  neighbours from the index until enough of them are allowed.
+  neighbours from the index until enough of them are allowed. A sharded index
+  reads every filter itself.
 
   Args:
     index: of the first places.
@@ -53,9 +55,13 @@ def search(
   """
   total = int(allowed.sum())
   few = filtered and total < EXACT_BELOW * len(allowed)
-  if few or not base:
+  masked = index if filtered and isinstance(index, sharded.Sharded) else None
+  if not base or (few and masked is None):
     return _exact(vectors, query, k, np.flatnonzero(allowed))
-  place, score = _from_index(index, base, allowed[:base], query, k)
+  if masked is not None:
+    place, score = masked.search(query, k, allowed[:base])
+  else:
+    place, score = _from_index(index, base, allowed[:base], query, k)
   added = base + np.flatnonzero(allowed[base:])
   if added.size:
     more = _exact(vectors, query, k, added, above=score[:, -1])
@@ -63,14 +69,14 @@ def search(
     score = np.concatenate([score, more.score], 1)
     order = np.argsort(-score, axis=1, kind="stable")[:, :k]
     place, score = (np.take_along_axis(x, order, 1) for x in (place, score))
-  return Found(place, score, isinstance(index, exact.Exact))
+  return Found(place, score, index.exact)
 
 
 def _from_index(
   index: build.Index,
   base: int,
   allowed: Bool[np.ndarray, "p"],
-  query: Float[np.ndarray, "q d"],
+  query: Float[AnyArray, "q d"],
   k: int,
 ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
   """Searches an index until every query has enough allowed items."""
@@ -100,7 +106,7 @@ def _from_index(
 
 def _exact(
   vectors: Callable[[Int[np.ndarray, "n"]], Float[np.ndarray, "n d"]],
-  query: Float[np.ndarray, "q d"],
+  query: Float[AnyArray, "q d"],
   k: int,
   places: Int[np.ndarray, "n"],
   above: Float[np.ndarray, "q"] | None = None,
@@ -117,7 +123,7 @@ def _exact(
   Returns:
     The neighbours; lists are only as wide as needed if `above` is given.
   """
-  score = query @ vectors(places).T
+  score = np.asarray(query) @ vectors(places).T
   size = min(k, len(places))
   if above is not None:
     good = (score > above[:, None]).sum(1)

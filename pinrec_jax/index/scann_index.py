@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pinrec_jax.index import exact
+from pinrec_jax.types import AnyArray
 
 MIN_TREE_SIZE = 10_000  # Of fewer items, an exhaustive search is as fast.
 LEAVES_PER_ROOT = 4  # Leaves are this many times the square root of the items.
@@ -77,6 +78,8 @@ class Scann:
   searched that reach the minimum recall on queries sampled near items. The
   margin is one standard error.
   """
+
+  kind, exact = "scann", False
 
   def __init__(self, vectors: Float[np.ndarray, "v d"], recall: float = 0.99):
     scann = _load_scann()
@@ -147,7 +150,7 @@ class Scann:
     return index
 
   def search(
-    self, query: Float[np.ndarray, "q d"], k: int
+    self, query: Float[AnyArray, "q d"], k: int
   ) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
     """Returns the rows of the k nearest vectors, as `build.Index.search`."""
     query = np.ascontiguousarray(query, np.float32)

@@ -25,7 +25,7 @@ from pinrec_jax import config_files, files, validation
 from pinrec_jax.buckets import work_folder
 from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.data import schema
-from pinrec_jax.index import build, exact, scann_index
+from pinrec_jax.index import build, scann_index
 from pinrec_jax.inference import bundle_folders, pace
 from pinrec_jax.inference import users as users_lib
 from pinrec_jax.model import item_embedder, pinrec
@@ -296,9 +296,9 @@ def _index(
       f"config.index.kind is 'scann', and {folder} was written without ScaNN; "
       + bundle_folders.REMEDY
     )
-  if written and config.kind != "exact" and scann_index.available():
+  if written and config.kind in ("auto", "scann") and scann_index.available():
     return scann_index.Scann.load(folder / INDEX)
-  return exact.Exact(vectors)
+  return build.exhaustive(config, vectors)
 
 
 def _version(name: str) -> str | None:

@@ -7,11 +7,12 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pinrec_jax.index import merge_lists
+from pinrec_jax.index import filtered_search, merge_lists
 from pinrec_jax.inference import filters, generation
 from pinrec_jax.inference import items as items_lib
 from pinrec_jax.inference import requests as requests_lib
 from pinrec_jax.inference import sizes as sizes_lib
+from pinrec_jax.types import AnyArray
 
 # Gets the name of a stage and its seconds.
 Observe: TypeAlias = Callable[[str, float], None]
@@ -131,10 +132,26 @@ def neighbours(
     if wanted.any():
       own = requests[group].filters if group >= 0 else None
       allowed = filters.mask(own, items) if own else None
-      found = items.search(vectors.query[wanted], k, allowed)
+      found = _search(items, vectors.query, wanted, k, allowed)
       place[wanted], score[wanted] = found.place, found.score
       exact[rows] = found.exact
   return Neighbours(place, score, exact)
+
+
+def _search(
+  items: items_lib.Items,
+  query: Float[AnyArray, "b q d"],
+  wanted: Bool[np.ndarray, "b q"],
+  k: int,
+  allowed: items_lib.Mask | None,
+) -> filtered_search.Found:
+  """Returns the nearest items of the wanted vectors."""
+  if isinstance(query, np.ndarray) or allowed is not None:
+    return items.search(np.asarray(query)[wanted], k, allowed)
+  # All vectors of the device, since their number is that of a compiled batch.
+  found = items.search(query.reshape(-1, query.shape[-1]), k)
+  own = np.flatnonzero(wanted)
+  return found._replace(place=found.place[own], score=found.score[own])
 
 
 def rows_of(

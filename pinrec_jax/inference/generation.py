@@ -14,6 +14,7 @@ from pinrec_jax.data import histories, schema
 from pinrec_jax.decode import conditions as conditions_lib
 from pinrec_jax.decode import generate as generate_lib
 from pinrec_jax.decode import merge_duplicates
+from pinrec_jax.index import sharded
 from pinrec_jax.inference import bundle as bundle_lib
 from pinrec_jax.inference import items as items_lib
 from pinrec_jax.inference import requests as requests_lib
@@ -31,7 +32,7 @@ class Vectors(NamedTuple):
   A request may have fewer vectors than others. The rest has a share of 0.
 
   Attributes:
-    query: unit-norm vectors.
+    query: unit-norm vectors. They stay on the device for a sharded index.
     budget: share of the candidates before near-duplicates were merged.
     share: share of the candidates after that.
     outcome: index of the outcome; -1 is unspecified.
@@ -39,7 +40,7 @@ class Vectors(NamedTuple):
     step: generation step, from 0.
   """
 
-  query: Float[np.ndarray, "b q d"]
+  query: Float[AnyArray, "b q d"]
   budget: Float[np.ndarray, "b q"]
   share: Float[np.ndarray, "b q"]
   outcome: Int[np.ndarray, "b q"]
@@ -101,8 +102,9 @@ def generate(
   conditions = given.conditions
   queries = len(conditions.outcome)
   which = np.asarray(given.select) % queries
+  split = isinstance(bundle.index, sharded.Sharded)
   return Vectors(
-    query=np.asarray(query),
+    query=query if split else np.asarray(query),
     budget=np.asarray(given.budget),
     share=np.asarray(share),
     outcome=np.asarray(conditions.outcome)[which] - 1,

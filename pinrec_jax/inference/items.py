@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.index import filtered_search
 from pinrec_jax.inference import bundle as bundle_lib
+from pinrec_jax.types import AnyArray
 
 Mask = Bool[np.ndarray, "p"]
 
@@ -67,7 +68,7 @@ class Items(Protocol):
     ...
 
   def search(
-    self, query: Float[np.ndarray, "q d"], k: int, allowed: Mask | None = None
+    self, query: Float[AnyArray, "q d"], k: int, allowed: Mask | None = None
   ) -> filtered_search.Found:
     """Returns the nearest items of each query.
 
@@ -119,7 +120,7 @@ class BundleItems:
     )
 
   def search(
-    self, query: Float[np.ndarray, "q d"], k: int, allowed: Mask | None = None
+    self, query: Float[AnyArray, "q d"], k: int, allowed: Mask | None = None
   ) -> filtered_search.Found:
     """Returns the nearest items of each query."""
     everything = np.ones(self.count, bool)

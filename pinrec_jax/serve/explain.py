@@ -174,7 +174,7 @@ def _map(
     "vectors": [
       {"at": at, "outcome": names[outcome], "offset": offset, "step": step}
       for at, outcome, offset, step in zip(
-        _places(own, vectors.query[0][kept]),
+        _places(own, np.asarray(vectors.query)[0][kept]),
         *(column[0][kept].tolist() for column in columns),
         strict=True,
       )

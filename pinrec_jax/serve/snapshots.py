@@ -12,6 +12,7 @@ from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.index import build, filtered_search
 from pinrec_jax.inference import items as items_lib
 from pinrec_jax.serve import item_rows
+from pinrec_jax.types import AnyArray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Snapshot:
 
   def search(
     self,
-    query: Float[np.ndarray, "q d"],
+    query: Float[AnyArray, "q d"],
     k: int,
     allowed: items_lib.Mask | None = None,
   ) -> filtered_search.Found:

@@ -137,23 +137,47 @@ SMALL = (
 )  # fmt: skip
 
 
-@pytest.mark.tpu
-@pytest.mark.skipif(
+needs_libtpu = pytest.mark.skipif(
   importlib.util.find_spec("libtpu") is None,
   reason="the package libtpu is missing; install the extra tpu",
 )
-def test_a_small_step_compiles_for_eight_chips(tmp_path):
+
+
+def _cases(script, tmp_path, *arguments):
+  """Returns the cases that a benchmark compiled."""
   path = tmp_path / "found.json"
   environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
   subprocess.run(
-    [
-      sys.executable, "benchmarks/tpu_compile.py", "--cases",
-      "v5e-8/1b/step", "v5e-8/1b/generation", f"--output={path}", *SMALL,
-    ],
+    [sys.executable, script, f"--output={path}", *arguments],
     check=True,
     env=environment,
+  )
+  return json.loads(path.read_text())["cases"]
+
+
+@pytest.mark.tpu
+@needs_libtpu
+def test_a_search_for_eight_chips_keeps_no_scores(tmp_path):
+  cases = _cases(
+    "benchmarks/tpu_search.py", tmp_path, "--cases", "v5e-8/64/1152",
+    "--items=1000000",
   )  # fmt: skip
-  cases = json.loads(path.read_text())["cases"]
+  found = cases["v5e-8/64/1152"]
+  assert "PartialReduce" in found["custom_calls"]
+  assert found["temporary_bytes"] < 4 * 1152 * 1_000_000 / 8 / 4
+  # Devices exchange what they found: a score and a row per neighbour.
+  (kind, moved), *others = found["collectives"].items()
+  assert (kind, others) == ("all-gather", [])
+  assert moved["bytes"] == 1152 * 256 * 8 * 7
+
+
+@pytest.mark.tpu
+@needs_libtpu
+def test_a_small_step_compiles_for_eight_chips(tmp_path):
+  cases = _cases(
+    "benchmarks/tpu_compile.py", tmp_path, "--cases", "v5e-8/1b/step",
+    "v5e-8/1b/generation", *SMALL,
+  )  # fmt: skip
   step, generation = cases["v5e-8/1b/step"], cases["v5e-8/1b/generation"]
   assert step["fits"]
   assert generation["fits"]

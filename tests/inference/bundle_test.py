@@ -181,8 +181,9 @@ def test_the_manifest_says_what_wrote_the_bundle(saved):
 def test_a_scann_index_can_be_searched_exactly(saved):
   folder = saved("scann")
   assert isinstance(bundle_lib.load(folder).index, scann_index.Scann)
-  found = bundle_lib.load(folder, **{"index.kind": "exact"})
-  assert isinstance(found.index, exact.Exact)
+  for kind in ("exact", "sharded"):
+    found = bundle_lib.load(folder, **{"index.kind": kind})
+    assert found.index.kind == kind
 
 
 @needs_scann

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pinrec_jax.data import schema
-from pinrec_jax.index import scann_index
+from pinrec_jax.index import scann_index, sharded
 from pinrec_jax.inference import candidates, engine, requests, sizes
 from pinrec_jax.model import pinrec
 
@@ -161,6 +161,8 @@ def test_a_missing_neighbour_is_never_an_item(retriever):
   """As from an index that finds fewer neighbours than were asked for."""
 
   class Few:
+    kind, exact = "few", False
+
     def search(self, query, k):
       row = np.full((len(query), k), -1, np.int32)
       row[:, :2] = [3, 5]
@@ -258,7 +260,7 @@ def test_scores_are_cosines_with_that_vector(small, untrained):
 
 
 @pytest.mark.parametrize(
-  "kind", ["exact", pytest.param("scann", marks=needs_scann)]
+  "kind", ["exact", "sharded", pytest.param("scann", marks=needs_scann)]
 )
 def test_search_skips_vectors_without_a_share(small, untrained, kind):
   small.index.kind = kind
@@ -285,16 +287,47 @@ def test_search_skips_vectors_without_a_share(small, untrained, kind):
   assert (scores[~kept] == -np.inf).all()
 
 
-@needs_scann
-def test_both_indexes_give_the_same_lists(small, untrained):
+# Filters that leave out items, allow few of them, or allow many.
+FILTERS = (
+  {},
+  {"exclude": [101, 106]},
+  {"include": [102, 104, 126]},
+  {"item_types": ["AD"]},
+  {"attributes": {"author": ["a1", "a2"]}},
+)
+
+
+@pytest.mark.parametrize(
+  "kind", ["sharded", pytest.param("scann", marks=needs_scann)]
+)
+def test_all_indexes_give_the_same_lists(small, untrained, kind):
   found = []
-  for kind, name in (("exact", "Exact"), ("scann", "Scann")):
-    small.index.kind = kind
+  given = [history(100, 105, filters=filters) for filters in FILTERS]
+  for index in ("exact", kind):
+    small.index.kind = index
     retriever = untrained(small)
-    assert type(retriever.bundle.index).__name__ == name
-    found.append(answered(retriever, history(100, 105), history(110)))
+    assert retriever.bundle.index.kind == index
+    # One at a time, because a test below compiles for batches.
+    found.append([answered(retriever, one)[0] for one in given])
   for one, other in zip(*found, strict=True):
+    assert one["candidates"]
     assert_same_list(one["candidates"], other["candidates"])
+
+
+def test_generated_vectors_are_searched_where_they_are(
+  small, untrained, monkeypatch
+):
+  small.index.kind, searched = "sharded", []
+  retriever, search = untrained(small), sharded.Sharded.search
+
+  def watched(index, query, *rest):
+    searched.append(query)
+    return search(index, query, *rest)
+
+  monkeypatch.setattr(sharded.Sharded, "search", watched)
+  answered(retriever, history(100), history(101))
+  (query,) = searched
+  assert isinstance(query, jax.Array)
 
 
 def test_items_without_engagements_are_embedded_from_content(

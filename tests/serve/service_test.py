@@ -18,7 +18,7 @@ def test_a_swap_frees_the_old_bundle_without_the_collector(make_workdir):
   workdir = make_workdir(versions=2)
   bundles = workdir / "bundles"
   config = config_lib.Config(
-    index=config_lib.Index(kind="exact"),
+    index=config_lib.Index(kind="sharded"),
     serve=config_lib.Serve(max_batch=1, max_candidates=5, max_hidden=5),
   )
 
