@@ -14,6 +14,7 @@ DATA_FIELDS = (
   "name", "sequence_length", "history_events", "split_shift_days",
   "held_out_events",
 )  # fmt: skip
+FORMAT = 2  # Raised when older checkpoints can no longer be read.
 MAX_LISTED = 5  # Differences that an error lists.
 
 
@@ -32,6 +33,7 @@ def network(
   found |= {
     "data.custom.validation_from": custom.validation_from,
     "data.custom.test_from": custom.test_from,
+    f"format {FORMAT}": True,
     "train.train_on_validation": config.train.train_on_validation,
     # Adam and lazy Adam have the same optimizer state.
     "row-wise Adagrad": config.train.table_optimizer == "adagrad",

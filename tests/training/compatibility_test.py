@@ -129,3 +129,11 @@ def test_another_version_is_one_sentence(brief, world):
   for saved in (older, {}, {**wanted, "model.new": 1}):
     found = compatibility.differences(saved, wanted)
     assert found == "another version of pinrec_jax wrote it"
+
+
+def test_a_checkpoint_of_an_older_format_is_refused(brief, world, monkeypatch):
+  wanted = compatibility.network(brief, world.catalog)
+  monkeypatch.setattr(compatibility, "FORMAT", compatibility.FORMAT - 1)
+  saved = compatibility.network(brief, world.catalog)
+  found = compatibility.differences(saved, wanted)
+  assert found == "another version of pinrec_jax wrote it"
