@@ -12,11 +12,11 @@ from typing import Any
 class Server:
   """A server in a process of its own."""
 
-  def __init__(self, config: str, workdir: pathlib.Path) -> None:
+  def __init__(self, config: str, workdir: pathlib.Path, *flags: str) -> None:
     command = [
       sys.executable, "-m", "pinrec_jax.main", f"--config={config}",
       f"--workdir={workdir}", "--mode=serve", "--config.serve.port=0",
-      f"--config.serve.store={workdir}/benchmark-{os.getpid()}.sqlite",
+      f"--config.serve.store={workdir}/benchmark-{os.getpid()}.sqlite", *flags,
     ]  # fmt: skip
     self.began = time.monotonic()
     self.process = subprocess.Popen(
@@ -42,8 +42,8 @@ class Server:
 class Client:
   """Connections that are kept open."""
 
-  def __init__(self, server: Server) -> None:
-    self._server = server
+  def __init__(self, host: str, port: int) -> None:
+    self._host, self._port = host, port
     self._free: asyncio.Queue[Any] = asyncio.Queue()
 
   async def call(
@@ -51,7 +51,7 @@ class Client:
   ) -> tuple[int, bytes]:
     """Returns the status and the body of an answer."""
     if self._free.empty():
-      pair = await asyncio.open_connection(self._server.host, self._server.port)
+      pair = await asyncio.open_connection(self._host, self._port)
     else:
       pair = self._free.get_nowait()
     reader, writer = pair
@@ -60,12 +60,17 @@ class Client:
       f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     writer.write(head.encode() + body)
-    line = await reader.readline()
-    status, size = int(line.split()[1]), 0
+    if not (line := await reader.readline()):
+      raise ConnectionResetError("the server closed the connection")
+    status, size, close = int(line.split()[1]), 0, False
     while (header := await reader.readline()) != b"\r\n":
       name, _, value = header.partition(b":")
       if name.lower() == b"content-length":
         size = int(value)
+      close |= (name.lower(), value.strip()) == (b"connection", b"close")
     content = await reader.readexactly(size)
-    self._free.put_nowait(pair)
+    if close:
+      writer.close()
+    else:
+      self._free.put_nowait(pair)
     return status, content
