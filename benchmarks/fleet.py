@@ -1,14 +1,20 @@
-"""Redis and a proxy in processes of their own, for several servers."""
+"""Redis, servers and a proxy, each in a process of its own."""
 
+import asyncio
+import json
 import pathlib
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from typing import Any
+
+import served
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "launch" / "serve"
 FRONT, BACKENDS = "127.0.0.1:8000", ("127.0.0.1:8001", "127.0.0.1:8002")
+WATCH = 1  # Seconds between two looks at the pointer to the current bundle.
 WAIT = 10.0  # Seconds until a program listens.
 
 
@@ -90,6 +96,65 @@ class Proxy:
     """Ends it."""
     self.process.terminate()
     self.process.wait(30)
+
+
+class Fleet:
+  """Redis, two servers and a proxy."""
+
+  def __init__(
+    self, config: str, workdir: pathlib.Path, proxy: str, folder: pathlib.Path
+  ) -> None:
+    self.workdir, self._config, self._folder = workdir, config, folder
+    self._redis = Redis(folder)
+    self._ports = [free_port() for _ in range(2)]
+    self.servers = [self._start(n) for n in range(2)]
+    backends = (f"127.0.0.1:{self._ports[0]}", f"127.0.0.1:{self._ports[1]}")
+    self.proxy = Proxy(proxy, folder, backends)
+
+  def _start(self, place: int) -> served.Server:
+    return served.Server(
+      self._config, self.workdir,
+      f"--config.serve.port={self._ports[place]}",
+      f"--config.serve.store={self._redis.address}",
+      f"--config.serve.watch_seconds={WATCH}",
+    )  # fmt: skip
+
+  async def get(self, place: int, path: str) -> tuple[int, Any]:
+    """Returns the status and the answer of one server; 0 if it is gone."""
+    server = self.servers[place]
+    try:
+      client = served.Client(server.host, server.port)
+      status, content = await client.call("GET", path)
+    except (OSError, EOFError):
+      return 0, None
+    return status, json.loads(content)
+
+  async def ready(self, place: int) -> None:
+    """Waits until a server answers."""
+    while (await self.get(place, "/readyz"))[0] != 200:
+      if self.servers[place].process.poll() is not None:
+        raise RuntimeError(f"server {place} ended")
+      await asyncio.sleep(0.1)
+
+  async def again(self, place: int, signal_number: int) -> None:
+    """Ends a server by a signal and starts it again."""
+    process = self.servers[place].process
+    process.send_signal(signal_number)
+    await asyncio.to_thread(process.wait, 60)
+    self.servers[place] = self._start(place)
+    await self.ready(place)
+
+  def repeated(self) -> int:
+    """Returns how many calls nginx has repeated on another server."""
+    log = self._folder / "repeated.log"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+  def stop(self) -> None:
+    """Ends all processes."""
+    self.proxy.stop()
+    for server in self.servers:
+      server.stop()
+    self._redis.stop()
 
 
 def program(kind: str) -> str:

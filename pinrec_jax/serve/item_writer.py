@@ -99,16 +99,16 @@ class ItemWriter:
       serving: the bundle.
       rest: seconds to wait after some changes, for requests to another bundle.
     """
-    more = True
-    while more:
+    while True:
       began = time.monotonic()
       part = await self._store.changes(serving.live.number)
       if part:
         await asyncio.to_thread(_apply, serving, part)
       # Changes that others store meanwhile can wait for the next look.
-      if more := len(part) == stores.PAGE:
-        await asyncio.sleep(rest)
-    serving.live.complete = began
+      if len(part) < stores.PAGE:
+        serving.live.complete = began
+        return
+      await asyncio.sleep(rest)
 
   async def swap(
     self, serving: Serving, use: Callable[[], Awaitable[None]]
