@@ -12,7 +12,8 @@ from typing import Any
 
 import served
 
-CONFIGS = pathlib.Path(__file__).parent.parent / "launch" / "serve"
+FOLDER = pathlib.Path(__file__).parent.parent / "launch" / "serve"
+FILES = {"nginx": FOLDER / "nginx.conf", "haproxy": FOLDER / "haproxy.cfg"}
 FRONT, BACKENDS = "127.0.0.1:8000", ("127.0.0.1:8001", "127.0.0.1:8002")
 WATCH = 1  # Seconds between two looks at the pointer to the current bundle.
 WAIT = 10.0  # Seconds until a program listens.
@@ -77,13 +78,12 @@ class Proxy:
       backends: HOST:PORT of each server.
     """
     self.port = free_port()
-    names = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}
-    text = (CONFIGS / names[kind]).read_text("utf-8")
+    text = FILES[kind].read_text("utf-8")
     own = zip((FRONT, *BACKENDS), (f"127.0.0.1:{self.port}", *backends),
               strict=True)  # fmt: skip
     for before, after in own:
       text = text.replace(before, after)
-    path = folder / names[kind]
+    path = folder / FILES[kind].name
     path.write_text(text, "utf-8")
     flags = {
       "nginx": ["-p", str(folder), "-c", str(path), "-g", "daemon off;"],

@@ -1,5 +1,8 @@
 """The manifests of launch/serve.sh, with a fake kubectl."""
 
+import subprocess
+
+import fleet
 import jsonschema
 import kubernetes_validate
 import pytest
@@ -114,6 +117,20 @@ def test_the_server_accepts_its_flags(kubectl):
   assert made.serve.drain_seconds == 40
   assert made.serve.watch_seconds == 3
   assert made.serve.host == "0.0.0.0"
+
+
+@pytest.mark.parametrize("kind", ["nginx", "haproxy"])
+def test_the_proxies_accept_their_files(tmp_path, kind):
+  if not (program := fleet.program(kind)):
+    pytest.skip(f"{kind} is not installed")
+  own = {
+    "nginx": ["-t", "-p", str(tmp_path), "-c", str(fleet.FILES["nginx"])],
+    "haproxy": ["-c", "-f", str(fleet.FILES["haproxy"])],
+  }
+  subprocess.run([program, *own[kind]], check=True, capture_output=True)
+  text = fleet.FILES[kind].read_text()
+  for address in (fleet.FRONT, *fleet.BACKENDS):
+    assert address in text
 
 
 @pytest.mark.parametrize("drain", [1, 20, 300])

@@ -31,12 +31,18 @@ def get_config():
 """
 
 
+def write_config(workdir):
+  """Writes the configuration of a server and returns its file."""
+  config = workdir / "serve_config.py"
+  config.write_text(textwrap.dedent(CONFIG))
+  return config
+
+
 class Server:
   """A running server, and a client of it."""
 
   def __init__(self, workdir, *flags, env=None):
-    config = workdir / "serve_config.py"
-    config.write_text(textwrap.dedent(CONFIG))
+    config = write_config(workdir)
     self.workdir = workdir
     self._errors = (workdir / "errors.txt").open("w+")
     command = [
@@ -215,3 +221,9 @@ def redis_address(_shared_redis):
 
   asyncio.run(empty())
   return _shared_redis.address
+
+
+@pytest.fixture(scope="session")
+def configured():
+  """Returns the function that writes the configuration of a server."""
+  return write_config
