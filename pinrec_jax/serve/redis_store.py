@@ -11,6 +11,7 @@ that it has applied.
 
 from collections.abc import Awaitable, Sequence
 from typing import Any, cast
+from urllib import parse
 
 import redis.asyncio
 import redis.exceptions
@@ -55,7 +56,11 @@ class RedisStore:
       address: of the server.
       max_events: events that are kept of each user.
     """
-    self._address, self._max_events = address, max_events
+    self._max_events = max_events
+    # Errors show the address, without user and password.
+    whole = parse.urlsplit(address)
+    host = whole.netloc.rpartition("@")[2]
+    self._shown = whole._replace(netloc=host, query="").geturl()
     self._redis: Any = redis.asyncio.from_url(
       address, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
     )
@@ -126,6 +131,6 @@ class RedisStore:
       return await cast(Any, command)
     except redis.exceptions.RedisError as error:
       raise stores.StoreError(
-        f"the store {self._address} does not answer ({error}); check that the "
+        f"the store {self._shown} does not answer ({error}); check that the "
         "server runs"
       ) from error

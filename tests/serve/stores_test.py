@@ -237,9 +237,12 @@ def test_a_full_disk_is_reported_and_reading_goes_on(tmp_path):
 
 def test_a_redis_that_is_gone_is_reported():
   async def run():
-    store = redis_store.RedisStore("redis://127.0.0.1:1/0", max_events=5)
-    with pytest.raises(stores.StoreError, match="does not answer"):
+    address = "redis://ann:secret@127.0.0.1:1/0?password=secret"
+    store = redis_store.RedisStore(address, max_events=5)
+    with pytest.raises(stores.StoreError, match="does not answer") as caught:
       await store.read("u")
+    assert "redis://127.0.0.1:1/0 " in str(caught.value)
+    assert "secret" not in str(caught.value)
     with pytest.raises(stores.ReadOnlyError):
       await store.append("u", [b"a"])
     assert not store.writable
