@@ -1,6 +1,7 @@
 """Redis, servers and a proxy, each in a process of its own."""
 
 import asyncio
+import contextlib
 import json
 import pathlib
 import shutil
@@ -123,8 +124,10 @@ class Fleet:
     """Returns the status and the answer of one server; 0 if it is gone."""
     server = self.servers[place]
     try:
-      client = served.Client(server.host, server.port)
-      status, content = await client.call("GET", path)
+      with contextlib.closing(
+        served.Client(server.host, server.port)
+      ) as client:
+        status, content = await client.call("GET", path)
     except (OSError, EOFError):
       return 0, None
     return status, json.loads(content)

@@ -55,6 +55,28 @@ class Client:
     else:
       pair = self._free.get_nowait()
     reader, writer = pair
+    try:
+      status, content, kept = await self._exchange(
+        reader, writer, method, path, body
+      )
+    except BaseException:
+      writer.close()
+      raise
+    if kept:
+      self._free.put_nowait(pair)
+    else:
+      writer.close()
+    return status, content
+
+  async def _exchange(
+    self,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    method: str,
+    path: str,
+    body: bytes,
+  ) -> tuple[int, bytes, bool]:
+    """Returns status and body, and whether the connection stays open."""
     head = (
       f"{method} {path} HTTP/1.1\r\nhost: x\r\n"
       f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -62,15 +84,15 @@ class Client:
     writer.write(head.encode() + body)
     if not (line := await reader.readline()):
       raise ConnectionResetError("the server closed the connection")
-    status, size, close = int(line.split()[1]), 0, False
+    status, size, kept = int(line.split()[1]), 0, True
     while (header := await reader.readline()) != b"\r\n":
       name, _, value = header.partition(b":")
       if name.lower() == b"content-length":
         size = int(value)
-      close |= (name.lower(), value.strip()) == (b"connection", b"close")
-    content = await reader.readexactly(size)
-    if close:
-      writer.close()
-    else:
-      self._free.put_nowait(pair)
-    return status, content
+      kept &= (name.lower(), value.strip()) != (b"connection", b"close")
+    return status, await reader.readexactly(size), kept
+
+  def close(self) -> None:
+    """Closes all connections that are not in use."""
+    while not self._free.empty():
+      self._free.get_nowait()[1].close()

@@ -18,6 +18,7 @@ acknowledged is looked for on both servers.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import pathlib
 import signal
@@ -52,8 +53,8 @@ async def changes(own: fleet.Fleet, number: int) -> dict[str, Any]:
     place, item = n % 2, f"lag-{n}"
     server = own.servers[place]
     began = time.perf_counter()
-    client = served.Client(server.host, server.port)
-    await client.call("PUT", f"/v1/items/{item}", b"{}")
+    with contextlib.closing(served.Client(server.host, server.port)) as client:
+      await client.call("PUT", f"/v1/items/{item}", b"{}")
     answered.append(time.perf_counter() - began)
 
     async def _found(item: str = item, other: int = 1 - place) -> bool:

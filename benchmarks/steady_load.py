@@ -41,6 +41,10 @@ class Caller:
     self.failed += 1
     return False
 
+  def close(self) -> None:
+    """Closes all connections."""
+    self._client.close()
+
 
 class Load:
   """A steady load, and what was acknowledged of it."""
@@ -101,6 +105,7 @@ class Load:
       sending.cancel()
       await asyncio.gather(*open_calls)
     for name, caller in callers.items():
+      caller.close()
       found[name] = milliseconds(caller.seconds) | {
         "calls": len(caller.seconds) + caller.failed,
         "repeated_by_client": caller.repeated, "failed": caller.failed,
