@@ -3,7 +3,7 @@
   python benchmarks/several_servers.py --workdir=runs/demo \
     --output=results/several_servers.json
 
-It starts Redis, two servers on one work folder, and nginx (or --proxy=haproxy).
+It starts Redis, two servers on one work folder, and HAProxy (or --proxy=nginx).
 The work folder needs two bundles. During a steady load of requests, events and
 item changes through the proxy,
 
@@ -174,7 +174,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
   parser.add_argument("--config", default="configs/demo.py")
-  parser.add_argument("--proxy", choices=("nginx", "haproxy"), default="nginx")
+  parser.add_argument(
+    "--proxy", choices=("haproxy", "nginx"), default="haproxy"
+  )
   parser.add_argument("--rate", type=float, default=50, help="requests/s")
   parser.add_argument("--items", type=int, default=300)
   parser.add_argument("--turns", type=int, default=6)
