@@ -141,9 +141,7 @@ class Fleet:
 
   async def again(self, place: int, signal_number: int) -> None:
     """Ends a server by a signal and starts it again."""
-    process = self.servers[place].process
-    process.send_signal(signal_number)
-    await asyncio.to_thread(process.wait, 60)
+    await asyncio.to_thread(self.servers[place].stop, signal_number)
     self.servers[place] = self._start(place)
     await self.ready(place)
 

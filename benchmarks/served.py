@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -33,10 +34,12 @@ class Server:
     line = next(x for x in status.splitlines() if x.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 
-  def stop(self) -> None:
-    """Ends the server and removes its store."""
-    self.process.terminate()
-    self.process.wait(30)
+  def stop(self, signal_number: int = signal.SIGTERM) -> None:
+    """Ends the server by a signal."""
+    self.process.send_signal(signal_number)
+    self.process.wait(60)
+    assert self.process.stdout is not None
+    self.process.stdout.close()
 
 
 class Client:
