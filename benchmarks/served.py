@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -12,11 +13,11 @@ from typing import Any
 class Server:
   """A server in a process of its own."""
 
-  def __init__(self, config: str, workdir: pathlib.Path) -> None:
+  def __init__(self, config: str, workdir: pathlib.Path, *flags: str) -> None:
     command = [
       sys.executable, "-m", "pinrec_jax.main", f"--config={config}",
       f"--workdir={workdir}", "--mode=serve", "--config.serve.port=0",
-      f"--config.serve.store={workdir}/benchmark-{os.getpid()}.sqlite",
+      f"--config.serve.store={workdir}/benchmark-{os.getpid()}.sqlite", *flags,
     ]  # fmt: skip
     self.began = time.monotonic()
     self.process = subprocess.Popen(
@@ -33,17 +34,19 @@ class Server:
     line = next(x for x in status.splitlines() if x.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 
-  def stop(self) -> None:
-    """Ends the server and removes its store."""
-    self.process.terminate()
-    self.process.wait(30)
+  def stop(self, signal_number: int = signal.SIGTERM) -> None:
+    """Ends the server by a signal."""
+    self.process.send_signal(signal_number)
+    self.process.wait(60)
+    assert self.process.stdout is not None
+    self.process.stdout.close()
 
 
 class Client:
   """Connections that are kept open."""
 
-  def __init__(self, server: Server) -> None:
-    self._server = server
+  def __init__(self, host: str, port: int) -> None:
+    self._host, self._port = host, port
     self._free: asyncio.Queue[Any] = asyncio.Queue()
 
   async def call(
@@ -51,21 +54,48 @@ class Client:
   ) -> tuple[int, bytes]:
     """Returns the status and the body of an answer."""
     if self._free.empty():
-      pair = await asyncio.open_connection(self._server.host, self._server.port)
+      pair = await asyncio.open_connection(self._host, self._port)
     else:
       pair = self._free.get_nowait()
     reader, writer = pair
+    try:
+      status, content, kept = await self._exchange(
+        reader, writer, method, path, body
+      )
+    except BaseException:
+      writer.close()
+      raise
+    if kept:
+      self._free.put_nowait(pair)
+    else:
+      writer.close()
+    return status, content
+
+  async def _exchange(
+    self,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    method: str,
+    path: str,
+    body: bytes,
+  ) -> tuple[int, bytes, bool]:
+    """Returns status and body, and whether the connection stays open."""
     head = (
       f"{method} {path} HTTP/1.1\r\nhost: x\r\n"
       f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     writer.write(head.encode() + body)
-    line = await reader.readline()
-    status, size = int(line.split()[1]), 0
+    if not (line := await reader.readline()):
+      raise ConnectionResetError("the server closed the connection")
+    status, size, kept = int(line.split()[1]), 0, True
     while (header := await reader.readline()) != b"\r\n":
       name, _, value = header.partition(b":")
       if name.lower() == b"content-length":
         size = int(value)
-    content = await reader.readexactly(size)
-    self._free.put_nowait(pair)
-    return status, content
+      kept &= (name.lower(), value.strip()) != (b"connection", b"close")
+    return status, await reader.readexactly(size), kept
+
+  def close(self) -> None:
+    """Closes all connections that are not in use."""
+    while not self._free.empty():
+      self._free.get_nowait()[1].close()

@@ -22,8 +22,9 @@ class Serve(Section):
   # File that holds the token of all calls. Empty: the environment variable
   # PINREC_TOKEN, or no token.
   token_file: LocalPath = ""
-  # Where events and changed items are stored: a file, or an address such as
-  # redis://HOST:6379/0. Empty: store.sqlite in the work folder.
+  # Where events and changed items are stored: a file for one server, or an
+  # address that several servers share, such as redis://HOST:6379/0. Empty:
+  # store.sqlite in the work folder.
   store: Store = ""
   max_batch: PositiveInt = 32  # Requests of a batch.
   max_wait_ms: PositiveFloat = 2.0  # Time that a request waits for others.

@@ -26,7 +26,10 @@ from pinrec_jax.training import state as state_lib
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
-TOOLS = ("cd", "curl", "echo", "export", "git", "source", "tr")
+TOOLS = (
+  "cd", "curl", "echo", "export", "git", "kubectl", "nginx", "redis-server",
+  "source", "tr",
+)  # fmt: skip
 FOLDERS = (
   "benchmarks", "configs", "docs", "launch", "pinrec_jax", "results", "tests",
 )  # fmt: skip
@@ -112,8 +115,10 @@ def _check(words):
       for w in named
       if w.split("=")[0] not in own or w.startswith("--config=")
     )
-  elif script in ("launch/local.sh", "launch/daily.sh", "pinrec_jax.main"):
-    _parse(w for w in words if w not in ("--dry-run", "cron"))
+  elif script in (
+    "launch/local.sh", "launch/daily.sh", "launch/serve.sh", "pinrec_jax.main",
+  ):  # fmt: skip
+    _parse(w for w in words if w not in ("--dry-run", "cron", "kubernetes"))
   else:
     files = [w for w in words if w.endswith((".py", ".json", ".md"))]
     assert all((ROOT / name).is_file() for name in files)

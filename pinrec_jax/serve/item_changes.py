@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from pinrec_jax.inference import engine, wire
 from pinrec_jax.model import item_embedder
-from pinrec_jax.serve import item_rows, messages
+from pinrec_jax.serve import item_rows, messages, stores
 
 UNIT = 1e-3  # By which the norm of a given vector may differ from 1.
 
@@ -87,7 +87,7 @@ def embed(
 
 
 def known(
-  retriever: engine.Retriever, stored: Sequence[tuple[str, bytes]]
+  retriever: engine.Retriever, stored: Sequence[stores.Change]
 ) -> list[item_rows.Change]:
   """Returns stored changes, for a bundle that may have other features.
 
@@ -96,7 +96,7 @@ def known(
   names = retriever.bundle.vocabulary
   features = {feature.name: feature.slots for feature in names.features}
   checked = []
-  for item, text in stored:
+  for _, item, text in stored:
     state = msgspec.json.decode(text, type=ItemState)
     if (given := state.item) is not None:
       if given.item_type not in names.item_types:

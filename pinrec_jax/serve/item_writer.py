@@ -1,15 +1,23 @@
-"""The one writer of the live items: check, store, then make searchable."""
+"""The one writer of the live items: check, store, then make searchable.
+
+The store is the journal of all changes, of this server and of others. Every
+server applies the stored changes in their order, its own ones among them. So
+all servers end with the same items.
+"""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
+from absl import logging
 
 from pinrec_jax.serve import item_changes, metrics, snapshots, stores
 from pinrec_jax.serve import serving as serving_lib
 
-MAX_CHANGES = 256  # Changes that are applied together.
+MAX_CHANGES = 256  # Changes that are stored together.
+LOOK = 0.1  # Seconds between two looks at the changes of other servers.
 REST = 0.05  # Seconds between the parts of stored changes during a swap.
 MAX_ADDED = 2000  # Items outside the base index before it is built again.
 MAX_DEAD = 0.2  # Fraction of deleted items before it is built again.
@@ -45,16 +53,28 @@ class ItemWriter:
     self._store, self._serving, self._metrics = store, serving, measured
     self._queue: asyncio.Queue[_Entry | None] = asyncio.Queue()
     self._lock = asyncio.Lock()
-    self._since: list[tuple[str, bytes]] | None = None  # Changes in a swap.
     self._task: asyncio.Task | None = None
+    self._following: asyncio.Task | None = None
     self._rebuilding: asyncio.Task | None = None
+
+  @property
+  def lag(self) -> float:
+    """Age of the oldest change of another server that may be missing, in s."""
+    if not self._store.shared:
+      return 0.0
+    return time.monotonic() - self._serving().live.complete
 
   def start(self) -> None:
     """Begins to apply changes; call it inside the event loop."""
-    self._task = asyncio.get_running_loop().create_task(self._run())
+    loop = asyncio.get_running_loop()
+    self._task = loop.create_task(self._run())
+    if self._store.shared:
+      self._following = loop.create_task(self._follow())
 
   async def stop(self) -> None:
     """Applies all changes that wait, then ends."""
+    if self._following is not None:
+      self._following.cancel()
     if self._task is not None:
       self._queue.put_nowait(None)
       await self._task
@@ -73,20 +93,22 @@ class ItemWriter:
     return await done
 
   async def replay(self, serving: Serving, rest: float = 0.0) -> None:
-    """Applies all stored changes to a bundle that is not served yet.
+    """Applies all stored changes that a bundle does not have yet.
 
     Args:
       serving: the bundle.
       rest: seconds to wait after some changes, for requests to another bundle.
     """
-    part: list[tuple[str, bytes]] = []
-    async for change in self._store.items():
-      part.append(change)
-      if len(part) == MAX_CHANGES:
-        await _apply_known(serving, part)
-        await asyncio.sleep(rest)
-        part = []
-    await _apply_known(serving, part)
+    while True:
+      began = time.monotonic()
+      part = await self._store.changes(serving.live.number)
+      if part:
+        await asyncio.to_thread(_apply, serving, part)
+      # Changes that others store meanwhile can wait for the next look.
+      if len(part) < stores.PAGE:
+        serving.live.complete = began
+        return
+      await asyncio.sleep(rest)
 
   async def swap(
     self, serving: Serving, use: Callable[[], Awaitable[None]]
@@ -97,14 +119,10 @@ class ItemWriter:
       serving: the new bundle.
       use: makes it the one that is served; no change is applied meanwhile.
     """
-    self._since = []
-    try:
-      await self.replay(serving, REST)
-      async with self._lock:
-        await _apply_known(serving, self._since)
-        await use()
-    finally:
-      self._since = None
+    await self.replay(serving, REST)
+    async with self._lock:
+      await self.replay(serving)
+      await use()
 
   async def _run(self) -> None:
     while True:
@@ -119,26 +137,21 @@ class ItemWriter:
   async def _write(self, batch: Sequence[_Entry]) -> None:
     """Stores and applies changes, and reports to those who wait."""
     serving = self._serving()
-    checked, valid = [], []
+    valid = []
     for entry in batch:
       try:
-        own = item_changes.check(serving.retriever, entry.item, entry.state)
+        item_changes.check(serving.retriever, entry.item, entry.state)
       except (ValueError, OverflowError) as error:
         entry.done.set_exception(ValueError(str(error)))
       else:
-        checked.append(own)
         valid.append(entry)
     if not valid:
       return
     try:
-      changes = await asyncio.to_thread(
-        item_changes.embed, serving.retriever, checked
+      await self._store.put_items(
+        [(entry.item, msgspec.json.encode(entry.state)) for entry in valid]
       )
-      stored = [(e.item, msgspec.json.encode(e.state)) for e in valid]
-      await self._store.put_items(stored)
-      if self._since is not None:
-        self._since += stored
-      snapshot = await asyncio.to_thread(serving.live.apply, changes)
+      await self._update(serving)
     except Exception as error:
       for entry in valid:
         if not entry.done.done():
@@ -146,11 +159,34 @@ class ItemWriter:
       return
     for entry in valid:
       if not entry.done.done():
-        entry.done.set_result(snapshot)
+        entry.done.set_result(serving.live.snapshot)
+
+  async def _update(self, serving: Serving) -> None:
+    """Applies all stored changes to the bundle that is served."""
+    before = serving.live.number
+    await self.replay(serving)
+    if serving.live.number == before:
+      return
+    snapshot = serving.live.snapshot
     self._metrics.of_items(snapshot)
     added = len(snapshot.place_rows) - snapshot.base
     if added > MAX_ADDED or snapshot.dead > MAX_DEAD * snapshot.base:
       self._rebuild(serving)
+
+  async def _follow(self) -> None:
+    """Applies the changes of other servers, until it is cancelled."""
+    failing = False
+    while True:
+      await asyncio.sleep(LOOK)
+      try:
+        async with self._lock:
+          await self._update(self._serving())
+      except Exception as error:  # They are applied later.
+        if not failing:
+          logging.warning("changes of items cannot be read: %s", error)
+        failing = True
+      else:
+        failing = False
 
   def _rebuild(self, serving: Serving) -> None:
     """Builds the base index again in the background, one at a time."""
@@ -163,11 +199,6 @@ class ItemWriter:
       self._rebuilding = asyncio.get_running_loop().create_task(_rebuild())
 
 
-async def _apply_known(
-  serving: Serving, part: Sequence[tuple[str, bytes]]
-) -> None:
-  def _apply() -> None:
-    serving.live.apply(item_changes.known(serving.retriever, part))
-
-  if part:
-    await asyncio.to_thread(_apply)
+def _apply(serving: Serving, part: Sequence[stores.Change]) -> None:
+  serving.live.apply(item_changes.known(serving.retriever, part))
+  serving.live.number = part[-1].number

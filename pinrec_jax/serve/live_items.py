@@ -8,6 +8,7 @@ rebuild makes a new base index of everything and swaps it in.
 
 import dataclasses
 import threading
+import time
 
 import numpy as np
 
@@ -19,7 +20,13 @@ KEEP = 60.0  # Seconds for which a replaced item can be read.
 
 
 class LiveItems:
-  """The current snapshot, and the changes that make the next one."""
+  """The current snapshot, and the changes that make the next one.
+
+  Attributes:
+    snapshot: all items at this moment.
+    number: of the last stored change that was applied; 0 if none was.
+    complete: time of `time.monotonic` at which no stored change was missing.
+  """
 
   def __init__(self, bundle: bundle_lib.Bundle, keep: float = KEEP) -> None:
     """Starts with the items of a bundle.
@@ -33,6 +40,7 @@ class LiveItems:
     self._config = bundle.config.index
     self._row_of = dict(bundle.catalog.row_of)
     self._replaced: list[int] = []  # Rows, since the last rebuild.
+    self.number, self.complete = 0, time.monotonic()
     self.snapshot = snapshots.Snapshot(
       version=0,
       index=bundle.index,

@@ -53,6 +53,10 @@ class Metrics:
     self.store_writable = self._gauge(
       "store_writable", "1 if the last write to the store succeeded."
     )
+    self.journal_lag = self._gauge(
+      "journal_lag_seconds",
+      "Age of the oldest item change of another server that may be missing.",
+    )
     self.bundle = prometheus_client.Info(
       "pinrec_bundle", "The bundle that is served.", registry=self.registry
     )

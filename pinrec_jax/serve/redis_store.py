@@ -3,10 +3,15 @@
 Redis must write every change to disk before it answers, with
 `appendonly yes` and `appendfsync always`. Otherwise a crash of Redis loses
 acknowledged events.
+
+The latest state of every changed item is in a hash. A sorted set has the number
+of its change. Each server reads the states whose numbers are above the last one
+that it has applied.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, cast
+from urllib import parse
 
 import redis.asyncio
 import redis.exceptions
@@ -14,8 +19,31 @@ import redis.exceptions
 from pinrec_jax.serve import stores
 
 PREFIX = "pinrec:"
+KEYS = (f"{PREFIX}items", f"{PREFIX}order")  # States, and their numbers.
 TIMEOUT = 5.0  # Seconds for one command.
-PAGE = 512  # Items in one read.
+# A script runs as a whole, so no server sees a number before a smaller one.
+# Numbers follow the clock. So a new change has a new number, even if a crash of
+# Redis has lost the latest ones.
+PUT = """
+local time = redis.call("TIME")
+local newest = redis.call("ZRANGE", KEYS[2], -1, -1, "WITHSCORES")[2]
+local number = math.max(time[1] * 1e6 + time[2], tonumber(newest or 0))
+for place = 1, #ARGV, 2 do
+  number = number + 1
+  redis.call("HSET", KEYS[1], ARGV[place], ARGV[place + 1])
+  redis.call("ZADD", KEYS[2], number, ARGV[place])
+end
+"""
+CHANGES = """
+local found = redis.call("ZRANGEBYSCORE", KEYS[2], "(" .. ARGV[1], "+inf",
+                         "WITHSCORES", "LIMIT", 0, ARGV[2])
+local changes = {}
+for place = 1, #found, 2 do
+  local state = redis.call("HGET", KEYS[1], found[place])
+  table.insert(changes, {found[place + 1], found[place], state})
+end
+return changes
+"""
 
 
 class RedisStore:
@@ -28,11 +56,17 @@ class RedisStore:
       address: of the server.
       max_events: events that are kept of each user.
     """
-    self._address, self._max_events = address, max_events
+    self._max_events = max_events
+    # Errors show the address, without user and password.
+    whole = parse.urlsplit(address)
+    host = whole.netloc.rpartition("@")[2]
+    self._shown = whole._replace(netloc=host, query="").geturl()
     self._redis: Any = redis.asyncio.from_url(
       address, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
     )
-    self.writable = True
+    self._put = self._redis.register_script(PUT)
+    self._changes = self._redis.register_script(CHANGES)
+    self.shared, self.writable = True, True
 
   async def append(self, user: str, events: Sequence[bytes]) -> int:
     """Adds a user's events and returns how many the user has now."""
@@ -62,29 +96,16 @@ class RedisStore:
 
   async def put_items(self, states: Sequence[tuple[str, bytes]]) -> None:
     """Stores the states of changed items, in order."""
-    last = await self._write(
-      self._redis.incrby(f"{PREFIX}changes", len(states))
-    )
-    pipe = self._redis.pipeline(transaction=True)
-    for number, (item, state) in enumerate(states, start=1):
-      pipe.hset(f"{PREFIX}items", item, state)
-      pipe.zadd(f"{PREFIX}order", {item: last - len(states) + number})
-    await self._write(pipe.execute())
+    values = [value for state in states for value in state]
+    await self._write(self._put(KEYS, values))
 
-  async def items(self) -> AsyncIterator[tuple[str, bytes]]:
-    """Yields all changed items and their states, the oldest change first."""
-    first = 0
-    while True:
-      order = f"{PREFIX}order"
-      names = await self._call(
-        self._redis.zrange(order, first, first + PAGE - 1)
-      )
-      if not names:
-        return
-      states = await self._call(self._redis.hmget(f"{PREFIX}items", names))
-      for name, state in zip(names, states, strict=True):
-        yield name.decode(), state
-      first += PAGE
+  async def changes(self, after: int) -> list[stores.Change]:
+    """Returns the oldest changes after a number."""
+    found = await self._call(self._changes(KEYS, [after, stores.PAGE]))
+    return [
+      stores.Change(int(number), item.decode(), state)
+      for number, item, state in found
+    ]
 
   async def close(self) -> None:
     """Closes the connections."""
@@ -110,6 +131,6 @@ class RedisStore:
       return await cast(Any, command)
     except redis.exceptions.RedisError as error:
       raise stores.StoreError(
-        f"the store {self._address} does not answer ({error}); check that the "
+        f"the store {self._shown} does not answer ({error}); check that the "
         "server runs"
       ) from error

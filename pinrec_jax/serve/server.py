@@ -146,7 +146,7 @@ async def _serve(
     ValueError: if the bundle or the store cannot be read.
   """
   own = config.serve
-  served = _service(config, workdir)
+  served = open_service(config, workdir)
   failure: list[Exception] = []
 
   @contextlib.asynccontextmanager
@@ -222,10 +222,12 @@ def _signals_ignored() -> Iterator[None]:
       signal.signal(number, handler)
 
 
-def _service(
+def open_service(
   config: config_lib.Config, workdir: pathlib.Path
 ) -> service.Service:
-  """Returns the service of a work folder, with its store.
+  """Returns the service of a work folder, with its store open.
+
+  Its `start` loads the bundle.
 
   Raises:
     ValueError: if the store cannot be opened.

@@ -166,6 +166,8 @@ class Service:
   def measured(self) -> bytes:
     """Returns the metrics as Prometheus reads them."""
     self.metrics.store_writable.set(self._store.writable)
+    if self.ready:
+      self.metrics.journal_lag.set(self._writer.lag)
     return self.metrics.render()
 
   def served(self) -> messages.Served:

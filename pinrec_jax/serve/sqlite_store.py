@@ -10,7 +10,7 @@ import pathlib
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
@@ -32,6 +32,7 @@ create table if not exists forgotten (user text primary key) without rowid;
 create table if not exists items (
   item text primary key, state blob, number integer
 ) without rowid;
+create index if not exists changes on items (number);
 """
 
 _Write = Callable[[apsw.Connection], Any]
@@ -69,7 +70,7 @@ class SqliteStore:
         f"the store {path} is damaged or cannot be written ({error}); move it "
         "away to start with an empty one, or restore it from a backup"
       ) from error
-    self.writable = True
+    self.shared, self.writable = False, True
     self._waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
     self._thread = threading.Thread(target=self._write, name="store")
     self._thread.start()
@@ -148,12 +149,15 @@ class SqliteStore:
 
     await self._submit(_write)
 
-  async def items(self) -> AsyncIterator[tuple[str, bytes]]:
-    """Yields all changed items and their states, the oldest change first."""
-    query = "select item, state from items order by number"
+  async def changes(self, after: int) -> list[stores.Change]:
+    """Returns the oldest changes after a number."""
+    query = (
+      "select number, item, state from items where number > ? "
+      "order by number limit ?"
+    )
     try:
-      for item, state in self._reader.execute(query):
-        yield item, state
+      rows = self._reader.execute(query, (after, stores.PAGE))
+      return [stores.Change(*row) for row in rows]
     except apsw.Error as error:
       raise stores.StoreError(
         f"{self._path} cannot be read: {error}"

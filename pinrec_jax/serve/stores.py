@@ -1,7 +1,9 @@
 """What keeps users' events and changed items, and how it can fail."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
+
+PAGE = 256  # Changes that are read together.
 
 
 class StoreError(Exception):
@@ -23,6 +25,20 @@ class Stored(NamedTuple):
 
   events: list[bytes]
   forgotten: bool = False
+
+
+class Change(NamedTuple):
+  """The latest state of a changed item, as it is stored.
+
+  Attributes:
+    number: rises with every change, of any server.
+    item: the item's id, as text.
+    state: opaque bytes.
+  """
+
+  number: int
+  item: str
+  state: bytes
 
 
 @runtime_checkable
@@ -67,12 +83,20 @@ class Store(Protocol):
     """
     ...
 
-  def items(self) -> AsyncIterator[tuple[str, bytes]]:
-    """Yields all changed items and their states, the oldest change first.
+  async def changes(self, after: int) -> list[Change]:
+    """Returns the oldest changes after a number, at most `PAGE`.
+
+    A state that a newer change has replaced is left out. A change that was
+    stored before the call is in the list, or after its end.
 
     Raises:
       StoreError: if they cannot be read.
     """
+    ...
+
+  @property
+  def shared(self) -> bool:
+    """Whether other servers may change items, too."""
     ...
 
   @property

@@ -73,7 +73,7 @@ def test_it_installs_the_dependencies_of_setup(extras):
   wanted = [requirements.Requirement(t) for t in ran.stdout.split("\n") if t]
   plugins = {extra for want in wanted for extra in want.extras}
   assert plugins == ({extras} - {"cpu"})
-  assert {"flax", "jax", "grain", "tensorflow-datasets"} <= {
+  assert {"flax", "jax", "grain", "redis", "tensorflow-datasets"} <= {
     want.name for want in wanted
   }
 

@@ -84,6 +84,15 @@ def test_stored_events_join_those_of_the_log(client):
   assert times == sorted(times)
 
 
+def test_a_repeated_event_with_a_time_is_read_once(client):
+  """So a client may repeat a call that it got no answer to."""
+  given = {"events": _events(104, 105, time=TIMES[0])}
+  for _ in range(2):
+    client.post("/v1/users/repeats/events", json=given)
+  read = client.get("/v1/users/repeats").json()["events"]
+  assert [event["item"] for event in read] == [104, 105]
+
+
 def test_a_deleted_user_is_forgotten_for_good(client):
   client.post("/v1/users/u07/events", json={"events": _events(104)})
   assert client.get("/v1/users/u07").json()["stored"] == 1

@@ -1,5 +1,6 @@
 """A server in a process of its own, with an untrained model over `world`."""
 
+import asyncio
 import dataclasses
 import pathlib
 import signal
@@ -8,8 +9,10 @@ import sys
 import textwrap
 import time
 
+import fleet
 import httpx
 import pytest
+import redis.asyncio
 
 CONFIG = """
 from pinrec_jax import config as config_lib
@@ -28,12 +31,18 @@ def get_config():
 """
 
 
+def write_config(workdir):
+  """Writes the configuration of a server and returns its file."""
+  config = workdir / "serve_config.py"
+  config.write_text(textwrap.dedent(CONFIG))
+  return config
+
+
 class Server:
   """A running server, and a client of it."""
 
   def __init__(self, workdir, *flags, env=None):
-    config = workdir / "serve_config.py"
-    config.write_text(textwrap.dedent(CONFIG))
+    config = write_config(workdir)
     self.workdir = workdir
     self._errors = (workdir / "errors.txt").open("w+")
     command = [
@@ -173,3 +182,48 @@ def server(make_workdir, start):
 def client(server):
   with server.client() as client:
     yield client
+
+
+@pytest.fixture
+def make_redis(tmp_path_factory):
+  """Returns the function that starts a Redis; skipped where there is none."""
+  if not fleet.program("redis-server"):
+    pytest.skip("redis-server is not installed")
+  started = []
+
+  def make():
+    started.append(fleet.Redis(tmp_path_factory.mktemp("redis")))
+    return started[-1]
+
+  yield make
+  for server in started:
+    if server.process.poll() is None:
+      server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def _shared_redis(tmp_path_factory):
+  if not fleet.program("redis-server"):
+    pytest.skip("redis-server is not installed")
+  server = fleet.Redis(tmp_path_factory.mktemp("redis"))
+  yield server
+  server.stop()
+
+
+@pytest.fixture
+def redis_address(_shared_redis):
+  """The address of an empty Redis."""
+
+  async def empty():
+    client = redis.asyncio.from_url(_shared_redis.address)
+    await client.flushdb()
+    await client.aclose()
+
+  asyncio.run(empty())
+  return _shared_redis.address
+
+
+@pytest.fixture(scope="session")
+def configured():
+  """Returns the function that writes the configuration of a server."""
+  return write_config

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pinrec_jax.inference import engine
-from pinrec_jax.serve import item_changes, messages
+from pinrec_jax.serve import item_changes, messages, stores
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,10 @@ def test_stored_items_lose_what_a_bundle_does_not_know(retriever):
     vector=[1.0, 0.0],
   )
   plain = state(features={"tag": ["t1", "t2"], "author": "a1"})
-  stored = [("new", msgspec.json.encode(one)) for one in (strange, plain)]
+  stored = [
+    stores.Change(n, "new", msgspec.json.encode(one))
+    for n, one in enumerate((strange, plain))
+  ]
   first, second = item_changes.known(retriever, stored)
   np.testing.assert_array_equal(first.vector, second.vector)
   assert first.item_type == 0
@@ -65,7 +68,7 @@ def test_stored_items_lose_what_a_bundle_does_not_know(retriever):
 
 def test_deleted_items_need_nothing(retriever):
   deleted = msgspec.json.encode(item_changes.ItemState(deleted=True))
-  (change,) = item_changes.known(retriever, [("104", deleted)])
+  (change,) = item_changes.known(retriever, [stores.Change(1, "104", deleted)])
   assert change.item == "104"
   assert change.vector is None
 

@@ -3,9 +3,7 @@
 import asyncio
 import os
 import pathlib
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -16,28 +14,6 @@ import pytest
 from pinrec_jax.serve import redis_store, sqlite_store, stores
 
 
-@pytest.fixture(scope="session")
-def redis_address(tmp_path_factory):
-  """A real Redis that flushes every write; skipped where there is none."""
-  if shutil.which("redis-server") is None:
-    pytest.skip("redis-server is not installed")
-  with socket.create_server(("127.0.0.1", 0)) as free:
-    port = free.getsockname()[1]
-  folder = tmp_path_factory.mktemp("redis")
-  command = ["redis-server", "--port", str(port), "--dir", str(folder),
-             "--appendonly", "yes", "--appendfsync", "always"]  # fmt: skip
-  server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-  for _ in range(100):
-    try:
-      socket.create_connection(("127.0.0.1", port), timeout=1).close()
-      break
-    except OSError:
-      time.sleep(0.05)
-  yield f"redis://127.0.0.1:{port}/0"
-  server.terminate()
-  server.wait()
-
-
 @pytest.fixture(params=["sqlite", "redis"])
 def make(request, tmp_path):
   """Returns the function that opens a store again and again."""
@@ -45,13 +21,6 @@ def make(request, tmp_path):
     path = tmp_path / "store.sqlite"
     return lambda: sqlite_store.SqliteStore(path, max_events=5)
   address = request.getfixturevalue("redis_address")
-
-  async def empty():
-    store = redis_store.RedisStore(address, max_events=5)
-    await store._redis.flushdb()
-    await store.close()
-
-  asyncio.run(empty())
   return lambda: redis_store.RedisStore(address, max_events=5)
 
 
@@ -95,20 +64,83 @@ def test_a_deleted_user_is_gone(make):
   assert rest == (stores.Stored([b"d"], True), stores.Stored([b"c"]))
 
 
-def test_items_keep_their_last_state_in_the_order_of_changes(make):
+async def _changes(store, after=0):
+  """Returns all changes after a number, page by page."""
+  found = []
+  while part := await store.changes(found[-1].number if found else after):
+    assert len(part) <= stores.PAGE
+    found += part
+  numbers = [change.number for change in found]
+  assert numbers == sorted({*numbers})
+  return found
+
+
+def test_items_keep_their_last_state_in_the_order_of_changes(make, monkeypatch):
+  monkeypatch.setattr(stores, "PAGE", 3)
+
   async def run():
     store = make()
     await store.put_items([("a", b"1"), ("b", b"2"), ("c", b"3")])
+    before = await _changes(store)
     await store.put_items([("a", b"3"), ("d", b"5"), ("a", b"4")])
     await store.close()
     store = make()
-    found = [pair async for pair in store.items()]
+    found = await _changes(store), await _changes(store, before[-1].number)
+    await store.close()
+    return [[change[1:] for change in own] for own in (before, *found)]
+
+  before, found, newer = asyncio.run(run())
+  assert before == [("a", b"1"), ("b", b"2"), ("c", b"3")]
+  assert found == [("b", b"2"), ("c", b"3"), ("d", b"5"), ("a", b"4")]
+  assert newer == [("d", b"5"), ("a", b"4")]
+
+
+def test_a_reader_misses_no_change_of_several_servers(redis_address):
+  """Whoever reads from its last number ends with the latest states."""
+
+  async def run():
+    servers = [
+      redis_store.RedisStore(redis_address, max_events=5) for _ in range(3)
+    ]
+    reader, seen, last = servers[0], {}, 0
+
+    async def write(own, name):
+      for n in range(40):
+        state = f"{name} {n}".encode()
+        await own.put_items([(f"i{n % 7}", state), (f"{name}{n}", state)])
+
+    writing = asyncio.gather(*(write(s, n) for n, s in enumerate(servers)))
+    while True:
+      done = writing.done()
+      found = await reader.changes(last)
+      seen |= {change.item: change for change in found}
+      last = found[-1].number if found else last
+      if done and not found:
+        break
+    whole = {change.item: change for change in await _changes(reader)}
+    for server in servers:
+      await server.close()
+    return seen, whole
+
+  seen, whole = asyncio.run(run())
+  assert len(whole) == 7 + 3 * 40
+  assert seen == whole
+
+
+def test_a_change_after_a_loss_has_a_new_number(redis_address):
+  """A reader goes on above the numbers that a crash of Redis has lost."""
+
+  async def run():
+    store = redis_store.RedisStore(redis_address, max_events=5)
+    await store.put_items([(f"i{n}", b"1") for n in range(50)])
+    last = (await _changes(store))[-1].number
+    await store._redis.flushdb()
+    await store.put_items([("new", b"2")])
+    found = await store.changes(last)
     await store.close()
     return found
 
-  assert asyncio.run(run()) == [
-    ("b", b"2"), ("c", b"3"), ("d", b"5"), ("a", b"4"),
-  ]  # fmt: skip
+  assert [change.item for change in asyncio.run(run())] == ["new"]
 
 
 def test_writes_that_wait_share_a_transaction(tmp_path, monkeypatch):
@@ -205,9 +237,12 @@ def test_a_full_disk_is_reported_and_reading_goes_on(tmp_path):
 
 def test_a_redis_that_is_gone_is_reported():
   async def run():
-    store = redis_store.RedisStore("redis://127.0.0.1:1/0", max_events=5)
-    with pytest.raises(stores.StoreError, match="does not answer"):
+    address = "redis://ann:secret@127.0.0.1:1/0?password=secret"
+    store = redis_store.RedisStore(address, max_events=5)
+    with pytest.raises(stores.StoreError, match="does not answer") as caught:
       await store.read("u")
+    assert "redis://127.0.0.1:1/0 " in str(caught.value)
+    assert "secret" not in str(caught.value)
     with pytest.raises(stores.ReadOnlyError):
       await store.append("u", [b"a"])
     assert not store.writable
