@@ -53,7 +53,7 @@ async def measure(
   server: served.Server, options: argparse.Namespace
 ) -> dict[str, Any]:
   """Returns all figures."""
-  client = served.Client(server)
+  client = served.Client(server.host, server.port)
   while (await client.call("GET", "/readyz"))[0] != 200:
     await asyncio.sleep(0.2)
   info = json.loads((await client.call("GET", "/v1/info"))[1])
