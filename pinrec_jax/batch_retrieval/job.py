@@ -23,6 +23,7 @@ from pinrec_jax.batch_retrieval import (
   tables,
 )
 from pinrec_jax.buckets import addresses, work_folder
+from pinrec_jax.data import beam_options
 from pinrec_jax.inference import bundle as bundle_lib
 from pinrec_jax.inference import (
   bundle_folders,
@@ -105,7 +106,7 @@ def retrieve(
     )
   if not addresses.is_address(workdir):
     workdir = pathlib.Path(workdir).expanduser().absolute()
-  parsed = pipeline.parsed(options)
+  parsed = beam_options.parsed(options, "--beam_options")
   root, changes = work_folder.readable(workdir), stream.changes(config)
   folder = bundle_folders.find(root)
   bundle = bundle_lib.load(folder, **changes)

@@ -1,4 +1,4 @@
-"""Shards as an Apache Beam pipeline; the only file here that imports Beam.
+"""Shards as an Apache Beam pipeline.
 
 An element is a shard. `RunInference` loads one model per process, which all of
 its threads share, and gives a thread one shard at a time. The requests of a
@@ -7,7 +7,6 @@ next shard. So no list passes through the runner, memory does not grow with the
 number of users, and no shuffle changes which requests share a batch.
 """
 
-import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,9 +17,6 @@ from apache_beam.options import pipeline_options
 
 from pinrec_jax.batch_retrieval import answering, shards, tables
 
-# Beam's direct runner. Its other name, DirectRunner, first tries to download
-# another one.
-RUNNER = "FnApiRunner"
 NAMESPACE = "pinrec_jax"  # Of the counters that a runner shows.
 
 
@@ -49,30 +45,6 @@ class Handler(base.ModelHandler[shards.Shard, tables.Done, answering.Answerer]):
   def get_metrics_namespace(self) -> str:
     """Returns the namespace of Beam's own counters."""
     return NAMESPACE
-
-
-def parsed(text: str) -> pipeline_options.PipelineOptions:
-  """Returns options of a pipeline. Without a runner, this machine runs it.
-
-  Args:
-    text: such as "--runner=DataflowRunner --project=PROJECT".
-
-  Raises:
-    ValueError: if a runner of this machine does not know an option.
-  """
-  found = pipeline_options.PipelineOptions(shlex.split(text))
-  standard = found.view_as(pipeline_options.StandardOptions)
-  standard.runner = standard.runner or RUNNER
-  if standard.runner in standard.LOCAL_RUNNERS:
-    # Beam would only log it. A cluster may know options that Beam does not.
-    unknown = {*found.get_all_options(retain_unknown_options=True)}
-    unknown -= {*pipeline_options.PipelineOptions([]).get_all_options()}
-    if unknown:
-      raise ValueError(
-        f"--beam_options is {text!r} and {', '.join(sorted(unknown))} is "
-        f"unknown to {standard.runner}; correct or remove it"
-      )
-  return found
 
 
 def run(

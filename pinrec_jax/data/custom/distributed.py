@@ -4,13 +4,12 @@ Every file is checked by one worker, which writes its good rows into the shared
 folder. The process that started the pipeline sorts them.
 """
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options import pipeline_options
 
+from pinrec_jax.data import beam_options
 from pinrec_jax.data.custom import events
 
 
@@ -19,9 +18,12 @@ def check(jobs: Sequence[tuple[Any, ...]], options: str) -> None:
 
   Args:
     jobs: its arguments.
-    options: of the pipeline, such as "--runner=DirectRunner".
+    options: of the pipeline, such as "--runner=DataflowRunner".
+
+  Raises:
+    ValueError: if a runner of this machine does not know an option.
   """
-  found = pipeline_options.PipelineOptions(shlex.split(options))
+  found = beam_options.parsed(options, "config.data.beam_options")
   with beam.Pipeline(options=found) as pipeline:
     _ = (
       pipeline

@@ -11,9 +11,8 @@ from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import row_errors, schema, synthetic
 
 RUNNERS = (
-  "--runner=DirectRunner",
-  "--runner=DirectRunner --direct_running_mode=multi_processing "
-  "--direct_num_workers=2",
+  "--runner=FnApiRunner",
+  "--direct_running_mode=multi_processing --direct_num_workers=2",
 )
 
 
@@ -77,6 +76,13 @@ def test_only_a_custom_log_is_prepared_by_a_pipeline(log, name):
     ValueError, match=r"data\.beam_options is .* only custom_log"
   ):
     dataset_lib.load(config)
+
+
+def test_an_option_that_beam_does_not_know_is_named(log):
+  with pytest.raises(
+    ValueError, match=r"config\.data\.beam_options is .*workers is unknown"
+  ):
+    dataset_lib.load(log("--workers=2"))
 
 
 def test_too_many_bad_rows_stop_a_pipeline(log, tmp_path):
