@@ -141,11 +141,10 @@ async def load(
 ) -> dict[str, Any]:
   """Sends requests at random times and returns the figures."""
   sent = await send(client, requests, rate, seconds)
-  number = len(sent.arrived)
   p50, p90, p99 = np.percentile(1e3 * sent.latency, (50, 90, 99)).tolist()
   return {
-    "sent_per_s": rate, "answered_per_s": number / sent.took,
-    "requests": number, "p50_ms": p50, "p90_ms": p90, "p99_ms": p99,
+    "sent_per_s": rate, "answered_per_s": len(sent.arrived) / sent.took,
+    "requests": len(sent.arrived), "p50_ms": p50, "p90_ms": p90, "p99_ms": p99,
     "errors": sent.errors,
   }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """The index protocol, and the index that a configuration names."""
 
+import pathlib
 from typing import Protocol, runtime_checkable
 
 import jax
@@ -44,10 +45,38 @@ def build(config: config_lib.Index, vectors: Float[np.ndarray, "v d"]) -> Index:
   if kind == "scann" or (kind == "auto" and scann_index.available()):
     _require_finite(vectors)
     return scann_index.Scann(vectors, config.min_recall)
-  return exhaustive(config, vectors)
+  return _exhaustive(config, vectors)
 
 
-def exhaustive(
+def load(
+  config: config_lib.Index,
+  vectors: Float[np.ndarray, "v d"],
+  folder: pathlib.Path,
+) -> Index:
+  """Returns the index of a bundle.
+
+  Args:
+    config: what kind it is.
+    vectors: unit-norm vectors of the candidates.
+    folder: of the bundle's ScaNN index; it need not exist.
+
+  Raises:
+    ValueError: if the configuration names ScaNN and it cannot be used, or if a
+      vector is not finite.
+  """
+  scann_index.require(config.kind)
+  written = folder.is_dir()
+  if config.kind == "scann" and not written:
+    raise ValueError(
+      f"config.index.kind is 'scann', and {folder.parent} was written without "
+      "ScaNN; write the bundle again with --mode=index"
+    )
+  if written and config.kind in ("auto", "scann") and scann_index.available():
+    return scann_index.Scann.load(folder)
+  return _exhaustive(config, vectors)
+
+
+def _exhaustive(
   config: config_lib.Index, vectors: Float[np.ndarray, "v d"]
 ) -> Index:
   """Returns an index that scores every vector, as `build`."""

@@ -263,7 +263,8 @@ def load(
     np.load(folder / ROWS), items.categorical, items.dense, items.item_type
   )
   rest()
-  index = _index(folder, config.index, vectors[items.candidate])
+  candidates = vectors[items.candidate]
+  index = build.load(config.index, candidates, folder / INDEX)
   rest()
   return Bundle(
     config,
@@ -277,28 +278,6 @@ def load(
     np.load(folder / POPULAR),
     users_lib.load(folder / USERS),
   )
-
-
-def _index(
-  folder: pathlib.Path,
-  config: config_lib.Index,
-  vectors: Float[np.ndarray, "c d"],
-) -> build.Index:
-  """Returns the index of a bundle.
-
-  Raises:
-    ValueError: if the configuration names ScaNN and it cannot be used.
-  """
-  scann_index.require(config.kind)
-  written = (folder / INDEX).is_dir()
-  if config.kind == "scann" and not written:
-    raise ValueError(
-      f"config.index.kind is 'scann', and {folder} was written without ScaNN; "
-      + bundle_folders.REMEDY
-    )
-  if written and config.kind in ("auto", "scann") and scann_index.available():
-    return scann_index.Scann.load(folder / INDEX)
-  return build.exhaustive(config, vectors)
 
 
 def _version(name: str) -> str | None:
