@@ -148,7 +148,7 @@ class Fleet:
   def repeated(self) -> int:
     """Returns how many calls nginx has repeated on another server."""
     log = self._folder / "repeated.log"
-    return len(log.read_text().splitlines()) if log.exists() else 0
+    return len(log.read_text("utf-8").splitlines()) if log.exists() else 0
 
   def stop(self) -> None:
     """Ends all processes."""

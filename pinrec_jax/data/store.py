@@ -30,8 +30,12 @@ class DamagedError(ValueError):
   """A prepared log is not as it was written; the next run prepares it again."""
 
 
-class Packed(Sequence[schema.Events]):
-  """All users' events; each column of all users lies end to end."""
+class Packed(Sequence[Any]):
+  """All users' events; each column of all users lies end to end.
+
+  The type of an element is left open: checkers of types would read a user, and
+  a user's blocks are checked against damage when they are read.
+  """
 
   def __init__(
     self,
