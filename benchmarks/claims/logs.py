@@ -37,6 +37,8 @@ LOGS = {
     "loss.full_softmax": True,
     "model.head": "state",
     "model.embedding_dim": 64,
+    # UC finds more with it, and every arm gets what one arm gets.
+    "model.positions": "end",
   },
   "ml_1m": {**FAMILY["LOGS"]["ml_1m"], **LONGER},
   # No outcome is requested, except where a row requests one.

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
   options, rest = parser.parse_known_args(arguments)
   try:
-    base = _base(options.log, rest)
+    base = base_of(options.log, rest)
     names = [name for name in options.rows.split(",") if name]
     suite = rows.suite_of(options.log, base, names, options.seeds)
     with processes.together():
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
     sys.exit(75)  # EX_TEMPFAIL of sysexits.h, as pinrec_jax.main.
 
 
-def _base(log: str, overrides: list[str]) -> config_lib.Config:
+def base_of(log: str, overrides: list[str]) -> config_lib.Config:
   """Returns a log's configuration with the fields of the command line.
 
   Raises:
@@ -97,7 +97,7 @@ def reproduce(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
     try:
       for key, model in models.items():
         clock.show(key, model, seed)
-        _run(model, seed, _folder(workdir, key, seed), workdir)
+        _run(model, seed, folder_of(workdir, key, seed), workdir)
     finally:
       result = _write(suite, workdir)
   return result
@@ -124,7 +124,7 @@ class _Clock:
     self._jobs = [(key, s) for s in range(suite.seeds) for key in models]
 
   def _seconds(self, key: str, seed: int) -> float | None:
-    path = _folder(self._workdir, key, seed) / TRAINED
+    path = folder_of(self._workdir, key, seed) / TRAINED
     return files.read_json(path)["seconds"] if path.is_file() else None
 
   def _examples(self, key: str) -> int:
@@ -149,7 +149,7 @@ class _Clock:
     )
 
 
-def _folder(workdir: pathlib.Path, key: str, seed: int) -> pathlib.Path:
+def folder_of(workdir: pathlib.Path, key: str, seed: int) -> pathlib.Path:
   return workdir / "runs" / key / f"seed{seed}"
 
 
@@ -169,7 +169,7 @@ def _run(
   if not trained:
     first = dict(fields)
     if model.init_from:
-      source = _folder(workdir, model.init_from, seed)
+      source = folder_of(workdir, model.init_from, seed)
       first["train.init_from"] = str(source)
     config = suite_lib.configured(model.config, first, model.name)
     config, dataset = opening.load(config)
@@ -233,7 +233,7 @@ def _of_row(
   }
   for seed in range(suite.seeds):
     paths = {
-      name: _folder(workdir, model, seed) / f"{key}.json"
+      name: folder_of(workdir, model, seed) / f"{key}.json"
       for name, (model, key) in keys.items()
     }
     if all(path.is_file() for path in paths.values()):

@@ -5,11 +5,13 @@ import json
 import pathlib
 
 import jax
+import numpy as np
 import overview
 import pytest
 import report as report_lib
 import reproduce
 import suite
+import users
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import workflows
@@ -142,7 +144,17 @@ def test_a_stopped_suite_continues_and_runs_nothing_twice(
   again = (tmp_path / "again.md").read_text()
   assert again.replace("(again_", "(") == text
   assert (tmp_path / "again_conditioning.png").is_file()
-  assert len(found["stages"]["arms"]["one"]["recall@6"]["values"]) == 2
+  one, two = (
+    found["stages"]["arms"][arm]["recall@6"] for arm in ("one", "two")
+  )
+  assert len(one["values"]) == 2
+
+  # The intervals over users are of the same recall.
+  monkeypatch.setattr(users, "K", 6)
+  hits = users.of_row(claims, "stages", folder)
+  gains = users.over(hits, "one")
+  for arm, own in (("one", one), ("two", two)):
+    np.testing.assert_allclose(gains[arm]["recall"], own["mean"])
 
 
 def test_cold_items_are_trained_without_and_evaluated_with(claims, tmp_path):
