@@ -99,3 +99,11 @@ class Client:
     """Closes all connections that are not in use."""
     while not self._free.empty():
       self._free.get_nowait()[1].close()
+
+
+async def ready(server: Server) -> Client:
+  """Waits until a server is ready."""
+  client = Client(server.host, server.port)
+  while (await client.call("GET", "/readyz"))[0] != 200:
+    await asyncio.sleep(0.2)
+  return client

@@ -57,9 +57,7 @@ async def measure(
   server: served.Server, options: argparse.Namespace
 ) -> dict[str, Any]:
   """Returns all figures."""
-  client = served.Client(server.host, server.port)
-  while (await client.call("GET", "/readyz"))[0] != 200:
-    await asyncio.sleep(0.2)
+  client = await served.ready(server)
   ready = time.monotonic() - server.began
   print(f"ready after {ready:.1f} s")
   info = json.loads((await client.call("GET", "/v1/info"))[1])

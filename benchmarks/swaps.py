@@ -53,9 +53,7 @@ async def measure(
   server: served.Server, options: argparse.Namespace
 ) -> dict[str, Any]:
   """Returns all figures."""
-  client = served.Client(server.host, server.port)
-  while (await client.call("GET", "/readyz"))[0] != 200:
-    await asyncio.sleep(0.2)
+  client = await served.ready(server)
   info = json.loads((await client.call("GET", "/v1/info"))[1])
   requests = await serving.histories(client, info)
   stop, changes = asyncio.Event(), []
