@@ -12,6 +12,10 @@ from pinrec_jax.index import exact, scann_index, sharded
 from pinrec_jax.types import AnyArray
 
 
+class NotFiniteError(ValueError):
+  """A vector has NaN or infinity."""
+
+
 @runtime_checkable
 class Index(Protocol):
   """Anything that finds the nearest of the vectors it was built from.
@@ -39,7 +43,7 @@ def build(config: config_lib.Index, vectors: Float[np.ndarray, "v d"]) -> Index:
   """Returns an index over unit-norm item vectors.
 
   Raises:
-    ValueError: if a vector is not finite.
+    NotFiniteError: if a vector is not finite.
   """
   kind = config.kind
   if kind == "scann" or (kind == "auto" and scann_index.available()):
@@ -61,8 +65,8 @@ def load(
     folder: of the bundle's ScaNN index; it need not exist.
 
   Raises:
-    ValueError: if the configuration names ScaNN and it cannot be used, or if a
-      vector is not finite.
+    NotFiniteError: if a vector is not finite.
+    ValueError: if the configuration names ScaNN and it cannot be used.
   """
   scann_index.require(config.kind)
   written = folder.is_dir()
@@ -90,7 +94,7 @@ def _exhaustive(
 def _require_finite(vectors: Float[np.ndarray, "v d"]) -> None:
   if not np.isfinite(vectors.sum(dtype=np.float64)):  # It makes no mask.
     row = int(np.argmin(np.isfinite(vectors).all(1)))
-    raise ValueError(
+    raise NotFiniteError(
       f"vector {row} of {len(vectors)} candidates has NaN or infinity, so it "
       "cannot be ranked; the parameters of the model are damaged: use an "
       "earlier checkpoint or bundle"

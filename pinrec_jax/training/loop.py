@@ -19,6 +19,7 @@ from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import statistics
 from pinrec_jax.evals import metrics as metrics_lib
 from pinrec_jax.evals import retrieve, verdict
+from pinrec_jax.index import build
 from pinrec_jax.inference import bundle, engine
 from pinrec_jax.training import (
   checkpoint,
@@ -85,7 +86,10 @@ def train(
       stopping = stop_requested(number)
       if evaluating or stopping:
         recorder.finish()
-        found = validator(state) if evaluating else {}
+        try:
+          found = validator(state) if evaluating else {}
+        except build.NotFiniteError as error:
+          raise recorder.diverged(number, "an item vector is nan") from error
         recorder.validated(number, found)
         run.checkpoints.save(number, state, run.data, found, run.network)
         work_folder.saved(workdir, run.checkpoints.wait)
@@ -145,14 +149,18 @@ class _Recorder:
       if self._checkpoints.last == number - 1:
         # The loss was computed with this checkpoint's own parameters.
         self._checkpoints.remove(number - 1)
-      last = self._checkpoints.last
-      raise errors.RunDivergedError(
-        f"the loss is {values['loss']} at step {number}; the last good "
-        f"checkpoint is {'none' if last is None else f'step {last}'}; lower "
-        f"train.learning_rate ({self._config.learning_rate}) and run again"
-      )
+      raise self.diverged(number, f"the loss is {values['loss']}")
     if number % self._config.log_every == 0:
       self._log.write(number, values)
+
+  def diverged(self, number: int, what: str) -> errors.RunDivergedError:
+    """Returns the error of a run that diverged at a step."""
+    last = self._checkpoints.last
+    return errors.RunDivergedError(
+      f"{what} at step {number}; the last good checkpoint is "
+      f"{'none' if last is None else f'step {last}'}; lower "
+      f"train.learning_rate ({self._config.learning_rate}) and run again"
+    )
 
   def validated(self, number: int, found: dict[str, float]) -> None:
     """Logs a validation."""
