@@ -257,7 +257,10 @@ def test_the_twin_has_no_conditions():
   assert not twin.wanted(other)
 
 
-@pytest.mark.parametrize(("items", "cutoffs"), [(24, (10, 50)), (8, (10,))])
+@pytest.mark.parametrize(
+  ("items", "cutoffs"),
+  [(24, (10, 50)), pytest.param(8, (10,), marks=pytest.mark.slow)],
+)
 def test_a_catalog_smaller_than_the_lists_is_trained_and_evaluated(
   tiny, tmp_path, items, cutoffs
 ):

@@ -101,7 +101,14 @@ def test_a_step_reduces_its_gradient_once_over_devices(tables, most):
   assert gradient <= sum(moved.values()) < most * gradient
 
 
-@pytest.mark.parametrize("axes", [(2, 1), (1, 8), (2, 2)])
+@pytest.mark.parametrize(
+  "axes",
+  [
+    pytest.param((2, 1), marks=pytest.mark.slow),
+    pytest.param((1, 8), marks=pytest.mark.slow),
+    (2, 2),
+  ],
+)
 def test_moments_of_tables_stay_on_their_devices(axes):
   """Adam has two moments per number of a table, and Adagrad one per row."""
   found = {}

@@ -11,7 +11,11 @@ from pinrec_jax.evals import baselines, popularity
 
 
 @pytest.mark.parametrize(
-  ("filter_seen", "recall"), [("nothing", 0.0291), ("engagements", 0.0310)]
+  ("filter_seen", "recall"),
+  [
+    pytest.param("nothing", 0.0291, marks=pytest.mark.slow),
+    ("engagements", 0.0310),
+  ],
 )
 def test_popularity_on_the_excerpt_is_as_published(mini, filter_seen, recall):
   cases = evaluation_cases.cases(mini, "test")

@@ -292,6 +292,7 @@ def test_serving_imports_no_training_code(saved):
   assert not rooms & {*loaded}
 
 
+@pytest.mark.slow
 def test_a_model_trained_along_a_model_axis_serves_on_one_device(
   world, brief, tmp_path
 ):

@@ -142,7 +142,9 @@ def test_the_loss_falls(made, kind):
     (2, 2),
   ],
 )
-@pytest.mark.parametrize("kind", ["lazy_adam", "adagrad"])
+@pytest.mark.parametrize(
+  "kind", [pytest.param("lazy_adam", marks=pytest.mark.slow), "adagrad"]
+)
 def test_every_mesh_gives_the_same_step(made, kind, axes):
   of, _ = made
   found = []

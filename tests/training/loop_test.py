@@ -64,7 +64,9 @@ def test_a_stop_after_the_last_step_is_not_missed(
   assert runs.best(brief, world.catalog, tmp_path).step
 
 
-@pytest.mark.parametrize("train_on_validation", [False, True])
+@pytest.mark.parametrize(
+  "train_on_validation", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_saving_logs_no_warning(
   brief, world, tmp_path, monkeypatch, caplog, train_on_validation
 ):
@@ -152,7 +154,12 @@ def test_a_profile_ends_with_its_run(tmp_path):
       "loss is nan at step 3; the last good checkpoint is step 1",
       marks=pytest.mark.slow,
     ),
-    (4, False, "loss is nan at step 3; the last good checkpoint is none"),
+    pytest.param(
+      4,
+      False,
+      "loss is nan at step 3; the last good checkpoint is none",
+      marks=pytest.mark.slow,
+    ),
   ],
 )
 def test_a_diverged_run_continues_with_a_lower_rate(

@@ -91,6 +91,7 @@ def test_a_key_names_the_fields_that_differ_from_the_defaults(claims):
   assert suite.model_key(plain, cold) != suite.model_key(plain, suite.Arm())
 
 
+@pytest.mark.slow
 def test_a_stopped_suite_continues_and_runs_nothing_twice(
   claims, tmp_path, monkeypatch, capsys
 ):
