@@ -139,7 +139,7 @@ def test_dry_run_of_the_checks(checkout: Checkout):
   for part in ("ruff check", "ruff format --check", "pyright", "shellcheck"):
     assert part in ran.stdout
   last = ran.stdout.splitlines()[-1]
-  assert last == "timeout --kill-after=30 25m launch/test.sh -x"
+  assert last == "timeout --signal=INT --kill-after=60 25m launch/test.sh -x"
   assert not checkout.calls()
 
 
