@@ -130,6 +130,7 @@ def test_computing_row_by_row_gives_the_same_loss(
   np.testing.assert_allclose(many, one_device, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_scanned_layers_are_split_over_devices(world):
   one = sharding.device_mesh(devices=jax.devices()[:1])
   alone, _ = _losses(world, one, scan_layers=True)
@@ -140,6 +141,7 @@ def test_scanned_layers_are_split_over_devices(world):
   assert kernel.addressable_shards[0].data.shape == (2, 8, 32)
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_give_the_same_loss_on_every_mesh(world, one_device):
   one = sharding.device_mesh(devices=jax.devices()[:1])
   alone, _ = _losses(world, one, parts=2)

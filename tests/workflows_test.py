@@ -220,6 +220,7 @@ def test_validations_hash_no_item_again(run, tmp_path, monkeypatch):
   assert calls == [41]  # For the training itself.
 
 
+@pytest.mark.slow
 def test_a_demo_is_compared_with_its_twin(tiny, tmp_path, caplog):
   config = tiny(tmp_path)
   config.train.steps = 2
@@ -352,6 +353,7 @@ def test_a_missing_checkpoint_says_to_train(tiny, tmp_path):
     pinrec_jax.build_index(config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_cold_items_are_hidden_where_ids_are_dropped(tiny, tmp_path):
   config = tiny(tmp_path)
   config.model.id_dropout, config.train.steps = 0.2, 2

@@ -133,6 +133,7 @@ def _call(work, path, output):
   )
 
 
+@pytest.mark.slow
 def test_a_killed_call_continues_with_its_unfinished_shards(
   work, many, local, written, tmp_path
 ):

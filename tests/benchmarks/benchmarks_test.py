@@ -89,6 +89,7 @@ def test_cases_are_timed_interleaved_after_a_warm_up():
 
 
 @pytest.mark.parametrize(("tables", "most"), [("adam", 1.05), ("adagrad", 1.5)])
+@pytest.mark.slow
 def test_a_step_reduces_its_gradient_once_over_devices(tables, most):
   sizes = growth.Sizes(
     length=8, batch=8, negatives=16, items=2000, rows=4096, tables=tables
@@ -101,14 +102,8 @@ def test_a_step_reduces_its_gradient_once_over_devices(tables, most):
   assert gradient <= sum(moved.values()) < most * gradient
 
 
-@pytest.mark.parametrize(
-  "axes",
-  [
-    pytest.param((2, 1), marks=pytest.mark.slow),
-    pytest.param((1, 8), marks=pytest.mark.slow),
-    (2, 2),
-  ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("axes", [(2, 1), (1, 8), (2, 2)])
 def test_moments_of_tables_stay_on_their_devices(axes):
   """Adam has two moments per number of a table, and Adagrad one per row."""
   found = {}
@@ -124,6 +119,7 @@ def test_moments_of_tables_stay_on_their_devices(axes):
   assert found["lazy_adam"] < 1.02 * found["adagrad"]
 
 
+@pytest.mark.slow
 def test_operations_are_those_the_compiler_counts():
   """The compiler also counts operations outside matrix products."""
   size = accelerator.Size(64, 2, 3, 64, 4, 500, "float32", 64)

@@ -125,6 +125,7 @@ def test_the_loss_equals_its_definition_in_float64(
   assert any(np.abs(leaf).max() > 1e-4 for leaf in leaves)
 
 
+@pytest.mark.slow
 def test_embedding_each_item_once_gives_the_same_loss(
   world, batch, configured, monkeypatch
 ):

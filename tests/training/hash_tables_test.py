@@ -169,6 +169,7 @@ def test_more_rows_than_a_shard_has_places_for_are_noticed():
     assert bool(fits) == expected
 
 
+@pytest.mark.slow
 def test_a_loss_of_rows_without_a_place_is_not_finite(made, monkeypatch):
   of, _ = made
   whole = hash_tables.spread

@@ -64,9 +64,8 @@ def test_a_stop_after_the_last_step_is_not_missed(
   assert runs.best(brief, world.catalog, tmp_path).step
 
 
-@pytest.mark.parametrize(
-  "train_on_validation", [False, pytest.param(True, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("train_on_validation", [False, True])
 def test_saving_logs_no_warning(
   brief, world, tmp_path, monkeypatch, caplog, train_on_validation
 ):
@@ -208,6 +207,7 @@ def test_training_stops_after_validations_without_a_new_best(
   assert not runs.is_finished(brief, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_remembers_its_patience(
   brief, world, tmp_path, monkeypatch
 ):
@@ -221,6 +221,7 @@ def test_a_stopped_run_remembers_its_patience(
   assert loop.train(brief, world, tmp_path).last_step == 6
 
 
+@pytest.mark.slow
 def test_without_patience_all_steps_are_taken(
   brief, world, tmp_path, monkeypatch
 ):
@@ -230,6 +231,7 @@ def test_without_patience_all_steps_are_taken(
   assert (report.best_step, report.last_step) == (1, 6)
 
 
+@pytest.mark.slow
 def test_validations_that_find_nothing_are_explained(
   brief, world, tmp_path, monkeypatch, caplog
 ):
@@ -257,6 +259,7 @@ def test_validations_that_find_nothing_are_explained(
   ) in line
 
 
+@pytest.mark.slow
 def test_a_report_names_what_lists_leave_out(brief, world, tmp_path):
   report = loop.train(brief, world, tmp_path)
   assert report.figures()["filter_seen"] == "engagements"

@@ -108,6 +108,7 @@ def test_a_run_can_start_from_the_weights_of_another(brief, world, tmp_path):
   assert "inherited_step" not in report.figures()
 
 
+@pytest.mark.slow
 def test_training_on_validation_can_start_from_a_run_that_did_not(
   brief, world, tmp_path
 ):
@@ -163,6 +164,7 @@ def test_another_checkpoint_is_read_if_the_best_one_is_damaged(
     runs.best(brief, world.catalog, tmp_path)
 
 
+@pytest.mark.slow
 def test_without_validations_the_last_two_checkpoints_are_kept(
   brief, world, tmp_path
 ):

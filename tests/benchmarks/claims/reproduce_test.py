@@ -158,6 +158,7 @@ def test_a_stopped_suite_continues_and_runs_nothing_twice(
     np.testing.assert_allclose(gains[arm]["recall"], own["mean"])
 
 
+@pytest.mark.slow
 def test_cold_items_are_trained_without_and_evaluated_with(claims, tmp_path):
   row = suite.Row(
     "Cold items",
