@@ -118,6 +118,7 @@ def test_a_stop_at_any_stage_ends_the_same(shop, run, tmp_path, monkeypatch):
   assert current(run) == current(other)
 
 
+@pytest.mark.slow
 def test_a_full_disk_publishes_nothing(shop, run, monkeypatch):
   before, config = current(run), shop.config()
   shop.day(3)

@@ -19,7 +19,10 @@ SHAPES = (
 )
 
 
-@pytest.fixture(scope="module", params=["adam", "adagrad"])
+@pytest.fixture(
+  scope="module",
+  params=[pytest.param("adam", marks=pytest.mark.slow), "adagrad"],
+)
 def run(world, request):
   """Returns functions to a first state and to a step, and the data."""
   config = config_lib.Config(
