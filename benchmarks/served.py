@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 
@@ -107,3 +108,16 @@ async def ready(server: Server) -> Client:
   while (await client.call("GET", "/readyz"))[0] != 200:
     await asyncio.sleep(0.2)
   return client
+
+
+def measured(
+  config: str,
+  workdir: pathlib.Path,
+  measure: Callable[[Server], Coroutine[Any, Any, dict[str, Any]]],
+) -> dict[str, Any]:
+  """Returns what is measured of a server, which then ends."""
+  server = Server(config, workdir)
+  try:
+    return asyncio.run(measure(server))
+  finally:
+    server.stop()

@@ -45,11 +45,9 @@ def main() -> None:
   parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args()
-  server = served.Server(options.config, options.workdir)
-  try:
-    found = asyncio.run(measure(server, options))
-  finally:
-    server.stop()
+  found = served.measured(
+    options.config, options.workdir, lambda server: measure(server, options)
+  )
   record.write(options.output, sys.argv[1:], **found)
 
 

@@ -40,11 +40,9 @@ def main() -> None:
   parser.add_argument("--changes", action="store_true", help="upserts, appends")
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args()
-  server = served.Server(options.config, options.workdir)
-  try:
-    found = asyncio.run(measure(server, options))
-  finally:
-    server.stop()
+  found = served.measured(
+    options.config, options.workdir, lambda server: measure(server, options)
+  )
   print(json.dumps(found, indent=2))
   record.write(options.output, sys.argv[1:], **found)
 

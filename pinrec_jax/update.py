@@ -62,7 +62,8 @@ def update(
 
   Raises:
     FileNotFoundError: if the run has no checkpoint, or its log is gone.
-    RunDivergedError: (pinrec_jax.training.errors) if the loss is not finite.
+    RunDivergedError: (pinrec_jax.training.errors) if the loss or an item vector
+      is not finite.
     RunStoppedError: after Ctrl-C or SIGTERM; the same command continues.
     ValueError: on a bad field, a log that cannot be updated, an earlier file
       that has changed, or if another process uses the work folder.

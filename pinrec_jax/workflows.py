@@ -98,7 +98,8 @@ def train(
     dataset: the log, if it is open already.
 
   Raises:
-    RunDivergedError: (pinrec_jax.training.errors) if the loss is not finite.
+    RunDivergedError: (pinrec_jax.training.errors) if the loss or an item vector
+      is not finite.
     RunStoppedError: after Ctrl-C or SIGTERM; the state is saved.
     ValueError: on a bad field, a log that cannot be read, or if another
       process trains in the work folder.

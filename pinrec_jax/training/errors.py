@@ -6,4 +6,4 @@ class RunStoppedError(Exception):
 
 
 class RunDivergedError(Exception):
-  """The loss is not finite; the last good checkpoint is kept."""
+  """A loss or an item vector is not finite; the last good checkpoint stays."""

@@ -45,7 +45,7 @@ def train(
 
   Raises:
     RunStoppedError: after SIGTERM or Ctrl-C; the state is saved.
-    RunDivergedError: if the loss is not finite.
+    RunDivergedError: if the loss or an item vector is not finite.
     ValueError: as `runs.begin`.
   """
   settings = config.train

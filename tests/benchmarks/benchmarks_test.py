@@ -88,8 +88,8 @@ def test_cases_are_timed_interleaved_after_a_warm_up():
   assert [len(values) for values in seconds.values()] == [2, 2]
 
 
-@pytest.mark.parametrize(("tables", "most"), [("adam", 1.05), ("adagrad", 1.5)])
 @pytest.mark.slow
+@pytest.mark.parametrize(("tables", "most"), [("adam", 1.05), ("adagrad", 1.5)])
 def test_a_step_reduces_its_gradient_once_over_devices(tables, most):
   sizes = growth.Sizes(
     length=8, batch=8, negatives=16, items=2000, rows=4096, tables=tables
