@@ -30,7 +30,7 @@ floor from 1 to 5 never import each other:
   1  model
   0  data, buckets, reports, config, config_data, config_deployment,
      config_files, validation, sharding, processes, compilation_cache, chunking,
-     files, markdown, types
+     files, markdown, pace, types
 
 Notation (the paper's symbol, the name in the code, its meaning):
 

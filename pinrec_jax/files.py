@@ -8,10 +8,12 @@ import pathlib
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import xxhash
+
+from pinrec_jax import pace
 
 LOCK = ".lock"  # In a work folder that a training uses.
 DIGESTED = 4 << 20  # Bytes of a file that are digested at once.
@@ -184,8 +186,19 @@ def digests(folder: pathlib.Path) -> dict[str, str]:
   }
 
 
-def check(folder: pathlib.Path, expected: dict[str, str], remedy: str) -> None:
+def check(
+  folder: pathlib.Path,
+  expected: dict[str, str],
+  remedy: str,
+  rest: Callable[[], None] = pace.unpaced,
+) -> None:
   """Compares the files of a folder with their digests.
+
+  Args:
+    folder: of the files.
+    expected: digest of each file, by its relative name.
+    remedy: what to do about damage; the end of the error.
+    rest: is called after each file.
 
   Raises:
     ValueError: naming the first file that is missing or damaged.
@@ -199,3 +212,4 @@ def check(folder: pathlib.Path, expected: dict[str, str], remedy: str) -> None:
         f"{path} is damaged: its digest is not the one that was stored "
         f"with it; {remedy}"
       )
+    rest()

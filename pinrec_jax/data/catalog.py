@@ -6,7 +6,7 @@ import hashlib
 import json
 import pathlib
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 from jaxtyping import Int, Shaped
 from pyarrow import compute, parquet
 
-from pinrec_jax import files
+from pinrec_jax import files, pace
 from pinrec_jax.data import (
   identifiers,
   schema,
@@ -155,14 +155,24 @@ class Catalog:
     }
 
 
-def load(folder: pathlib.Path) -> Catalog:
-  """Reads a catalog that `save` wrote."""
+def load(
+  folder: pathlib.Path, rest: Callable[[], None] = pace.unpaced
+) -> Catalog:
+  """Reads a catalog that `save` wrote.
+
+  Args:
+    folder: of the catalog.
+    rest: is called after each part of the work.
+  """
   names = files.read_json(folder / NAMES)
+  rest()
   table, titles = parquet.read_table(folder / ITEMS), None
+  rest()
   if TITLE in table.column_names:
     titles = _after_no_item(table[TITLE])
     table = table.drop_columns([TITLE])
   frame = table.to_pandas()
+  rest()
 
   def _columns(prefix: str, dtype: type) -> Shaped[np.ndarray, "v f"]:
     found = [c for c in frame if c.startswith(prefix)]

@@ -21,12 +21,12 @@ import safetensors.numpy
 from jaxtyping import Bool, Float, Int
 
 from pinrec_jax import config as config_lib
-from pinrec_jax import config_files, files, validation
+from pinrec_jax import config_files, files, pace, validation
 from pinrec_jax.buckets import work_folder
 from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.data import schema
 from pinrec_jax.index import build, scann_index
-from pinrec_jax.inference import bundle_folders, pace
+from pinrec_jax.inference import bundle_folders
 from pinrec_jax.inference import users as users_lib
 from pinrec_jax.model import item_embedder, pinrec
 from pinrec_jax.types import Params
@@ -236,7 +236,7 @@ def load(
   """
   folder = bundle_folders.find(path)
   work_folder.complete(folder)
-  manifest, version = bundle_folders.read_manifest(folder)
+  manifest, version = bundle_folders.read_manifest(folder, rest)
   rest()
   config = config_files.from_json(
     config_lib.Inference,
@@ -254,17 +254,22 @@ def load(
     config = config_lib.replace(config, **{"index.filter_seen": own})
   validation.validate(config)
   rest()
-  catalog = catalog_lib.load(folder / CATALOG)
+  catalog = catalog_lib.load(folder / CATALOG, rest)
   rest()
   flat = safetensors.numpy.load_file(folder / PARAMS)
+  rest()
   vectors = np.load(folder / VECTORS)
+  rest()
   items = catalog.items
   features = item_embedder.ItemFeatures(
     np.load(folder / ROWS), items.categorical, items.dense, items.item_type
   )
   rest()
   candidates = vectors[items.candidate]
+  rest()
   index = build.load(config.index, candidates, folder / INDEX)
+  rest()
+  users = users_lib.load(folder / USERS)
   rest()
   return Bundle(
     config,
@@ -276,7 +281,7 @@ def load(
     np.array(manifest["outcome_fractions"], np.float32),
     Provenance(manifest["step"], version),
     np.load(folder / POPULAR),
-    users_lib.load(folder / USERS),
+    users,
   )
 
 

@@ -1,9 +1,10 @@
 """Folders of bundles: which bundle is current, and whether it is whole."""
 
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
-from pinrec_jax import files
+from pinrec_jax import files, pace
 
 FORMAT = 1  # Raised when older bundles can no longer be read.
 MANIFEST, DIGEST, CURRENT = "manifest.json", "manifest.xxh3", "current"
@@ -29,8 +30,14 @@ def write_manifest(folder: pathlib.Path, about: dict[str, Any]) -> str:
   return digest[:VERSION_LENGTH]
 
 
-def read_manifest(folder: pathlib.Path) -> tuple[dict[str, Any], str]:
+def read_manifest(
+  folder: pathlib.Path, rest: Callable[[], None] = pace.unpaced
+) -> tuple[dict[str, Any], str]:
   """Returns the manifest of a bundle and its version.
+
+  Args:
+    folder: of the bundle.
+    rest: is called after each file that is checked.
 
   Raises:
     ValueError: naming a file that is missing or damaged, or if another version
@@ -54,7 +61,7 @@ def read_manifest(folder: pathlib.Path) -> tuple[dict[str, Any], str]:
       f"{folder} has the bundle format {found['format']}, and this version of "
       f"pinrec_jax reads format {FORMAT}; {REMEDY}"
     )
-  files.check(folder, found["files"], REMEDY)
+  files.check(folder, found["files"], REMEDY, rest)
   return found, digest[:VERSION_LENGTH]
 
 

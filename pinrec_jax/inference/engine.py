@@ -4,7 +4,6 @@ Evaluation, the command line and the server all use this one path.
 """
 
 import copy
-import dataclasses
 import itertools
 import pathlib
 import time
@@ -15,11 +14,10 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from pinrec_jax import compilation_cache, sharding
+from pinrec_jax import compilation_cache, pace, sharding
 from pinrec_jax.buckets import work_folder
 from pinrec_jax.decode import budget as budget_lib
-from pinrec_jax.decode import conditions
-from pinrec_jax.inference import answers, generation, pace
+from pinrec_jax.inference import answers, generation, warming
 from pinrec_jax.inference import bundle as bundle_lib
 from pinrec_jax.inference import candidates as candidates_lib
 from pinrec_jax.inference import items as items_lib
@@ -126,7 +124,10 @@ class Retriever:
     yield from map(answers.as_json, self.answer(batch))
 
   def warm_up(
-    self, most: int = 1, rest: Callable[[], None] = pace.unpaced
+    self,
+    most: int = 1,
+    rest: Callable[[], None] = pace.unpaced,
+    warm: "Retriever | None" = None,
   ) -> None:
     """Compiles every program that requests can need.
 
@@ -137,33 +138,32 @@ class Retriever:
     Args:
       most: requests in a batch.
       rest: is called after each program.
+      warm: a retriever of this process that was warmed up. If it has the same
+        programs, only the first one runs again.
 
     Raises:
       ValueError: if `most` is below 1.
     """
     if most < 1:
       raise ValueError(f"most is {most}; warm up for 1 request or more")
-    defaults = self.reader.defaults()
-    ask, size = defaults.ask, defaults.candidates
-    usual = sizes_lib.Rung(
-      sizes_lib.powers(most), ask.steps, len(ask.offsets), size, size
-    )
-    nobody = self.reader.read({"user": "warm-up"}, "", defaults)
-    assert isinstance(nobody, requests_lib.Request)
     self.embed(self.bundle.features.take(slice(0, 1)))
-    for rung in self.sizes.rungs or (usual,):
-      offsets = (conditions.NEXT_EVENT,) * rung.offsets
-      request = dataclasses.replace(
-        nobody,
-        ask=ask._replace(steps=rung.steps, offsets=offsets),
-        candidates=rung.candidates,
-      )
-      own = rung if self.sizes.rungs else None
-      lengths = self.sizes.length or (self.reader.max_tokens(ask.steps),)
-      for batch, length in itertools.product(rung.batch, lengths):
-        vectors = self.generate([request] * batch, length=length, rung=own)
-        self.candidates(vectors, [request] * batch, rung=own)
-        rest()
+    cases = warming.cases(self.reader, self.sizes, most)
+    if warm is not None and self._programs() == warm._programs():
+      cases = itertools.islice(
+        cases, 1
+      )  # It reads the parameters and the index.
+    for requests, length, rung in cases:
+      vectors = self.generate(requests, length=length, rung=rung)
+      self.candidates(vectors, requests, rung)
+      rest()
+
+  def _programs(self) -> tuple[Any, ...]:
+    """Returns what decides the programs: equal ones compile the same."""
+    own = self.bundle
+    # ScaNN compiles nothing.
+    items = 0 if own.index.kind == "scann" else len(own.candidates)
+    shapes = jax.tree.map(np.shape, own.params)
+    return own.config, own.index.kind, items, self.sizes, shapes
 
   def answer(
     self,

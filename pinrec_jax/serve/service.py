@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import pace
 from pinrec_jax.buckets import addresses, work_folder
-from pinrec_jax.inference import bundle_folders, pace, wire
+from pinrec_jax.inference import bundle_folders, wire
 from pinrec_jax.serve import (
   explain,
   item_writer,
@@ -25,7 +26,7 @@ from pinrec_jax.serve import (
 from pinrec_jax.serve import serving as serving_lib
 from pinrec_jax.serve.errors import RefusedError
 
-REST = 0.2  # Most seconds between the parts of loading a bundle.
+REST = 1.0  # Most seconds between the parts of loading a bundle.
 LOADING = "load"  # Name of the threads that load bundles.
 _Result = TypeVar("_Result")
 
@@ -205,7 +206,9 @@ class Service:
         )
       folder = self._folder / (given.version or "")
       new = await _in_thread(
-        lambda: serving_lib.load(folder, self.config, pace.Pace(REST))
+        lambda: serving_lib.load(
+          folder, self.config, pace.Pace(REST), self.serving
+        )
       )
 
       async def _use() -> None:

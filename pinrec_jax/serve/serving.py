@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import pace
 from pinrec_jax.inference import (
   answers,
   asks,
@@ -12,7 +13,6 @@ from pinrec_jax.inference import (
   bundle_folders,
   candidates,
   engine,
-  pace,
   requests,
   sizes,
 )
@@ -108,6 +108,7 @@ def load(
   folder: pathlib.Path,
   config: config_lib.Config,
   rest: Callable[[], None] = pace.unpaced,
+  running: Serving | None = None,
 ) -> Serving:
   """Reads a bundle, compiles all programs and returns it.
 
@@ -115,6 +116,7 @@ def load(
     folder: of the bundle, or of bundles, of which the current one is read.
     config: of decoding, the index and the server.
     rest: is called after each part of the work, for requests to another bundle.
+    running: another bundle, whose compiled programs are used again.
 
   Raises:
     FileNotFoundError: if there is no such bundle.
@@ -134,7 +136,8 @@ def load(
     found, items=live.snapshot, sizes=ladders(serve, found.config)
   )
   rest()
-  retriever.warm_up(rest=rest)
+  warm = running.retriever if running else None
+  retriever.warm_up(rest=rest, warm=warm)
   return Serving(retriever, live, retriever.reader.defaults(), serve)
 
 

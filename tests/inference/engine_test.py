@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pinrec_jax.data import schema
-from pinrec_jax.index import scann_index, sharded
+from pinrec_jax.index import exact, scann_index, sharded
 from pinrec_jax.inference import candidates, engine, requests, sizes
 from pinrec_jax.model import pinrec
 
@@ -421,6 +421,37 @@ def test_warm_up_rests_after_each_program_if_asked(retriever):
   rests = []
   retriever.warm_up(4, rest=lambda: rests.append(None))
   assert len(rests) == len(sizes.powers(4))
+
+
+def test_a_warm_retriever_with_the_same_programs_is_not_warmed_again(
+  retriever, caplog
+):
+  retriever.warm_up(4)
+  rests = []
+  same = engine.Retriever(retriever.bundle)
+  with jax.log_compiles():
+    same.warm_up(4, lambda: rests.append(None), retriever)
+    answered(same, *[history(100, 101)] * 4)
+  assert len(rests) == 1
+  assert not [line for line in caplog.messages if line.startswith("Compiling")]
+  items = retriever.bundle.catalog.items
+  mask = items.candidate.copy()
+  mask[np.flatnonzero(mask)[-1]] = False
+  fewer = dataclasses.replace(
+    retriever.bundle.catalog, items=items._replace(candidate=mask)
+  )
+  bundle = dataclasses.replace(
+    retriever.bundle,
+    catalog=fewer,
+    index=exact.Exact(retriever.bundle.vectors[mask]),
+  )
+  for other in (
+    engine.Retriever(bundle),
+    engine.Retriever(retriever.bundle, sizes=sizes.Sizes(length=(8,))),
+  ):
+    rests.clear()
+    other.warm_up(4, lambda: rests.append(None), retriever)
+    assert len(rests) == len(sizes.powers(4))
 
 
 def test_sizes_are_rounded_to_powers_of_two():

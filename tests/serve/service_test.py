@@ -10,7 +10,8 @@ import weakref
 import pytest
 
 from pinrec_jax import config as config_lib
-from pinrec_jax.inference import bundle_folders, pace
+from pinrec_jax import pace
+from pinrec_jax.inference import bundle_folders
 from pinrec_jax.serve import service, serving, sqlite_store
 
 
@@ -45,18 +46,20 @@ def test_a_swap_frees_the_old_bundle_without_the_collector(make_workdir):
     gc.unfreeze()
 
 
-def test_only_a_swap_rests_for_other_requests(make_workdir, monkeypatch):
+def test_only_a_swap_rests_and_uses_compiled_programs_again(
+  make_workdir, monkeypatch
+):
   """While a server starts, it has no requests to wait for."""
   workdir = make_workdir(versions=2)
   config = config_lib.Config(
     index=config_lib.Index(kind="exact"),
     serve=config_lib.Serve(max_batch=1, max_candidates=5, max_hidden=5),
   )
-  rests, load = [], serving.load
+  calls, load = [], serving.load
 
-  def loaded(folder, config, rest=None):
-    rests.append(rest)
-    return load(folder, config)
+  def loaded(folder, config, rest=None, running=None):
+    calls.append((rest, running))
+    return load(folder, config, running=running)
 
   monkeypatch.setattr(serving, "load", loaded)
 
@@ -70,9 +73,10 @@ def test_only_a_swap_rests_for_other_requests(make_workdir, monkeypatch):
       await served.stop()
 
   asyncio.run(run())
-  start, swap = rests
-  assert start is None
-  assert isinstance(swap, pace.Pace)
+  start, (rest, running) = calls
+  assert start == (None, None)
+  assert isinstance(rest, pace.Pace)
+  assert isinstance(running, serving.Serving)
 
 
 GROWTH = """

@@ -2,7 +2,7 @@
 
 import time
 
-TIMES = 6.0  # A rest is this many times as long as the part before it.
+TIMES = 12.0  # A rest is this many times as long as the part before it.
 
 
 class Pace:
