@@ -13,12 +13,14 @@ from typing import NamedTuple
 import msgspec
 from absl import logging
 
+from pinrec_jax import pace
 from pinrec_jax.serve import item_changes, metrics, snapshots, stores
 from pinrec_jax.serve import serving as serving_lib
 
 MAX_CHANGES = 256  # Changes that are stored together.
 LOOK = 0.1  # Seconds between two looks at the changes of other servers.
-REST = 0.05  # Seconds between the parts of stored changes during a swap.
+AT_ONCE = 64  # Stored changes that are applied together.
+REST = 0.2  # Most seconds between two parts of them during a swap.
 MAX_ADDED = 2000  # Items outside the base index before it is built again.
 MAX_DEAD = 0.2  # Fraction of deleted items before it is built again.
 
@@ -92,23 +94,24 @@ class ItemWriter:
     self._queue.put_nowait(_Entry(item, state, done))
     return await done
 
-  async def replay(self, serving: Serving, rest: float = 0.0) -> None:
+  async def replay(
+    self, serving: Serving, rest: Callable[[], None] = pace.unpaced
+  ) -> None:
     """Applies all stored changes that a bundle does not have yet.
 
     Args:
       serving: the bundle.
-      rest: seconds to wait after some changes, for requests to another bundle.
+      rest: is called after some changes, for requests to another bundle.
     """
     while True:
       began = time.monotonic()
       part = await self._store.changes(serving.live.number)
       if part:
-        await asyncio.to_thread(_apply, serving, part)
+        await asyncio.to_thread(_apply, serving, part, rest)
       # Changes that others store meanwhile can wait for the next look.
       if len(part) < stores.PAGE:
         serving.live.complete = began
         return
-      await asyncio.sleep(rest)
 
   async def swap(
     self, serving: Serving, use: Callable[[], Awaitable[None]]
@@ -119,7 +122,7 @@ class ItemWriter:
       serving: the new bundle.
       use: makes it the one that is served; no change is applied meanwhile.
     """
-    await self.replay(serving, REST)
+    await self.replay(serving, pace.Pace(REST))
     async with self._lock:
       await self.replay(serving)
       await use()
@@ -199,6 +202,11 @@ class ItemWriter:
       self._rebuilding = asyncio.get_running_loop().create_task(_rebuild())
 
 
-def _apply(serving: Serving, part: Sequence[stores.Change]) -> None:
-  serving.live.apply(item_changes.known(serving.retriever, part))
-  serving.live.number = part[-1].number
+def _apply(
+  serving: Serving, changes: Sequence[stores.Change], rest: Callable[[], None]
+) -> None:
+  for start in range(0, len(changes), AT_ONCE):
+    part = changes[start : start + AT_ONCE]
+    serving.live.apply(item_changes.known(serving.retriever, part))
+    serving.live.number = part[-1].number
+    rest()

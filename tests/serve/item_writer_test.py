@@ -6,6 +6,7 @@ import random
 import signal
 import time
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -25,6 +26,9 @@ from pinrec_jax.serve import (
 
 STATED = 1.0  # Seconds in which a change is found on all servers.
 DELETED = item_changes.ItemState(deleted=True)
+STATE = msgspec.json.encode(
+  item_changes.ItemState(item=messages.NewItem(title="a chair"))
+)
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +206,20 @@ def test_one_server_on_sqlite_follows_nobody(retriever, tmp_path):
     await store.close()
 
   asyncio.run(run())
+
+
+def test_stored_changes_rest_after_each_part(tmp_path, retriever):
+  """A swap calls it so that requests to the other bundle stay fast."""
+  number, rests = 2 * item_writer.AT_ONCE + 1, []
+
+  async def run():
+    store = sqlite_store.SqliteStore(tmp_path / "store", max_events=5)
+    await store.put_items([(f"new{n}", STATE) for n in range(number)])
+    server = Server(retriever, store)
+    await server.writer.replay(server.serving, lambda: rests.append(None))
+    await store.close()
+    return server
+
+  server = asyncio.run(run())
+  assert len(rests) == 3
+  assert len(server.items()) == number
