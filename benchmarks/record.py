@@ -3,13 +3,15 @@
 import os
 import pathlib
 import platform
+from typing import Any
 
 import jax
+import machine
 
 from pinrec_jax import files
 
 
-def machine() -> dict[str, str | int | float | None]:
+def about_machine() -> dict[str, Any]:
   """Returns what the figures were measured on."""
   return {
     "machine": platform.machine(),
@@ -18,9 +20,11 @@ def machine() -> dict[str, str | int | float | None]:
     "device": jax.devices()[0].device_kind,
     "python": platform.python_version(),
     "jax": jax.__version__,
+    **machine.facts(),
   }
 
 
 def write(path: pathlib.Path, command: list[str], **figures: object) -> None:
   """Writes figures with the command and the machine that they come from."""
-  files.write_json(path, {"command": command, "machine": machine(), **figures})
+  about = {"command": command, "machine": about_machine()}
+  files.write_json(path, {**about, **figures})

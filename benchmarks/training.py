@@ -5,13 +5,15 @@
 
 The sizes are those of MovieLens 1M: 128 full histories of 200 events, 3,706
 items and two blocks; peers/work.py has the units. RecTools and RePlay run their
-own models. The PyTorch program is this project's network, written again.
+own models. The PyTorch program is this project's network, written again. One of
+the programs splits the CPU into two devices, which share the batch.
 """
 
 import argparse
 import pathlib
 import sys
 
+import machine
 import programs
 import record
 import timing
@@ -23,7 +25,7 @@ PEERS = {
   "T4": {"PyTorch": "torch", "PyTorch, compiled": "torch"},
 }
 VENVS = {"rectools": "rectools", "replay": "replay", "torch": "rectools"}
-OWN = "pinrec_jax"
+OWN, SPLIT = "pinrec_jax", "pinrec_jax, two devices"
 
 
 def main() -> None:
@@ -35,10 +37,14 @@ def main() -> None:
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args()
   tokens = work.BATCH * work.LENGTH
-  found = {}
+  machine_rates, found = machine.rates(), {}
+  print(machine.facts(), machine_rates)
   for name in options.units.split(","):
     flags = [f"--unit={name}"]
-    compared = {OWN: programs.Program("pinrec_training", flags)}
+    compared = {
+      OWN: programs.Program("pinrec_training", flags),
+      SPLIT: programs.Program("pinrec_training", [*flags, "--devices=2"]),
+    }
     for peer, script in PEERS[name].items():
       own = [*flags, "--compile"] if "compiled" in peer else flags
       compared[peer] = programs.Program(
@@ -49,7 +55,7 @@ def main() -> None:
     for row in found[name].values():
       row["tokens_per_s"] = tokens / row["seconds"]
     print(f"\n{name}: {work.UNITS[name]}\n\n{programs.table(found[name], OWN)}")
-  record.write(options.output, sys.argv[1:], units=found)
+  record.write(options.output, sys.argv[1:], rates=machine_rates, units=found)
 
 
 if __name__ == "__main__":

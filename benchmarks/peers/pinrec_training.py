@@ -1,11 +1,14 @@
 """This package's SASRec: a training step."""
 
+import argparse
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from peers import turns, work
 
 from pinrec_jax import config as config_lib
+from pinrec_jax import sharding
 from pinrec_jax.data import catalog as catalog_lib
 from pinrec_jax.data import schema
 from pinrec_jax.losses import negative_sampling, objectives
@@ -17,14 +20,19 @@ from pinrec_jax.training import step as step_lib
 
 def main() -> None:
   """Takes turns until none is wanted."""
+  parser = argparse.ArgumentParser()
+  parser.add_argument("--devices", type=int, default=1, help="parts of the CPU")
+  devices = parser.parse_known_args()[0].devices
+  jax.config.update("jax_num_cpu_devices", devices)
   unit = work.unit()
   config = configured(unit)
   known = catalog(work.ITEMS)
   model = pinrec.of_config(config, known.vocabulary)
   transform = optimizer.build(config.train)
   rate = jnp.float32(config.train.learning_rate)
-  state = state_lib.create(model, transform)
-  data = batch(work.histories())
+  mesh = sharding.device_mesh(model=1, fsdp=1)
+  state = state_lib.initial(model, transform, mesh, seed=0)
+  data = sharding.from_rows(mesh, batch(work.histories()))
   frequency = (known.items.candidate / work.ITEMS).astype(np.float32)
   corpus = objectives.Corpus(
     item_embedder.features(
@@ -32,7 +40,7 @@ def main() -> None:
     ),
     negative_sampling.Frequencies(frequency, np.zeros_like(frequency)),
   )
-  corpus = jax.tree.map(jnp.asarray, corpus)
+  corpus = sharding.from_all(mesh, corpus)
 
   def step() -> None:
     nonlocal state
@@ -48,7 +56,8 @@ def main() -> None:
     )
     jax.block_until_ready((state, metrics))
 
-  turns.train(step)
+  with jax.set_mesh(mesh):
+    turns.train(step)
 
 
 def catalog(

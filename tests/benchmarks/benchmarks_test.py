@@ -8,9 +8,11 @@ import accelerator
 import bounds
 import communication
 import growth
+import machine
 import numpy as np
 import programs
 import pytest
+import record
 import repeats
 import shop
 import simulated
@@ -213,3 +215,24 @@ def test_users_of_the_shop_return_to_what_they_want():
     for share in (0.9, 0.0)
   )
   assert again > never + 0.2
+
+
+def test_a_record_says_what_decides_the_speed(tmp_path, monkeypatch):
+  cpu = tmp_path / "cpuinfo"
+  cpu.write_text("processor\t: 0\nmodel name\t: A CPU\nflags\t: fpu avx2 sse\n")
+  monkeypatch.setattr(machine, "CPU", cpu)
+  monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+  record.write(tmp_path / "record.json", ["--flag"], figure=1)
+  found = json.loads((tmp_path / "record.json").read_text())
+  assert found["figure"] == 1
+  assert found["machine"]["cpu"] == "A CPU"
+  assert found["machine"]["instructions"] == ["avx2"]
+  assert found["machine"]["large_pages"]
+  monkeypatch.setattr(machine, "CPU", tmp_path / "absent")
+  assert "cpu" not in machine.facts()
+
+
+def test_rates_of_the_machine_are_numbers(monkeypatch):
+  monkeypatch.setattr(machine, "SIZE", 64)
+  monkeypatch.setattr(machine, "BYTES", 1 << 12)
+  assert all(rate > 0 for rate in machine.rates().values())
