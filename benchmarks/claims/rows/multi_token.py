@@ -3,13 +3,14 @@
   python benchmarks/claims/reproduce.py --log=mini --rows=multi_token \
     --workdir=runs/claims
 
-Every arm but "OC 1 x 1" generates sixteen vectors. "16 x 1" is sixteen steps of
-one vector, "1 x 16" is one step of sixteen. A step of several vectors has one
-vector for the next event, and one for each of several times ahead.
+"16 x 1" is sixteen steps of one vector, "1 x 16" is one step of sixteen. A step
+of several vectors has one vector for the next event, and one for each of
+several times ahead. Three arms have one vector: "OC 1 x 1", and MT at the
+nearest offset (the next event) and at the farthest.
 
 Sixteen vectors with few neighbours in common name more items, and find more for
 that reason alone. So arms are also compared at 100 distinct items per user.
-There, "OC 1 x 1" is the list of the 100 items nearest to a single vector.
+There, an arm of one vector is the list of the 100 items nearest to it.
 
 Two models per seed. On one core of a shared x86-64 machine they take 3 minutes
 on mini and synthetic, 13 on pure and 48 on ml_1m.
@@ -45,6 +46,7 @@ SINGLE, EVERY = "OC 16 x 1", "MT 1 x 16"
 ONE = "OC 1 x 1"  # Its 100 nearest items are a longer list of one vector.
 EQUAL_VECTORS, EQUAL_ITEMS = "unordered_recall@10", "distinct_recall@100"
 RETRIEVED = "retrieved_diversity@10"
+NEAREST, FARTHEST = "MT at the nearest offset", "MT at the farthest offset"
 
 
 def offsets(log: str) -> tuple[int, ...]:
@@ -67,9 +69,7 @@ def arms(log: str) -> dict[str, suite.Arm]:
   any_outcome = {"decode.budget": "unspecified:1"}
   number = len(times)
   found = {
-    f"OC {steps} x 1": suite.Arm(
-      single, {**any_outcome, "decode.steps": steps}
-    )
+    f"OC {steps} x 1": suite.Arm(single, {**any_outcome, "decode.steps": steps})
     for steps in (number, 1)
   }
   for vectors in (1, 2, 4, 8, 16):
@@ -81,6 +81,10 @@ def arms(log: str) -> dict[str, suite.Arm]:
         "decode.steps": steps,
         "decode.offsets": times[::steps],
       },
+    )
+  for name, seconds in ((NEAREST, times[0]), (FARTHEST, times[-1])):
+    found[name] = suite.Arm(
+      several, {**any_outcome, "decode.offsets": (seconds,)}
     )
   return found
 

@@ -21,28 +21,22 @@ import suite
 
 from rows import multi_token
 
-NEAREST, FARTHEST = "MT at the nearest offset", "MT at the farthest offset"
-
 
 def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
   """Returns the claim, its arms and its tests."""
-  times, arms = multi_token.offsets(log), multi_token.arms(log)
-  every, single = multi_token.EVERY, multi_token.SINGLE
-  for name, seconds in ((NEAREST, times[0]), (FARTHEST, times[-1])):
-    arms[name] = suite.Arm(
-      arms[every].train,
-      {"decode.budget": "unspecified:1", "decode.offsets": (seconds,)},
-    )
+  nearest, farthest = multi_token.NEAREST, multi_token.FARTHEST
   return suite.Row(
     "How recent the history events nearest to the vectors are",
     "Vectors for several times ahead also reflect older interests, and vectors "
     "of consecutive steps follow the latest one (the paper gives no number). "
     "Recency is the place in the history of the event nearest to a vector, "
     "from 0 (oldest) to 1 (latest).",
-    arms,
+    multi_token.arms(log),
     ("recency",),
     (
-      suite.Test(every, single, "recency", decrease=True),
-      suite.Test(FARTHEST, NEAREST, "recency", decrease=True),
+      suite.Test(
+        multi_token.EVERY, multi_token.SINGLE, "recency", decrease=True
+      ),
+      suite.Test(farthest, nearest, "recency", decrease=True),
     ),
   )
