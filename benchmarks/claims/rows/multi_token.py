@@ -15,7 +15,9 @@ There, an arm of one vector is the list of the 100 items nearest to it.
 Two models per seed. On one core of a shared x86-64 machine they take 3 minutes
 on mini and synthetic, 13 on pure and 48 on ml_1m.
 
-Expect with three seeds:
+Three seeds measured the figures below. On mini and pure, they are of times from
+five minutes to eight days, which a request mostly cannot reach. The times of
+REACHABLE, equal items and all that is retrieved have not been measured yet.
 
 * unordered_recall@10: MT 1 x 16 vs. OC 16 x 1 (paper: +16.0 %): synthetic
   −11.6 ± 3.9 % ≈; mini +12.3 ± 4.9 % ≈; pure −6.3 ± 3.6 % ≈; ml_1m +3.9 ± 1.6

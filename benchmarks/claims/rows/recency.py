@@ -8,7 +8,9 @@ The models are those of the row multi_token.
 Two models per seed. On one core of a shared x86-64 machine they take 3 minutes
 on mini and synthetic, 13 on pure and 48 on ml_1m.
 
-Expect with three seeds:
+Three seeds measured the figures below. On mini and pure, they are of times from
+five minutes to eight days, which a request mostly cannot reach. The times of
+`multi_token.REACHABLE` have not been measured yet.
 
 * recency: MT 1 x 16 vs. OC 16 x 1 (paper: decrease): synthetic +11.0 ± 1.6 %
   ✗; mini +11.2 ± 5.1 % ≈; pure +10.7 ± 2.9 % ✗; ml_1m −4.5 ± 1.8 % ≈
