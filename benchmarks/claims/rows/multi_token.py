@@ -32,11 +32,11 @@ import suite
 # five minutes to eight days.
 OFFSETS = (-1, *(round(300 * 2304 ** (n / 14)) for n in range(15)))
 # A request comes at the cut, which can be days after the user's last event. So
-# most times below six hours have passed when KuaiRand is asked. Of the excerpt's
-# validation targets, 3 % come within six hours of the user's last engagement,
-# and 95 % within four days. KuaiRand's dated log has six days before the test
-# period. So no example of training is further ahead, and the last bucket, four
-# days and more, stands for the rest.
+# most times below six hours have passed when KuaiRand is asked. On the excerpt,
+# 3 % of the validation targets come within six hours of the user's last
+# engagement, and 95 % within four days. KuaiRand has six dated days before the
+# test period. So no example of training is further ahead, and the last bucket,
+# four days and more, stands for the rest.
 REACHABLE = (-1, *(round(21_600 * 16 ** (n / 14)) for n in range(15)))
 # Most ratings of MovieLens come within half a minute of the one before. So its
 # times go from five seconds to two days.
