@@ -12,10 +12,12 @@ from matplotlib.figure import Figure
 UNITS = {
   "recall": "fraction of targets",
   "unordered_recall": "fraction of targets",
+  "distinct_recall": "fraction of targets",
   "popularity_recall": "fraction of targets",
   "ndcg": "mean over users",
   "coverage": "fraction of the catalog",
   "diversity": "fraction of distinct items",
+  "retrieved_diversity": "fraction of distinct items",
   "recency": "0 oldest, 1 latest event",
 }
 BARS = "bars: standard deviation over seeds"

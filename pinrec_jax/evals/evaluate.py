@@ -15,6 +15,7 @@ from pinrec_jax.inference import engine
 from pinrec_jax.types import Number
 
 UNORDERED_K = 10  # Neighbours of each vector in unordered recall.
+DISTINCT_K = 100  # Distinct items per user, and neighbours searched per vector.
 INDEX_K = 100  # Neighbours for which the index is compared with exact search.
 
 Figures = dict[str, Number]
@@ -83,7 +84,7 @@ def evaluate(
     retriever.reader.defaults().ask,
     size=max(config.cutoffs),
     batch_size=config.batch_size,
-    nearest=UNORDERED_K,
+    nearest=DISTINCT_K,
     quiet=quiet,
   )
   figures = of_lists(
@@ -107,7 +108,7 @@ def unordered(
   vectors: int,
   batch_size: int,
 ) -> Figures:
-  """Returns an unconditioned model's unordered recall at a number of vectors.
+  """Returns what an unconditioned model's vectors find, for a number of them.
 
   The model generates one vector per step, so it takes one step per vector.
   """
@@ -118,7 +119,7 @@ def unordered(
     ask._replace(steps=vectors),
     size=1,
     batch_size=batch_size,
-    nearest=UNORDERED_K,
+    nearest=DISTINCT_K,
     quiet=True,
   )
   return _of_neighbours(lists, cases, retriever.outcomes)
@@ -129,14 +130,29 @@ def _of_neighbours(
   cases: Sequence[evaluation_cases.Case],
   outcomes: Sequence[str],
 ) -> Figures:
-  """Returns the unordered recall of all vectors, overall and by outcome."""
+  """Returns the recall of all vectors, overall and by outcome.
+
+  It is given at an equal number of neighbours per vector and at an equal number
+  of distinct items per user. The diversity is that of the former.
+  """
   targets = metrics.targets(cases)
-  hits = metrics.unordered(lists.neighbours, targets)
-  name = f"unordered_recall@{UNORDERED_K}"
-  figures: Figures = {name: metrics.recall(hits)}
-  for suffix, n in _numbered(outcomes):
-    figures[f"{name}{suffix}"] = metrics.recall(hits, targets.actions[:, n])
-  return figures | {"vectors": lists.vectors}
+  nearest = lists.neighbours[..., :UNORDERED_K]
+  distinct = metrics.first_distinct(lists.neighbours, DISTINCT_K)
+  figures: Figures = {}
+  for name, hits in (
+    (f"unordered_recall@{UNORDERED_K}", metrics.unordered(nearest, targets)),
+    (
+      f"distinct_recall@{DISTINCT_K}",
+      metrics.found(distinct, targets, DISTINCT_K),
+    ),
+  ):
+    figures[name] = metrics.recall(hits)
+    for suffix, n in _numbered(outcomes):
+      figures[f"{name}{suffix}"] = metrics.recall(hits, targets.actions[:, n])
+  return figures | {
+    f"retrieved_diversity@{UNORDERED_K}": metrics.retrieved_diversity(nearest),
+    "vectors": lists.vectors,
+  }
 
 
 def oracle_time(

@@ -133,9 +133,34 @@ def unordered(
   """Returns which targets are among the k nearest items of any vector.
 
   Compare models at an equal number of vectors only (arXiv 2504.10507, unordered
-  recall).
+  recall). Vectors with different neighbours find more, since together they name
+  more items. `first_distinct` gives lists of equal length instead.
   """
   return found(neighbours.reshape(len(neighbours), -1), targets, k=NOWHERE)
+
+
+def first_distinct(
+  neighbours: Int[np.ndarray, "b q k"], size: int
+) -> Int[np.ndarray, "b c"]:
+  """Returns one list per user: the first distinct items of all vectors.
+
+  The nearest items of all vectors come first, then all second-nearest items,
+  and so on. An item keeps its first place only. So one vector and many vectors
+  can be compared at an equal number of items per user.
+
+  Args:
+    neighbours: items of every vector, nearest first; -1 where there is none.
+    size: length of a list. A list can only be shorter, with -1 in the empty
+      places, if all neighbours of the user hold fewer distinct items. That is
+      impossible if `size` is at most the neighbours of one vector.
+  """
+  lists = np.full((len(neighbours), size), -1, neighbours.dtype)
+  for row, own in zip(lists, neighbours, strict=True):
+    in_turn = own.T.ravel()
+    items, place = np.unique(in_turn[in_turn >= 0], return_index=True)
+    kept = items[np.argsort(place)][:size]
+    row[: len(kept)] = kept
+  return lists
 
 
 def acted_on(
@@ -151,6 +176,30 @@ def diversity(lists: Int[np.ndarray, "b c"]) -> float:
   """Returns the fraction of distinct items among all users' candidates."""
   items = lists[lists >= 0]
   return np.unique(items).size / items.size if items.size else float("nan")
+
+
+def retrieved_diversity(neighbours: Int[np.ndarray, "b q k"]) -> float:
+  """Returns the fraction of distinct items among all neighbours of a user.
+
+  It is 1 if no two vectors of a user share a neighbour, and 1 / q if all
+  vectors have the same neighbours. The mean over users is returned; users
+  without a neighbour are left out, and without users it is NaN.
+
+  Unlike the paper, which counts distinct items across users, an item counts
+  once per user. Across users, the figure depends mostly on how many users there
+  are per item of the catalog.
+
+  Args:
+    neighbours: items of every vector; -1 where there is none.
+  """
+  ordered = np.sort(neighbours.reshape(len(neighbours), -1), -1)
+  filled = ordered >= 0
+  first = np.diff(ordered, axis=-1, prepend=-1) > 0
+  number = filled.sum(-1)
+  known = number > 0
+  if not known.any():
+    return float("nan")
+  return float(((first & filled).sum(-1)[known] / number[known]).mean())
 
 
 def coverage(lists: Int[np.ndarray, "b c"], candidates: int) -> float:

@@ -26,7 +26,7 @@ def retrieve(shares):
       retriever.reader.defaults(budget=budget).ask,
       size=size,
       batch_size=batch_size,
-      nearest=evaluate.UNORDERED_K,
+      nearest=evaluate.DISTINCT_K,
       quiet=True,
     )
 

@@ -11,8 +11,10 @@ from pinrec_jax.inference import engine
 
 
 def test_figures_are_those_of_the_retrieved_lists(
-  small, untrained, cases, retrieve
+  small, untrained, cases, retrieve, monkeypatch
 ):
+  # Of 27 items, 100 would be all.
+  monkeypatch.setattr(evaluate, "DISTINCT_K", 12)
   targets = metrics.targets(cases)
   retriever = untrained(small)
   some = np.arange(len(retriever.bundle.vectors)) % 2 == 0
@@ -37,10 +39,18 @@ def test_figures_are_those_of_the_retrieved_lists(
   assert 1 <= figures["vectors_kept"] <= 6
   assert figures["diversity"] == metrics.diversity(lists.items)
   assert figures["coverage"] == np.unique(lists.items[:, :3]).size / 27
-  hits = metrics.unordered(lists.neighbours, targets)
-  assert figures["unordered_recall@10"] == metrics.recall(hits)
-  saved = metrics.recall(hits, targets.actions[:, 1])
-  assert figures["unordered_recall@10/save"] == saved
+  nearest = lists.neighbours[..., :10]
+  distinct = metrics.first_distinct(lists.neighbours, 12)
+  assert (distinct >= 0).all()
+  for name, hits in (
+    ("unordered_recall@10", metrics.unordered(nearest, targets)),
+    ("distinct_recall@12", metrics.found(distinct, targets, 12)),
+  ):
+    saved = metrics.recall(hits, targets.actions[:, 1])
+    assert figures[name] == metrics.recall(hits) > 0
+    assert figures[f"{name}/save"] == saved
+  diversity = metrics.retrieved_diversity(nearest)
+  assert figures["retrieved_diversity@10"] == diversity
   assert figures["recency"] == pytest.approx(_recency(retriever, cases))
   recalls = [
     f"recall@{k}{group}"
@@ -52,10 +62,13 @@ def test_figures_are_those_of_the_retrieved_lists(
     *(f"{name}{end}" for name in recalls for end in (":low", ":high", ":hits")),
     *(
       f"{metric}{group}"
-      for metric in ("ndcg@3", "ndcg@6", "unordered_recall@10")
+      for metric in (
+        "ndcg@3", "ndcg@6", "unordered_recall@10", "distinct_recall@12"
+      )
       for group in ("", "/click", "/save", "/like")
     ),
-    "vectors", "vectors_kept", "diversity", "coverage", "recency",
+    "vectors", "vectors_kept", "diversity", "retrieved_diversity@10",
+    "coverage", "recency",
   }  # fmt: skip
 
 
@@ -154,10 +167,14 @@ def test_an_unconditioned_model_takes_one_step_per_vector(
   )
   assert (few["vectors"], many["vectors"]) == (1, 6)
   names = ["", *(f"/{name}" for name in retriever.outcomes)]
-  assert len(many) == len(names) + 1
+  assert len(many) == 2 * len(names) + 2
   for name in names:
     one, more = (r[f"unordered_recall@10{name}"] for r in (few, many))
     assert more >= one
+    # The catalog has fewer than 100 items.
+    one, more = (r[f"distinct_recall@100{name}"] for r in (few, many))
+    assert more == one > 0
+  assert few["retrieved_diversity@10"] == 1 > many["retrieved_diversity@10"]
 
 
 @pytest.mark.parametrize("kind", ["exact", "auto"])

@@ -149,6 +149,70 @@ def test_unordered_recall_counts_the_neighbours_of_every_vector():
   assert hits.tolist() == [True, False, True, False]
 
 
+NEIGHBOURS = st.lists(  # Of each user and vector: two nearest items, or -1.
+  st.lists(
+    st.permutations([-1, 1, 2, 3, 4]).map(lambda items: items[:2]),
+    min_size=3,
+    max_size=3,
+  ),
+  min_size=1,
+  max_size=4,
+)
+
+
+def test_the_first_distinct_items_go_round_the_vectors():
+  # Nearest items first: 5, 1 and 5 again. Then 2, 6 and 7.
+  neighbours = np.array([[[5, 2], [1, 6], [5, 7]]])
+  lists = [metrics.first_distinct(neighbours, size)[0] for size in (1, 3, 9)]
+  assert [row.tolist() for row in lists] == [
+    [5],
+    [5, 1, 2],
+    [5, 1, 2, 6, 7, -1, -1, -1, -1],
+  ]
+
+
+def test_the_first_distinct_items_of_one_vector_are_its_nearest():
+  nearest = np.array([[9, 3, 7, 1]])
+  assert metrics.first_distinct(nearest[:, None], 3).tolist() == [[9, 3, 7]]
+
+
+@given(NEIGHBOURS, st.integers(1, 9))
+def test_the_first_distinct_items_equal_a_slow_reference(neighbours, size):
+  lists = metrics.first_distinct(np.array(neighbours), size)
+  for row, vectors in zip(lists.tolist(), neighbours, strict=True):
+    expected = []
+    for rank in range(2):
+      for vector in vectors:
+        item = vector[rank]
+        if item != -1 and item not in expected:
+          expected.append(item)
+    expected = expected[:size]
+    assert row == expected + [-1] * (size - len(expected))
+
+
+def test_diversity_of_all_that_is_retrieved_is_counted_per_user():
+  apart, alike = [[1, 2], [3, 4]], [[1, 2], [2, 1]]
+  for users, expected in (
+    ([apart], 1),
+    ([alike], 1 / 2),
+    ([apart, alike], 3 / 4),  # Items of one user may occur for another.
+    ([[[1, -1], [1, -1]], [[-1, -1], [-1, -1]]], 1 / 2),
+  ):
+    assert metrics.retrieved_diversity(np.array(users)) == expected
+  assert math.isnan(metrics.retrieved_diversity(np.full((2, 2, 2), -1)))
+
+
+@given(NEIGHBOURS)
+def test_diversity_of_all_that_is_retrieved_equals_a_slow_reference(neighbours):
+  fractions = []
+  for vectors in neighbours:
+    items = [item for vector in vectors for item in vector if item != -1]
+    fractions.append(len(set(items)) / len(items))
+  assert metrics.retrieved_diversity(np.array(neighbours)) == pytest.approx(
+    sum(fractions) / len(fractions)
+  )
+
+
 def test_candidates_that_got_an_action_are_counted_once():
   # Outcome 0 is in the targets 5 and 6 of the first user. Outcome 1 is in all
   # targets, and 5 is in two of them.

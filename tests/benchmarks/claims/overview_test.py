@@ -87,6 +87,20 @@ def test_a_row_without_seeds_has_no_line():
   assert overview.table([report]).count("\n") == 1
 
 
+# Arms and metrics that no stored result has; see the limitations of
+# docs/claims.md.
+UNMEASURED = {
+  "multi_token": {
+    "OC 1 x 1",
+    "MT at the nearest offset",
+    "MT at the farthest offset",
+    "distinct_recall@100",
+    "retrieved_diversity@10",
+  },
+  "recency": {"OC 1 x 1"},
+}
+
+
 def _stored(log):
   return json.loads((ROOT / "results" / f"claims_{log}.json").read_text())
 
@@ -100,8 +114,9 @@ def test_stored_results_have_the_names_of_the_rows(log):
     own = stored[name]
     if own["seeds"]:
       assert (own["title"], own["claim"]) == (row.title, row.claim)
-      assert list(own["arms"]) == list(row.arms)
-      assert own["metrics"] == list(row.metrics)
+      missing = UNMEASURED.get(name, set())
+      assert list(own["arms"]) == [a for a in row.arms if a not in missing]
+      assert own["metrics"] == [m for m in row.metrics if m not in missing]
 
 
 @pytest.mark.parametrize("log", list(logs.LOGS))

@@ -3,9 +3,13 @@
 import pathlib
 
 import logs
+import numpy as np
 import pytest
 import rows
 import suite
+from rows import multi_token
+
+from pinrec_jax.data import evaluation_cases, histories, schema
 
 HERE = pathlib.Path(rows.__file__).parent
 # An arm that is shown without a test. It stops where its validation recall
@@ -58,6 +62,58 @@ def test_uc_is_compared_at_equal_vectors(mini):
   row = rows.suite_of("mini", logs.get_config(), ["oc_over_uc"])
   arm = row.rows["oc_over_uc"].arms["UC at equal vectors"]
   assert arm.evaluate["decode.steps"] == len(outcomes)
+
+
+def test_requests_on_kuairand_can_reach_every_time_ahead(mini):
+  """Every bucket has validation targets and examples of training."""
+  edges = multi_token.offsets("mini")[1:]
+  assert multi_token.offsets("pure")[1:] == edges
+  ahead = [
+    case.targets.time - past.time[-1]
+    for case in evaluation_cases.cases(mini, "validation")
+    for past in [histories.visible(case.past, "engagements")]
+    if len(past.time) and past.time[-1] != schema.UNKNOWN_TIME
+  ]
+  assert (edges[0], edges[-1]) == (6 * 3600, 96 * 3600)
+  sooner = [(np.concatenate(ahead) < edge).mean() for edge in edges]
+  assert (sooner[0], sooner[-1]) == pytest.approx((0.03, 0.95), abs=0.005)
+  length = logs.get_config().data.sequence_length
+  trained = [
+    time[later] - time[earlier]
+    for events in mini.events
+    for time in [_engaged(events, mini.vocabulary.test_from)[-length:]]
+    for earlier, later in [np.triu_indices(len(time), 1)]
+  ]
+  for seconds in (ahead, trained):
+    bucket = np.searchsorted(edges, np.concatenate(seconds), side="right")
+    number = np.bincount(bucket, minlength=len(edges) + 1)
+    assert (number / number.sum()).min() > 0.005
+
+
+def _engaged(events, end):
+  """Returns the known times of a user's engagements before a time."""
+  known = (events.time != schema.UNKNOWN_TIME) & (events.time < end)
+  return events.time[known & events.engaged]
+
+
+def test_arms_of_several_vectors_are_compared_at_equal_items():
+  row = rows.suite_of("mini", logs.get_config(), ["multi_token"]).rows[
+    "multi_token"
+  ]
+  vectors = {
+    name: arm.evaluate.get("decode.steps", 1)
+    * len(arm.evaluate.get("decode.offsets", (-1,)))
+    for name, arm in row.arms.items()
+  }
+  assert {name for name, number in vectors.items() if number == 1} == {
+    "OC 1 x 1",
+    "MT at the nearest offset",
+    "MT at the farthest offset",
+  }
+  assert set(vectors.values()) == {1, 16}
+  assert {
+    test.baseline for test in row.tests if test.metric == "distinct_recall@100"
+  } == {"OC 16 x 1", "OC 1 x 1"}
 
 
 def test_every_module_is_a_row_and_names_its_command():
