@@ -57,9 +57,7 @@ def test_every_member_of_the_family_is_valid_on_every_log(log, model):
 @pytest.mark.parametrize(
   "name",
   [
-    name
-    if name in ("sasrec", "two_tower", "hstu_oc")
-    else pytest.param(name, marks=pytest.mark.slow)
+    name if name == "hstu_oc" else pytest.param(name, marks=pytest.mark.slow)
     for name in _module("family").MODELS
   ],
 )

@@ -82,7 +82,9 @@ def test_all_users_of_the_log_get_the_lists_of_the_local_command(
   assert (report.users, report.bad) == (len(world.users), 0)
 
 
-@pytest.mark.parametrize("form", ["gzip", "bom"])
+@pytest.mark.parametrize(
+  "form", ["gzip", pytest.param("bom", marks=pytest.mark.slow)]
+)
 def test_a_file_may_have_other_forms(
   form, work, many, local, written, tmp_path
 ):

@@ -30,7 +30,9 @@ def _reference(query, key, value, view):
   return jax.nn.dot_product_attention(query, key, value, mask=view.mask)
 
 
-@pytest.mark.parametrize("length", [5, 200, 300])
+@pytest.mark.parametrize(
+  "length", [5, 200, pytest.param(300, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("limit", [1, 1 << 30])
 def test_value_and_gradient_equal_those_of_plain_attention(
   length, limit, monkeypatch

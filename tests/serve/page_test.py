@@ -8,7 +8,6 @@ import pytest
 
 CHROMIUM = pathlib.Path("/usr/bin/chromium")
 LIST = "ol[aria-label='recommended items'] > li"
-SCHEMES = ("light", "dark")
 
 
 @pytest.fixture(scope="module")
@@ -381,7 +380,9 @@ def test_a_token_is_asked_for(opened):
   assert "secret" not in page.content()
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(
+  "scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)]
+)
 def test_the_page_fits_a_phone_and_has_no_barrier(opened, scheme):
   axe = pytest.importorskip("axe_playwright_python.sync_playwright")
   phone = {"width": 390, "height": 844}

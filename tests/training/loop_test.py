@@ -80,7 +80,9 @@ def test_saving_logs_no_warning(
   assert not [r for r in caplog.records if "metric" in r.getMessage()]
 
 
-@pytest.mark.parametrize("candidates", [6, 24])
+@pytest.mark.parametrize(
+  "candidates", [6, pytest.param(24, marks=pytest.mark.slow)]
+)
 def test_a_log_of_few_items_can_be_trained(brief, world, tmp_path, candidates):
   """Lists of the validation are then shorter than ten."""
   items = world.catalog.items

@@ -192,7 +192,7 @@ def test_events_after_the_training_period_change_nothing(
   [
     (True, False),
     pytest.param(False, False, marks=pytest.mark.slow),
-    (False, True),
+    pytest.param(False, True, marks=pytest.mark.slow),
   ],
 )
 def test_a_step_learns_nothing_from_events_after_the_training_period(

@@ -91,6 +91,7 @@ def test_a_larger_fraction_adds_cold_items(world):
   assert more[few].all()
 
 
+@pytest.mark.slow
 def test_lists_of_cold_items_are_the_cold_part_of_the_whole_ranking(
   world, brief, tmp_path
 ):
