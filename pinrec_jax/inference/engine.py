@@ -149,9 +149,8 @@ class Retriever:
     self.embed(self.bundle.features.take(slice(0, 1)))
     cases = warming.cases(self.reader, self.sizes, most)
     if warm is not None and self._programs() == warm._programs():
-      cases = itertools.islice(
-        cases, 1
-      )  # It reads the parameters and the index.
+      # It reads the parameters and the index, which are new.
+      cases = itertools.islice(cases, 1)
     for requests, length, rung in cases:
       vectors = self.generate(requests, length=length, rung=rung)
       self.candidates(vectors, requests, rung)
@@ -163,7 +162,8 @@ class Retriever:
     # ScaNN compiles nothing.
     items = 0 if own.index.kind == "scann" else len(own.candidates)
     shapes = jax.tree.map(np.shape, own.params)
-    return own.config, own.index.kind, items, self.sizes, shapes
+    # The model has the vocabulary, which the configuration lacks.
+    return own.model, own.config, own.index.kind, items, self.sizes, shapes
 
   def answer(
     self,

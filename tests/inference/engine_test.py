@@ -445,8 +445,14 @@ def test_a_warm_retriever_with_the_same_programs_is_not_warmed_again(
     catalog=fewer,
     index=exact.Exact(retriever.bundle.vectors[mask]),
   )
+  names = dataclasses.replace(retriever.bundle.vocabulary, test_from=1)
+  renamed = dataclasses.replace(
+    retriever.bundle,
+    catalog=dataclasses.replace(retriever.bundle.catalog, vocabulary=names),
+  )
   for other in (
     engine.Retriever(bundle),
+    engine.Retriever(renamed),
     engine.Retriever(retriever.bundle, sizes=sizes.Sizes(length=(8,))),
   ):
     rests.clear()
