@@ -96,10 +96,11 @@ def memory(
         query,
         targets,
         softmax.Negatives(item, jnp.arange(2, number + 2), jnp.zeros(number)),
+        jnp.ones(shape),
         temperature=0.05,
         config=config_lib.Loss(),
         **sizes,
-      ).sum()
+      )
 
     gradient = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))
     analysis = gradient.lower(row, row, item).compile().memory_analysis()

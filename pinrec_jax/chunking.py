@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from pinrec_jax import sharding
 from pinrec_jax.types import AnyArray
@@ -83,3 +83,62 @@ def map_rows(
   return join(
     jax.lax.map(jax.checkpoint(lambda chunk: function(*chunk)), chunks)
   )
+
+
+def sum_rows(
+  function: Callable[[Any, Any], Float[Array, ""]],
+  learned: tuple[Any, Any],
+  fixed: tuple[Any, Any],
+  *,
+  per_row: int,
+  limit: int = 0,
+) -> Float[Array, ""]:
+  """Returns the sum of a function over the rows of a batch.
+
+  One chunk of rows is computed at a time. If the sum is differentiated, the
+  gradient of a chunk is computed beside its value. So nothing is computed
+  twice, and what the gradient needs is held for one chunk alone.
+
+  Args:
+    function: maps `learned` and `fixed`, with any number of rows, to the sum
+      over these rows.
+    learned: trees of arrays that have a gradient: [b ...] with one leading axis
+      of rows, and those that all rows share.
+    fixed: the same, of arrays without a gradient.
+    per_row: numbers that a row needs.
+    limit: as in `chunk_size`.
+  """
+  rows = jax.tree.leaves(learned[0])[0].shape[0]
+  size = chunk_size(rows, per_row, limit)
+  if size == rows:
+    return function(learned, fixed)
+
+  @jax.custom_vjp
+  def _sum(learned: Any, fixed: Any) -> Float[Array, ""]:
+    return jax.lax.scan(
+      lambda total, own: (
+        total + function((own[0], learned[1]), (own[1], fixed[1])),
+        None,
+      ),
+      jnp.zeros(()),
+      split((learned[0], fixed[0]), size),
+    )[0]
+
+  def _forward(learned: Any, fixed: Any) -> tuple[Float[Array, ""], Any]:
+    def _add(total: Any, own: Any) -> tuple[Any, Any]:
+      value, (of_rows, of_shared) = jax.value_and_grad(function)(
+        (own[0], learned[1]), (own[1], fixed[1])
+      )
+      return jax.tree.map(jnp.add, total, (value, of_shared)), of_rows
+
+    start = jnp.zeros(()), jax.tree.map(jnp.zeros_like, learned[1])
+    (value, of_shared), of_rows = jax.lax.scan(
+      _add, start, split((learned[0], fixed[0]), size)
+    )
+    return value, (join(of_rows), of_shared)
+
+  def _backward(gradients: Any, slope: Float[Array, ""]) -> tuple[Any, None]:
+    return jax.tree.map(lambda x: slope.astype(x.dtype) * x, gradients), None
+
+  _sum.defvjp(_forward, _backward)
+  return _sum(learned, fixed)

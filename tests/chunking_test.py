@@ -49,3 +49,28 @@ def test_mapped_rows_equal_those_of_a_plain_call():
 
     slope = jax.grad(total)(x)
     np.testing.assert_allclose(slope, 3 * x**2)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_summed_rows_equal_those_of_a_plain_call(limit):
+  rng = np.random.default_rng(0)
+  rows, shared = rng.normal(size=(24, 3)), rng.normal(size=3)
+  learned = jnp.float32(rows), jnp.float32(shared)
+  fixed = np.arange(24), np.int32(2)
+
+  def total(learned, fixed):
+    (rows, shared), (place, factor) = learned, fixed
+    return jnp.sum(jnp.tanh(rows * shared) * place[:, None]) * factor
+
+  got, slope = jax.value_and_grad(
+    lambda own: 5 * chunking.sum_rows(total, own, fixed, per_row=1, limit=limit)
+  )(learned)
+  want = 5 * total((rows, shared), fixed)
+  np.testing.assert_allclose(got, want, rtol=1e-5)
+  plain = chunking.sum_rows(total, learned, fixed, per_row=1, limit=limit)
+  np.testing.assert_allclose(plain, want / 5, rtol=1e-5)
+  inner = (1 - np.tanh(rows * shared) ** 2) * fixed[0][:, None] * 10
+  np.testing.assert_allclose(slope[0], inner * shared, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(
+    slope[1], (inner * rows).sum(0), rtol=1e-4, atol=1e-5
+  )

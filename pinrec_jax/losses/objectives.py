@@ -69,14 +69,15 @@ def loss(
   temperature = bound.softmax_temperature()
   # Every device scores all negatives, so each gets them once.
   negative = sharding.copied(embed(negatives.item))
-  losses = softmax.sampled_softmax(
+  total = softmax.sampled_softmax(
     bound.queries(states, condition),
     softmax.Targets(target, targets.item, positive, bias),
     softmax.Negatives(negative, negatives.item, negatives.log_expected),
+    weight,
     temperature=temperature,
     config=config,
   )
-  mean = jnp.sum(losses * weight) / jnp.maximum(jnp.sum(weight), 1)
+  mean = total / jnp.maximum(jnp.sum(weight), 1)
   counted = jnp.sum(weight > 0)
   return mean, {"loss": mean, "temperature": temperature, "targets": counted}
 

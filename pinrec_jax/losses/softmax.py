@@ -54,12 +54,13 @@ def sampled_softmax(
   query: Float[AnyArray, "b q d"],
   targets: Targets,
   negatives: Negatives,
+  weight: Float[AnyArray, "b q"],
   *,
   temperature: Float[Array, ""] | float,
   config: config_lib.Loss,
   block: int = 0,
   chunk: int = 0,
-) -> Float[Array, "b q"]:
+) -> Float[Array, ""]:
   """Cross-entropy of each query's positives against shared negatives.
 
   A negative is weighted by the inverse of its expected count. The sum over
@@ -74,40 +75,71 @@ def sampled_softmax(
 
   Args:
     query: unit-norm predictions.
-    targets: targets of the same rows.
-    negatives: negatives of all queries; item 0 is ignored.
+    targets: targets of the same rows; their biases have no gradient.
+    negatives: negatives of all queries; item 0 is ignored, and expected counts
+      have no gradient.
+    weight: weights of the queries.
     temperature: softmax temperature, > 0.
     config: the objective, and how losses of several positives become one.
     block: negatives that are scored at a time; 0 chooses a number
-      automatically.
-    chunk: queries that are scored at a time; 0 chooses a size automatically.
-      The backward pass computes the logits again, so at most chunk x block
-      logits are held.
+      automatically. With several blocks, the gradient scores each of them
+      again.
+    chunk: queries that are scored at a time; 0 chooses a size automatically. At
+      most chunk x block logits are held.
 
   Returns:
-    The loss in nats, float32; 0 for a query without a positive.
+    The weighted sum of the queries' losses in nats, float32. A query without a
+    positive has a loss of 0. The gradient with respect to the weights is the
+    loss of each query.
   """
   query = jnp.asarray(query) / temperature
   targets = jax.tree.map(jnp.asarray, targets)
   negatives = jax.tree.map(jnp.asarray, negatives)
+  weight = jnp.asarray(weight)
   if not block:
     block = TPU_BLOCK if jax.default_backend() == "tpu" else BLOCK
   block = min(block, len(negatives.item))
-  sizes = block, chunk * block
-  if positives.objective(config.objective).trained != "all":
-    one = _single(targets, config)
-    score = jnp.sum(query * one.vector, -1) - one.bias
-    rest = _log_sum(query, one.item[..., None], negatives, *sizes)
-    return jnp.where(one.item > 0, jax.nn.softplus(rest - score), 0.0)
-  return chunking.map_rows(
-    functools.partial(_several, config),
-    query,
-    targets,
-    _log_weights(targets.item, negatives),
-    _log_sum(query, targets.item[:, None], negatives, *sizes),
-    per_row=targets.positive[0].size,
-    limit=chunk * targets.item.shape[1],
+  length, per_query, log_weight = query.shape[1], block, None
+  if positives.objective(config.objective).trained == "all":
+    log_weight = _log_weights(targets.item, negatives)
+    per_query += targets.item.shape[1]
+  else:
+    targets = _single(targets, config)
+  return chunking.sum_rows(
+    functools.partial(_weighted_sum, config, block),
+    ((query, targets.vector, weight), negatives.vector),
+    ((targets, log_weight), negatives),
+    per_row=length * per_query,
+    limit=chunk * per_query,
   )
+
+
+def _weighted_sum(
+  config: config_lib.Loss, block: int, learned: tuple, fixed: tuple
+) -> Float[Array, ""]:
+  """Returns the weighted sum of the losses of a few rows.
+
+  Args:
+    config: how losses of several positives become one.
+    block: negatives that are scored at a time.
+    learned: queries, divided by the temperature, the vectors of their targets,
+      and their weights; and the vectors of the negatives.
+    fixed: the targets, and the log of the weight of each target among the
+      negatives; and the negatives. Without weights, each query has one
+      positive. All vectors in it are ignored.
+  """
+  (query, vector, weight), negative = learned
+  (targets, log_weight), negatives = fixed
+  targets = targets._replace(vector=vector)
+  negatives = negatives._replace(vector=negative)
+  if log_weight is None:
+    score = jnp.sum(query * targets.vector, -1) - targets.bias
+    rest = _log_sum(query, targets.item[..., None], negatives, block)
+    losses = jnp.where(targets.item > 0, jax.nn.softplus(rest - score), 0.0)
+  else:
+    rest = _log_sum(query, targets.item[:, None], negatives, block)
+    losses = _several(config, query, targets, log_weight, rest)
+  return jnp.sum(losses * weight)
 
 
 def _several(
@@ -180,75 +212,31 @@ def _logits(
   return jnp.where(left_out, -jnp.inf, logits)
 
 
-def _log_sum_forward(
-  query: Float[Array, "b q d"],
-  hidden: Int[Array, "b #q k"],
+def _log_sum(
+  query: Float[Array, "r q d"],
+  hidden: Int[Array, "r #q k"],
   negatives: Negatives,
   block: int,
-  limit: int,
-) -> tuple[Float[Array, "b q"], tuple]:
-  """Returns the log-sum-exp over all negatives except hidden items.
+) -> Float[Array, "r q"]:
+  """Returns the log-sum-exp over all negatives except hidden items."""
 
-  The second result is for the gradient, which computes the logits again. So it
-  holds no more of them than the forward pass.
-  """
-  blocks = _blocks(negatives, block)
+  def _add(
+    carry: tuple[Float[Array, "r q"], Float[Array, "r q"]], block: Negatives
+  ):
+    top, total = carry
+    logits = _logits(query, hidden, block)
+    # The result does not depend on the number that is subtracted.
+    higher = jax.lax.stop_gradient(jnp.maximum(top, jnp.max(logits, -1)))
+    rest = jnp.sum(jnp.exp(logits - higher[..., None]), -1)
+    return (higher, total * jnp.exp(top - higher) + rest), None
 
-  def _of_rows(
-    query: Float[Array, "r q d"], hidden: Int[Array, "r #q k"]
-  ) -> Float[Array, "r q"]:
-    def _add(
-      carry: tuple[Float[Array, "r q"], Float[Array, "r q"]], block: Negatives
-    ):
-      top, total = carry
-      logits = _logits(query, hidden, block)
-      higher = jnp.maximum(top, jnp.max(logits, -1))
-      rest = jnp.sum(jnp.exp(logits - higher[..., None]), -1)
-      return (higher, total * jnp.exp(top - higher) + rest), None
-
-    start = jnp.full(query.shape[:2], LOWEST), jnp.zeros(query.shape[:2])
-    (top, total), _ = jax.lax.scan(_add, start, blocks)
-    return jnp.log(jnp.maximum(total, TINY)) + top
-
-  rest = chunking.map_rows(
-    _of_rows, query, hidden, per_row=query.shape[1] * block, limit=limit
-  )
-  return rest, (query, hidden, negatives, rest)
-
-
-def _log_sum_backward(
-  block: int, limit: int, residuals: tuple, slope: Float[Array, "b q"]
-) -> tuple[Float[Array, "b q d"], None, Negatives]:
-  """Returns the gradients, given that of the value (`slope`)."""
-  query, hidden, negatives, rest = residuals
-  blocks = _blocks(negatives, block)
-
-  def _of_chunk(of_negatives: Float[Array, "_ n d"], chunk: tuple):
-    query, hidden, rest, slope = chunk
-
-    def _add(of_query: Float[Array, "r q d"], block: Negatives):
-      logits = _logits(query, hidden, block)
-      weight = jnp.exp(logits - rest[..., None]) * slope[..., None]
-      of_query += jnp.einsum("rqn,nd->rqd", weight, block.vector)
-      return of_query, jnp.einsum("rqn,rqd->nd", weight, query)
-
-    of_query, more = jax.lax.scan(_add, jnp.zeros_like(query), blocks)
-    return of_negatives + more, of_query
-
-  size = chunking.chunk_size(len(query), query.shape[1] * block, limit)
-  chunks = chunking.split((query, hidden, rest, slope), size)
-  start = jnp.zeros_like(blocks.vector)
-  found, of_query = jax.lax.scan(_of_chunk, start, chunks)
-  found = found.reshape(-1, found.shape[-1])[: len(negatives.item)]
-  # Items and expected counts have no gradient.
-  gradient = negatives._replace(vector=found, item=None, log_expected=None)
-  return chunking.join(of_query), None, gradient
-
-
-_log_sum = jax.custom_vjp(
-  lambda *arguments: _log_sum_forward(*arguments)[0], nondiff_argnums=(3, 4)
-)
-_log_sum.defvjp(_log_sum_forward, _log_sum_backward)
+  start = jnp.full(query.shape[:2], LOWEST), jnp.zeros(query.shape[:2])
+  if block == len(negatives.item):
+    (top, total), _ = _add(start, negatives)
+  else:
+    blocks = _blocks(negatives, block)
+    (top, total), _ = jax.lax.scan(jax.checkpoint(_add), start, blocks)
+  return jnp.log(jnp.maximum(total, TINY)) + top
 
 
 def _blocks(negatives: Negatives, size: int) -> Negatives:

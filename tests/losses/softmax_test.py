@@ -38,9 +38,31 @@ def _case(queries=12, negatives=40, seed=0):
   return _unit(rng, queries, 6), items[own], items[ids], own, ids, expected
 
 
-def _loss(
+def _losses(query, targets, negatives, **options):
+  """The loss of each query, as the gradient with respect to its weight."""
+  return jax.grad(
+    lambda weight: softmax.sampled_softmax(
+      query, targets, negatives, weight, **options
+    )
+  )(jnp.ones(query.shape[:2]))
+
+
+def _weighted(*case, rows=4, **options):
+  """The sum of the losses, with weights of 1."""
+  weight = jnp.ones((rows, len(case[3]) // rows))
+  return _rows(*case, rows=rows, weight=weight, **options)
+
+
+def _loss(*case, rows=4, **options):
+  """The loss of each query."""
+  return jax.grad(
+    lambda weight: _rows(*case, rows=rows, weight=weight, **options)
+  )(jnp.ones((rows, len(case[3]) // rows))).reshape(-1)
+
+
+def _rows(
   query, positive, negative, own, ids, expected,
-  *, temperature, rows=4, objective="next_item", **sizes,
+  *, weight, temperature, rows=4, objective="next_item", **sizes,
 ):  # fmt: skip
   """The loss of queries with one positive each, arranged in rows."""
   length = len(own) // rows
@@ -58,10 +80,11 @@ def _loss(
     split(query),
     targets,
     softmax.Negatives(negative, ids, expected),
+    weight,
     temperature=temperature,
     config=config_lib.Loss(objective=objective),
     **sizes,
-  ).reshape(-1)
+  )
 
 
 @pytest.mark.parametrize("chunk", [1, 6, 64])
@@ -85,7 +108,7 @@ def test_several_positives_equal_the_definition_in_float64(
   bias = rng.uniform(-1, 1, (3, 8)).astype(np.float32)
   expected = rng.uniform(-2, 2, 12).astype(np.float32)[ids]
   query = _unit(rng, 3, 8, 6)
-  got = softmax.sampled_softmax(
+  got = _losses(
     query,
     softmax.Targets(items[own], own, positive, bias),
     softmax.Negatives(items[ids], ids, expected),
@@ -117,9 +140,9 @@ def test_the_gradient_equals_that_of_the_whole_matrix(chunk, block):
   query, positive, negative, own, ids, expected = _case()
 
   def chunked(q, p, n, t):
-    return _loss(
+    return _weighted(
       q, p, n, own, ids, expected, temperature=t, chunk=chunk, block=block
-    ).sum()
+    )
 
   def whole(q, p, n, t):
     score = (q * p).sum(-1) / t
@@ -139,12 +162,27 @@ def test_the_gradient_equals_that_of_the_whole_matrix(chunk, block):
   )
 
 
+@pytest.mark.parametrize(("block", "products"), [(40, 3), (7, 4)])
+def test_one_block_of_negatives_is_scored_once(block, products):
+  """Two more products are the gradients of the queries and the negatives."""
+  query, positive, negative, *rest = _case()
+  gradient = jax.make_jaxpr(
+    jax.grad(
+      lambda q, n: _weighted(
+        q, positive, n, *rest, temperature=1.0, chunk=4, block=block
+      ),
+      argnums=(0, 1),
+    )
+  )(query, negative)
+  assert str(gradient).count("dot_general") == products
+
+
 @pytest.mark.parametrize("objective", ["next_item", "windowed"])
 def test_a_query_without_any_negative_left_has_no_loss(objective):
   rng = np.random.default_rng(0)
   query, item = _unit(rng, 1, 4), _unit(rng, 1, 4)
   value, slope = jax.value_and_grad(
-    lambda q: _loss(
+    lambda q: _weighted(
       q,
       item,
       np.repeat(item, 3, 0),
@@ -154,7 +192,7 @@ def test_a_query_without_any_negative_left_has_no_loss(objective):
       temperature=0.1,
       rows=1,
       objective=objective,
-    ).sum()
+    )
   )(query)
   np.testing.assert_allclose(value, 0, atol=1e-6)
   np.testing.assert_allclose(slope, 0, atol=1e-6)
@@ -179,9 +217,10 @@ def test_the_minimum_learns_from_its_own_positive_alone():
         np.arange(4, 9),
         np.zeros(5, np.float32),
       ),
+      np.ones((1, 1), np.float32),
       temperature=1.0,
       config=config_lib.Loss(objective="session"),
-    ).sum()
+    )
 
   slope = np.abs(jax.grad(value)(vectors)).sum(-1)[0]
   assert slope[1] > 0
@@ -219,7 +258,7 @@ def test_the_correction_recovers_the_gradient_of_the_full_softmax():
       )
       expected = drawn.log_expected if corrected else jnp.zeros(500)
       return jax.grad(
-        lambda q: _loss(
+        lambda q: _weighted(
           q[None],
           items[own][None],
           jnp.asarray(items)[drawn.item],
@@ -228,7 +267,7 @@ def test_the_correction_recovers_the_gradient_of_the_full_softmax():
           expected,
           temperature=0.5,
           rows=1,
-        )[0]
+        )
       )(query)
 
     return jax.vmap(sampled)(keys).mean(0)
