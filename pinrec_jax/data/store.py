@@ -9,6 +9,7 @@ so that opening stays fast.
 """
 
 import contextlib
+import itertools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, overload
@@ -19,7 +20,7 @@ import xxhash
 from jaxtyping import Int, Shaped, UInt64
 
 from pinrec_jax import files
-from pinrec_jax.data import schema
+from pinrec_jax.data import histories, schema
 
 FOLDER, MANIFEST, USERS = "events", "digests.json", "users.parquet"
 BLOCK = 1 << 16  # Events of which each column has one checksum.
@@ -195,9 +196,12 @@ def save(
   folder: pathlib.Path, users: Iterable[tuple[str, schema.Events]]
 ) -> None:
   """Writes every user's events; all of them or none."""
+  left = iter(users)
   with writing(folder) as writer:
-    for user, events in users:
-      writer.add([user], np.array([len(events)]), events)
+    while some := list(itertools.islice(left, histories.USERS)):
+      names, events = zip(*some, strict=True)
+      ends = np.cumsum([len(own) for own in events])
+      writer.add(names, ends, histories.joined(events))
 
 
 def finish(folder: pathlib.Path) -> None:
