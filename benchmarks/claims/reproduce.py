@@ -199,7 +199,7 @@ def _evaluated(
   found = workflows.retriever(config, folder, dataset)
   figures = workflows.evaluate(config, folder, dataset, found).figures()
   if parts:
-    figures |= cold_items.figures(config, folder, parts, found)
+    figures |= cold_items.measure(config, folder, parts, found).figures
   return figures
 
 
