@@ -11,7 +11,6 @@ import pytest
 import report as report_lib
 import reproduce
 import suite
-import users
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import workflows
@@ -37,7 +36,10 @@ ROWS = {
     "Two stages find more than one.",
     {"one": suite.Arm(), "two": suite.Arm(SHORT, init_from=suite.Arm())},
     ("recall@6",),
-    (suite.Test("two", "one", "recall@6"),),
+    (
+      suite.Test("two", "one", "unordered_recall@10"),
+      suite.Test("two", "one", "coverage"),
+    ),
   ),
   "targets": suite.Row(
     "Targets",
@@ -146,16 +148,48 @@ def test_a_stopped_suite_continues_and_runs_nothing_twice(
   assert again.replace("(again_", "(") == text
   assert (tmp_path / "again_conditioning.png").is_file()
   one, two = (
-    found["stages"]["arms"][arm]["recall@6"] for arm in ("one", "two")
+    found["stages"]["arms"][arm]["unordered_recall@10"]
+    for arm in ("one", "two")
   )
   assert len(one["values"]) == 2
 
-  # The intervals over users are of the same recall.
-  monkeypatch.setattr(users, "K", 6)
-  hits = users.of_row(claims, "stages", folder)
-  gains = users.over(hits, "one")
-  for arm, own in (("one", one), ("two", two)):
-    np.testing.assert_allclose(gains[arm]["recall"], own["mean"])
+  # The gain is that of the recalls, whose targets are the same.
+  verdict, of_lists = found["stages"]["verdicts"]
+  assert (verdict["over"], of_lists["over"]) == ("users and seeds", "seeds")
+  gain = two["mean"] / one["mean"] - 1
+  assert abs(verdict["gain"] - gain) < 1e-12
+  assert verdict["low"] < gain < verdict["high"]
+  _lose_values_of_users(folder)
+  again, evaluate = [], workflows.evaluate
+
+  def counting(*arguments):
+    again.append(arguments)
+    return evaluate(*arguments)
+
+  # Evaluations of an earlier version are completed without a training.
+  monkeypatch.setattr(workflows, "evaluate", counting)
+  assert reproduce.reproduce(claims, folder) == report
+  assert len(again) == 6
+
+
+def _lose_values_of_users(folder):
+  """Checks the values per user of all evaluations, and deletes one seed's."""
+  paths = sorted(folder.glob("runs/*/seed*/*.npz"))
+  assert len(paths) == 2 * 6  # Seeds and evaluations.
+  for path in paths:
+    figures = json.loads(path.with_suffix(".json").read_text())
+    with np.load(path) as content:
+      names = {key.rpartition(":")[0] for key in content} - {""}
+      assert {"recall@6", "recall@3/save", "ndcg@3", "recency"} <= names
+      assert len(content["users"]) == figures["test_users"]
+      for name in names:
+        found, total = (
+          content[f"{name}:{n}"].sum() for n in ("found", "total")
+        )
+        if figures[name] is not None:  # Some groups have no targets.
+          assert abs(found / total - figures[name]) < 1e-12
+    if path.parent.name == "seed1":
+      path.unlink()
 
 
 @pytest.mark.slow
