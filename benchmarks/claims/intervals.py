@@ -1,8 +1,8 @@
 """95 % intervals of gains, by paired bootstrap over users and seeds.
 
 Users and seeds are resampled together, and both arms of a test share the
-resamples. A gain is the ratio of two figures, each of which is pooled over all
-users and seeds.
+resamples. A gain is the ratio of two figures. Both are pooled over all users
+and seeds.
 """
 
 import functools

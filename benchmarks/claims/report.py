@@ -31,6 +31,10 @@ from pinrec_jax import files, markdown
 # Figures of each arm, one mapping per seed.
 Figures = Mapping[str, Sequence[Mapping[str, float]]]
 MARKS = "<!-- claims -->", "<!-- end of claims -->"
+NOTE = (
+  "A number after ± is a standard deviation over seeds. A 95 % interval is by "
+  "paired bootstrap."
+)
 # Figures that the table shows and the plot does not.
 SIZES = ("vectors", "parameters", "cold_candidates")
 PLOTS = {"arms": plots.arms, "matrix": plots.matrix, "curve": plots.curve}
@@ -83,7 +87,7 @@ def show(content: Mapping[str, Any], path: pathlib.Path) -> None:
     content: of report.json.
     path: of the page.
   """
-  text = [f"# Claims on {content['log']}", ""]
+  text = [f"# Claims on {content['log']}", "", NOTE, ""]
   for name, row in content["rows"].items():
     text += [f"## {name}", "", f"{row['claim']} Seeds: {row['seeds']}.", ""]
     if not row["seeds"]:
@@ -202,7 +206,7 @@ def _change(test: Mapping[str, Any]) -> str:
       gain += f"{std} %"
     else:
       low, high = (f"{100 * test[end]:+.1f}" for end in ("low", "high"))
-      gain += f" % (95 % interval {low} to {high}, over {test['over']})"
+      gain += f" %, 95 % interval {low} to {high} over {test['over']}"
   text = f"{overview.comparison(test)}: {gain}"
   return f"{text} (paper: {overview.expected(test)})"
 

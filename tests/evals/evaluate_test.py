@@ -19,7 +19,7 @@ def test_figures_are_those_of_the_retrieved_lists(
   targets = metrics.targets(cases)
   retriever = untrained(small)
   some = np.arange(len(retriever.bundle.vectors)) % 2 == 0
-  figures, sums = evaluate.evaluate(
+  figures, _ = evaluate.evaluate(
     retriever, cases, small.evals, groups={"even": some}, quiet=True
   )
   lists = retrieve(retriever, cases, budget=None)
@@ -71,6 +71,12 @@ def test_figures_are_those_of_the_retrieved_lists(
     "vectors", "vectors_kept", "diversity", "retrieved_diversity@10",
     "coverage", "recency",
   }  # fmt: skip
+
+
+def test_the_sums_of_users_give_the_figures(small, untrained, cases):
+  figures, sums = evaluate.evaluate(
+    untrained(small), cases, small.evals, groups={}, quiet=True
+  )
   whole = {"vectors", "vectors_kept", "diversity", "coverage"}
   assert set(sums) == {n for n in figures if ":" not in n} - whole
   for name, own in sums.items():

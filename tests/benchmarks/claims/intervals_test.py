@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import statistics
+from typing import Any
 
 import intervals
 import numpy as np
@@ -98,7 +99,7 @@ def test_seeds_alone_miss_that_users_differ():
   for n in range(100):
     values = _counts(200, 5, of_user=1.5, number=n)
     found, _ = values.sum(0).T
-    over_seeds = stats.ttest_1samp(found[:, 0] / found[:, 1] - 1, 0)
+    over_seeds: Any = stats.ttest_1samp(found[:, 0] / found[:, 1] - 1, 0)
     rejected.append([over_seeds.pvalue < 0.05, _p(_gain(values)) < 0.05])
   of_seeds, of_both = np.mean(rejected, 0)
   assert of_both < 0.1 < 2 * 0.1 < of_seeds
@@ -158,10 +159,12 @@ def test_stored_values_give_the_same_gain(stored):
   other = dataclasses.replace(TEST, metric="coverage")
   back = dataclasses.replace(TEST, arm="uc", baseline="oc")
   found = intervals.of_row(paths, [TEST, other, back])
-  assert found[0] == _gain(values)
-  assert found[1] is None
-  assert found[2].gain == pytest.approx(1 / (1 + found[0].gain) - 1)
-  assert found[2].error == pytest.approx(found[0].error)
+  gain, none, inverse = found
+  assert gain == _gain(values)
+  assert none is None
+  assert gain and inverse
+  assert inverse.gain == pytest.approx(1 / (1 + gain.gain) - 1)
+  assert inverse.error == pytest.approx(gain.error)
   with np.load(paths["oc"][0]) as content:
     assert content["users"].tolist() == NAMES
     assert content["recall@10:found"].dtype == np.uint8
