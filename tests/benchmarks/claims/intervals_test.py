@@ -162,7 +162,8 @@ def test_stored_values_give_the_same_gain(stored):
   gain, none, inverse = found
   assert gain == _gain(values)
   assert none is None
-  assert gain and inverse
+  assert gain
+  assert inverse
   assert inverse.gain == pytest.approx(1 / (1 + gain.gain) - 1)
   assert inverse.error == pytest.approx(gain.error)
   with np.load(paths["oc"][0]) as content:
