@@ -110,7 +110,7 @@ def measure(
     config.evals,
     groups={"new": cold},
     quiet=True,
-  )
+  ).figures
   return {key: float(figures[key]) for key in KEYS}
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from pinrec_jax.data import repeats as repeats_lib
 from pinrec_jax.data import row_errors as row_errors_lib
 from pinrec_jax.data import statistics as statistics_lib
-from pinrec_jax.types import Number
+from pinrec_jax.types import Number, UserSums
 
 Figures = dict[str, Number | str]
 # Prefix of a model's figures in report.json. The run's own have none.
@@ -196,6 +196,9 @@ class EvaluateReport:
     filter_seen: as in `TrainReport`.
     beats_baselines: whether the run finds more targets than every baseline.
     verdict: a sentence on that, with likely reasons if it does not.
+    user_ids: the test users. Neither they nor their sums are in `figures`.
+    user_sums: what each test user adds to the run's own figures, by name, for
+      figures that are ratios of two sums over users.
   """
 
   models: dict[str, dict[str, Number]]
@@ -210,6 +213,8 @@ class EvaluateReport:
   beats_baselines: bool = False
   verdict: str = ""
   steering: dict[str, Number] = dataclasses.field(default_factory=dict)
+  user_ids: list[str] = dataclasses.field(default_factory=list)
+  user_sums: dict[str, UserSums] = dataclasses.field(default_factory=dict)
 
   def figures(self) -> Figures:
     """Returns flat figures."""

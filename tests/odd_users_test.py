@@ -115,7 +115,7 @@ def test_odd_users_are_evaluated_and_served(log):
     assert [ids[case.targets.item].item() for case in cases] == item
     figures = evaluate.evaluate(
       retriever, cases, config.evals, groups={}, quiet=True
-    )
+    ).figures
     assert all(np.isfinite(list(figures.values())))
   # Users without an event that the model reads get candidates, too.
   place = dict(zip(dataset.users, dataset.events, strict=True))

@@ -34,7 +34,7 @@ def test_all_test_users_are_answered_with_the_recall_of_the_report(
   retriever = untrained(small, mini)
   report = evaluate.evaluate(
     retriever, cases, small.evals, groups={}, quiet=True
-  )
+  ).figures
   catalog = mini.catalog
   lines = [
     json.dumps(

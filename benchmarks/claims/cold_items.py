@@ -1,11 +1,12 @@
 """Cold items: a log of which training sees only a part of the catalog."""
 
 import dataclasses
+import itertools
 import pathlib
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Real
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import workflows
@@ -13,6 +14,7 @@ from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, schema, splits
 from pinrec_jax.evals import evaluate
 from pinrec_jax.inference import engine
+from pinrec_jax.types import UserSums
 
 
 class Split(NamedTuple):
@@ -84,12 +86,12 @@ def only(
   return dataclasses.replace(dataset, catalog=catalog)
 
 
-def figures(
+def measure(
   config: config_lib.Config,
   workdir: pathlib.Path,
   parts: Split,
   found: engine.Retriever,
-) -> evaluate.Figures:
+) -> evaluate.Measured:
   """Returns recall of cold targets, in full lists and in lists of cold items.
 
   Args:
@@ -99,24 +101,39 @@ def figures(
     found: the run's retriever over the whole catalog.
 
   Returns:
-    recall@k/cold_items, recall@k/cold_only and cold_candidates.
+    recall@k/cold_items and recall@k/cold_only, with the sums of all test users;
+    and cold_candidates.
   """
   cases = evaluation_cases.cases(parts.evaluation, "test")
-  cases = [case for case in cases if parts.cold[case.targets.item].any()]
+  aimed = np.array([parts.cold[case.targets.item].any() for case in cases])
   candidates = only(parts.evaluation, parts.cold)
   cutoffs = config.evals.cutoffs
-  result: evaluate.Figures = {
+  figures: evaluate.Figures = {
     "cold_candidates": int(candidates.items.candidate.sum())
   }
-  if not cases:
+  sums: evaluate.Sums = {}
+  if not aimed.any():
     names = [f"recall@{k}/cold_{n}" for k in cutoffs for n in ("items", "only")]
-    return result | dict.fromkeys(names, np.nan)
+    return evaluate.Measured(figures | dict.fromkeys(names, np.nan), sums)
+  some = list(itertools.compress(cases, aimed))
   alone = workflows.retriever(config, workdir, candidates)
   for retriever, name in ((found, "cold_items"), (alone, "cold_only")):
     own = evaluate.evaluate(
-      retriever, cases, config.evals, groups={"cold": parts.cold}, quiet=True
+      retriever, some, config.evals, groups={"cold": parts.cold}, quiet=True
     )
-    result |= {
-      f"recall@{k}/{name}": own[f"recall@{k}/cold_items"] for k in cutoffs
-    }
-  return result
+    for k in cutoffs:
+      figures[f"recall@{k}/{name}"] = own.figures[f"recall@{k}/cold_items"]
+      columns = own.sums[f"recall@{k}/cold_items"]
+      sums[f"recall@{k}/{name}"] = UserSums(
+        *(_of_all(aimed, c) for c in columns)
+      )
+  return evaluate.Measured(figures, sums)
+
+
+def _of_all(
+  aimed: Bool[np.ndarray, "b"], values: Real[np.ndarray, "a"]
+) -> Real[np.ndarray, "b"]:
+  """Returns the values of all users: 0 for those without a cold target."""
+  whole = np.zeros(len(aimed), values.dtype)
+  whole[aimed] = values
+  return whole

@@ -14,11 +14,14 @@ MARKS = {
   "not testable": "–",
 }
 LEGEND = (
-  "Each cell is the relative gain over the baseline arm, mean ± standard "
-  "deviation over seeds. "
+  "Each cell is the relative gain over the baseline arm. Parentheses have its "
+  "95 % interval, by paired bootstrap over users and seeds. A cell with ± has "
+  "mean ± standard deviation over seeds instead. Its metric belongs to all "
+  "lists together, or it was measured before values per user were stored. "
   + ", ".join(f"{mark} {label}" for label, mark in MARKS.items())
-  + ". Significance is by a paired t-test, adjusted for all comparisons of a "
-  "log (Benjamini-Hochberg, 5 %). Another regime means over five times the "
+  + ". Significance is by the bootstrap, or by a paired t-test over seeds in a "
+  "cell with ±. It is adjusted for all comparisons of a log "
+  "(Benjamini-Hochberg, 5 %). Another regime means over five times the "
   "paper's gain, so something else is at work. Contradicted means a "
   "significant gain in the other direction. A cell of several outcomes has "
   "their smallest and largest gain, and how many have which verdict. A cell is "
@@ -102,13 +105,21 @@ def _cell(tests: Sequence[Mapping[str, Any]]) -> str:
     return MARKS["not testable"]
   if len(tests) == 1:
     (test,) = tests
-    std = f" ± {_number(test['std'])}" if test["std"] else ""
-    return f"{_signed(gains[0])}{std} % {MARKS[test['label']]}"
+    return f"{_signed(gains[0])}{_spread(test)} {MARKS[test['label']]}"
   counts = {
     m: sum(t["label"] == name for t in tests) for name, m in MARKS.items()
   }
   verdicts = ", ".join(f"{n} {mark}" for mark, n in counts.items() if n)
   return f"{_signed(min(gains))} to {_signed(max(gains))} %: {verdicts}"
+
+
+def _spread(test: Mapping[str, Any]) -> str:
+  """Returns the unit of a gain, with its interval or standard deviation."""
+  over = test.get("over", "seeds")  # Earlier reports do not say.
+  if over == "seeds":
+    return f" ± {_number(test['std'])} %" if test["std"] else " %"
+  bounds = f"{_signed(test['low'])} to {_signed(test['high'])}"
+  return f" % ({bounds}{' over users' * (over == 'users')})"
 
 
 def _signed(fraction: float) -> str:

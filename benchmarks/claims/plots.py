@@ -133,7 +133,7 @@ def matrix(
   axes.set_ylabel("requested outcome")
   figure.colorbar(shown, label=f"gain over {baseline}, %")
   figure.suptitle(
-    f"{title}\n(mean ± standard deviation over seeds)", fontsize="medium"
+    f"{title}\n(gain ± standard deviation over seeds)", fontsize="medium"
   )
   _save(figure, path)
 

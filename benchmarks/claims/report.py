@@ -16,8 +16,9 @@ import math
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import intervals
 import jax
 import numpy as np
 import overview
@@ -30,15 +31,39 @@ from pinrec_jax import files, markdown
 # Figures of each arm, one mapping per seed.
 Figures = Mapping[str, Sequence[Mapping[str, float]]]
 MARKS = "<!-- claims -->", "<!-- end of claims -->"
+NOTE = (
+  "A number after ± is a standard deviation over seeds. A 95 % interval is by "
+  "paired bootstrap."
+)
 # Figures that the table shows and the plot does not.
 SIZES = ("vectors", "parameters", "cold_candidates")
 PLOTS = {"arms": plots.arms, "matrix": plots.matrix, "curve": plots.curve}
 
 
+class Measured(NamedTuple):
+  """What a row has measured.
+
+  Attributes:
+    figures: of each arm, one mapping per seed.
+    gains: of each test, by bootstrap; None if its metric has no values per
+      user.
+  """
+
+  figures: Figures
+  gains: Sequence[intervals.Bootstrap | None]
+
+
 def write(
-  suite: suite_lib.Suite, figures: Mapping[str, Figures], workdir: pathlib.Path
+  suite: suite_lib.Suite,
+  measured: Mapping[str, Measured],
+  workdir: pathlib.Path,
 ) -> dict[str, Any]:
   """Writes report.json, report.md and one plot per row.
+
+  Args:
+    suite: claims on a log.
+    measured: by row.
+    workdir: folder of the files.
 
   Returns:
     The content of report.json.
@@ -46,7 +71,7 @@ def write(
   content = {
     "log": suite.base.data.name,
     "device": jax.devices()[0].device_kind,
-    "rows": {n: _row(row, figures[n]) for n, row in suite.rows.items()},
+    "rows": {n: _row(row, measured[n]) for n, row in suite.rows.items()},
   }
   path = workdir / "report.json"
   files.write_json(path, judged(content))
@@ -62,7 +87,7 @@ def show(content: Mapping[str, Any], path: pathlib.Path) -> None:
     content: of report.json.
     path: of the page.
   """
-  text = [f"# Claims on {content['log']}", ""]
+  text = [f"# Claims on {content['log']}", "", NOTE, ""]
   for name, row in content["rows"].items():
     text += [f"## {name}", "", f"{row['claim']} Seeds: {row['seeds']}.", ""]
     if not row["seeds"]:
@@ -80,8 +105,9 @@ def show(content: Mapping[str, Any], path: pathlib.Path) -> None:
   files.write(path, "\n".join(text).rstrip() + "\n")
 
 
-def _row(row: suite_lib.Row, figures: Figures) -> dict[str, Any]:
+def _row(row: suite_lib.Row, measured: Measured) -> dict[str, Any]:
   """Returns what report.json holds of a row."""
+  figures = measured.figures
   seeds = len(next(iter(figures.values()), ()))
   content = {"title": row.title, "claim": row.claim, "seeds": seeds}
   if not seeds:
@@ -90,7 +116,10 @@ def _row(row: suite_lib.Row, figures: Figures) -> dict[str, Any]:
     "plot": row.plot,
     "metrics": row.metrics,
     "arms": {arm: summary(row, figures[arm]) for arm in row.arms},
-    "verdicts": [dataclasses.asdict(test) for test in row.tests],
+    "verdicts": [
+      {**dataclasses.asdict(test), "bootstrap": own and own._asdict()}
+      for test, own in zip(row.tests, measured.gains, strict=True)
+    ],
   }
 
 
@@ -130,6 +159,7 @@ def judged(content: Mapping[str, Any]) -> dict[str, Any]:
         _values(row, test["baseline"], test["metric"]),
         test["paper"],
         test["decrease"],
+        _bootstrap(test),
       )
       for row, test in tests
     ]
@@ -139,6 +169,12 @@ def judged(content: Mapping[str, Any]) -> dict[str, Any]:
     if tests := _tests(row):
       row["verdicts"] = [{**t, **next(judgements)._asdict()} for t in tests]
   return {**content, "rows": rows}
+
+
+def _bootstrap(test: Mapping[str, Any]) -> intervals.Bootstrap | None:
+  """Returns the stored bootstrap of a test; earlier reports have none."""
+  own = test.get("bootstrap")
+  return intervals.Bootstrap(**own) if own else None
 
 
 def _values(row: Mapping[str, Any], arm: str, metric: str) -> list[float]:
@@ -164,8 +200,13 @@ def _change(test: Mapping[str, Any]) -> str:
   """Returns the measured gain and the one of the paper."""
   gain = "undefined"
   if test["gain"] is not None:
-    std = "" if test["std"] is None else f" ± {100 * test['std']:.1f}"
-    gain = f"{100 * test['gain']:+.1f}{std} %"
+    gain = f"{100 * test['gain']:+.1f}"
+    if test.get("over", "seeds") == "seeds":
+      std = "" if test["std"] is None else f" ± {100 * test['std']:.1f}"
+      gain += f"{std} %"
+    else:
+      low, high = (f"{100 * test[end]:+.1f}" for end in ("low", "high"))
+      gain += f" %, 95 % interval {low} to {high} over {test['over']}"
   text = f"{overview.comparison(test)}: {gain}"
   return f"{text} (paper: {overview.expected(test)})"
 

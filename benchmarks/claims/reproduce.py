@@ -9,7 +9,9 @@ rows run that the log can show. `--config.FIELD=VALUE` changes all arms.
 A model that several arms share is trained once. Models and their figures are
 kept in WORKDIR/runs. So the command may be stopped, and continues when it is
 given again. WORKDIR/report.md has tables and verdicts, report.json the figures
-behind them, and each row has a plot.
+behind them, and each row has a plot. What each user adds to the figures is kept
+beside them, for the intervals over users and seeds. A model without it, from an
+earlier version, is evaluated again but not trained again.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import time
 from typing import Any
 
 import cold_items
+import intervals
 import jax
 import logs
 import report as report_lib
@@ -31,10 +34,12 @@ from ml_collections import config_flags
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import files, opening, processes, reports, workflows
+from pinrec_jax.evals import evaluate
 from pinrec_jax.training import errors
 
 HERE = pathlib.Path(__file__).parent
 TRAINED = "trained.json"  # In a run's folder, once its model is trained.
+SUFFIXES = (".json", ".npz")  # Figures, and what each user adds to them.
 
 
 def main(arguments: list[str]) -> None:
@@ -104,11 +109,10 @@ def reproduce(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def _write(suite: suite_lib.Suite, workdir: pathlib.Path) -> dict[str, Any]:
-  figures = gathered(suite, workdir)
   if jax.process_index():
     return {}
   print(f"report: {workdir / 'report.md'}")
-  return report_lib.write(suite, figures, workdir)
+  return report_lib.write(suite, gathered(suite, workdir), workdir)
 
 
 class _Clock:
@@ -160,7 +164,7 @@ def _run(
   missing = {
     key: config
     for key, config in model.evaluations.items()
-    if not (folder / f"{key}.json").is_file()
+    if not all((folder / f"{key}{end}").is_file() for end in SUFFIXES)
   }
   trained = (folder / TRAINED).is_file()
   if trained and not missing:
@@ -180,27 +184,34 @@ def _run(
     _save(folder / TRAINED, {**figures, "seconds": time.monotonic() - began})
   for key, config in missing.items():
     own = suite_lib.configured(config, fields, model.name)
-    _save(folder / f"{key}.json", _evaluated(own, folder, model.cold_fraction))
+    _evaluate(own, folder, key, model.cold_fraction)
   # Each compiled program holds memory maps, and Linux gives a process 65,530 of
   # them. Those of fifty models would crash the next compilation.
   jax.clear_caches()
   gc.collect()
 
 
-def _evaluated(
-  config: config_lib.Config, folder: pathlib.Path, cold_fraction: float
-) -> reports.Figures:
-  """Returns a model's figures on the test users, with those of popularity."""
+def _evaluate(
+  config: config_lib.Config,
+  folder: pathlib.Path,
+  key: str,
+  cold_fraction: float,
+) -> None:
+  """Writes a model's figures on the test users, with those of popularity."""
   config, dataset = opening.load(config)
   parts = None
   if cold_fraction:
     parts = cold_items.split(dataset, cold_fraction)
     dataset = parts.evaluation
   found = workflows.retriever(config, folder, dataset)
-  figures = workflows.evaluate(config, folder, dataset, found).figures()
+  report = workflows.evaluate(config, folder, dataset, found)
+  cold = evaluate.Measured({}, {})
   if parts:
-    figures |= cold_items.figures(config, folder, parts, found)
-  return figures
+    cold = cold_items.measure(config, folder, parts, found)
+  if jax.process_index() == 0:
+    sums = report.user_sums | cold.sums
+    intervals.save(folder / f"{key}.npz", report.user_ids, sums)
+  _save(folder / f"{key}.json", report.figures() | cold.figures)
 
 
 def _save(path: pathlib.Path, figures: reports.Figures) -> None:
@@ -210,10 +221,13 @@ def _save(path: pathlib.Path, figures: reports.Figures) -> None:
 
 def gathered(
   suite: suite_lib.Suite, workdir: pathlib.Path
-) -> dict[str, report_lib.Figures]:
-  """Returns the figures of all finished seeds, by row and arm.
+) -> dict[str, report_lib.Measured]:
+  """Returns the figures of all finished seeds and the gains, by row.
 
   A seed counts once all arms of the row have it, so that seeds can be paired.
+
+  Raises:
+    ValueError: if arms of a test were evaluated on different users.
   """
   return {
     name: _of_row(suite, row, workdir) for name, row in suite.rows.items()
@@ -222,8 +236,8 @@ def gathered(
 
 def _of_row(
   suite: suite_lib.Suite, row: suite_lib.Row, workdir: pathlib.Path
-) -> report_lib.Figures:
-  found: dict[str, list[dict[str, float]]] = {arm: [] for arm in row.arms}
+) -> report_lib.Measured:
+  paths: dict[str, list[pathlib.Path]] = {arm: [] for arm in row.arms}
   keys = {
     name: (
       suite_lib.model_key(suite.base, arm),
@@ -232,18 +246,26 @@ def _of_row(
     for name, arm in row.arms.items()
   }
   for seed in range(suite.seeds):
-    paths = {
+    own = {
       name: folder_of(workdir, model, seed) / f"{key}.json"
       for name, (model, key) in keys.items()
     }
-    if all(path.is_file() for path in paths.values()):
-      for name, path in paths.items():
-        own = files.read_json(path.parent / TRAINED) | files.read_json(path)
-        # JSON has null in place of NaN.
-        found[name].append(
-          {key: math.nan if v is None else v for key, v in own.items()}
-        )
-  return found
+    if all(path.is_file() for path in own.values()):
+      for name, path in own.items():
+        paths[name].append(path)
+  return report_lib.Measured(
+    {arm: [_figures(path) for path in own] for arm, own in paths.items()},
+    intervals.of_row(
+      {a: [p.with_suffix(".npz") for p in own] for a, own in paths.items()},
+      row.tests,
+    ),
+  )
+
+
+def _figures(path: pathlib.Path) -> dict[str, float]:
+  """Returns the figures of an evaluation; JSON has null in place of NaN."""
+  own = files.read_json(path.parent / TRAINED) | files.read_json(path)
+  return {key: math.nan if v is None else v for key, v in own.items()}
 
 
 if __name__ == "__main__":

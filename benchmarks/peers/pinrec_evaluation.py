@@ -19,6 +19,7 @@ from pinrec_jax.inference import bundle, engine
 from pinrec_jax.model import pinrec
 from pinrec_jax.training import optimizer
 from pinrec_jax.training import state as state_lib
+from pinrec_jax.types import UserSums
 
 SHORT, LONG, BATCH = 10, 200, 256
 
@@ -54,10 +55,11 @@ def main() -> None:
       quiet=True,
     ).items
     targets = metrics.targets(cases)
+    ndcg = metrics.ndcg(lists, targets, SHORT)
     return {
       f"recall@{k}": metrics.recall(metrics.found(lists, targets, k))
       for k in (SHORT, LONG)
-    } | {f"ndcg@{SHORT}": metrics.ndcg(lists, targets, SHORT)}
+    } | {f"ndcg@{SHORT}": UserSums.of_mean(ndcg).ratio()}
 
   turns.take(lambda: print(turn()))
 

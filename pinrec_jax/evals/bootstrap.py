@@ -24,18 +24,26 @@ def intervals(
   Returns:
     The lower and the upper bounds; NaN for a figure whose total is 0.
   """
-  users, figures = found.shape
-  random = np.random.default_rng(users)
-  columns = np.concatenate([found, total], 1).astype(np.float64)
-  block = max(1, NUMBERS_AT_ONCE // max(users, 1))
-  sums = []
-  for first in range(0, RESAMPLES, block):
-    weights = random.multinomial(
-      users, np.full(users, 1 / users), size=min(block, RESAMPLES - first)
-    )
-    sums.append(weights @ columns)
-  drawn = np.concatenate(sums)
+  figures = found.shape[1]
+  drawn = sums(np.concatenate([found, total], 1).astype(np.float64))
   # A resample may hold no user with a target. It counts as 0.
   ratios = drawn[:, :figures] / np.maximum(drawn[:, figures:], 1e-12)
   bounds = np.percentile(ratios, PERCENTILES, axis=0)
   return np.where(total.sum(0) > 0, bounds, np.nan)
+
+
+def sums(columns: Float[np.ndarray, "u n"]) -> Float[np.ndarray, "r n"]:
+  """Returns the sums of columns over the users of each resample.
+
+  The resamples depend on the number of users alone.
+  """
+  users = len(columns)
+  random = np.random.default_rng(users)
+  block = max(1, NUMBERS_AT_ONCE // max(users, 1))
+  drawn = []
+  for first in range(0, RESAMPLES, block):
+    weights = random.multinomial(
+      users, np.full(users, 1 / users), size=min(block, RESAMPLES - first)
+    )
+    drawn.append(weights @ columns)
+  return np.concatenate(drawn)

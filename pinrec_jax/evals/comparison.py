@@ -40,7 +40,10 @@ def compare(
     short_list: the user with the shortest list, for the report.
   """
   settings, groups = config.evals, statistics.item_groups(dataset, "test")
-  models = _of_models(config, cases, found, twin, groups)
+  name = "PinRec-OC" if config.model.conditioned else "PinRec-UC"
+  measured = evaluate.evaluate(found, cases, settings, groups=groups)
+  models = {name: measured.figures}
+  models |= _others(config, cases, found, twin, groups, measured)
   models |= baselines.figures(config, dataset, cases, groups)
   swept = budget_sweep.Sweep([], {})
   if config.model.conditioned and len(settings.sweep) > 1:
@@ -55,6 +58,8 @@ def compare(
   )
   return reports.EvaluateReport(
     models=models,
+    user_ids=[case.user for case in cases],
+    user_sums=measured.sums,
     sweep=swept.rows,
     steering=swept.steering,
     users=len(cases),
@@ -73,20 +78,20 @@ def compare(
   )
 
 
-def _of_models(
+def _others(
   config: config_lib.Config,
   cases: Sequence[evaluation_cases.Case],
   found: engine.Retriever,
   twin: engine.Retriever | None,
   groups: evaluate.Groups,
+  measured: evaluate.Measured,
 ) -> dict[str, evaluate.Figures]:
-  """Returns the figures of the run, its twin and its oracle time."""
+  """Returns the figures of the run's twin and of its oracle time."""
   settings = config.evals
-  name = "PinRec-OC" if config.model.conditioned else "PinRec-UC"
-  models = {name: evaluate.evaluate(found, cases, settings, groups=groups)}
+  models: dict[str, evaluate.Figures] = {}
   if twin:
-    vectors = int(models[name]["vectors"])
-    own = evaluate.evaluate(twin, cases, settings, groups=groups)
+    vectors = int(measured.figures["vectors"])
+    own = evaluate.evaluate(twin, cases, settings, groups=groups).figures
     # Unordered recall is compared at an equal number of vectors.
     own |= evaluate.unordered(
       twin, cases, vectors=vectors, batch_size=settings.batch_size

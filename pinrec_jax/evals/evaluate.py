@@ -1,6 +1,7 @@
 """Figures of a retriever on the users of a period."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -9,17 +10,31 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import evaluation_cases, histories, schema
 from pinrec_jax.decode import budget as budget_lib
 from pinrec_jax.decode import conditions
-from pinrec_jax.evals import metrics, retrieve
+from pinrec_jax.evals import bootstrap, metrics, retrieve
 from pinrec_jax.index import exact, sharded
 from pinrec_jax.inference import engine
-from pinrec_jax.types import Number
+from pinrec_jax.types import Number, UserSums
 
 UNORDERED_K = 10  # Neighbours of each vector in unordered recall.
 DISTINCT_K = 100  # Distinct items per user, and neighbours searched per vector.
 INDEX_K = 100  # Neighbours for which the index is compared with exact search.
 
 Figures = dict[str, Number]
+Sums = dict[str, UserSums]
 Groups = Mapping[str, Bool[np.ndarray, "v"]]  # Groups of items by name.
+
+
+class Measured(NamedTuple):
+  """Figures of a retriever, and what each user adds to them.
+
+  Attributes:
+    figures: by name.
+    sums: of the figures that are ratios of two sums over users, such as recall;
+      the others are properties of all lists together.
+  """
+
+  figures: Figures
+  sums: Sums
 
 
 def of_lists(
@@ -42,25 +57,65 @@ def of_lists(
     cutoffs: lengths of lists.
     groups: groups of items; recall is reported for each of them, too.
   """
-  figures: Figures = {}
+  return _figures(_of_lists(lists, cases, outcomes, cutoffs, groups))
+
+
+def _of_lists(
+  lists: Int[np.ndarray, "b c"],
+  cases: Sequence[evaluation_cases.Case],
+  outcomes: Sequence[str],
+  cutoffs: Sequence[int],
+  groups: Groups,
+) -> Sums:
+  """Returns the sums of the recalls and NDCGs of `of_lists`."""
+  sums: Sums = {}
   targets = metrics.targets(cases)
-  subsets = {"": np.ones(len(targets.item), bool)}
-  for n, name in enumerate(outcomes):
-    subsets[f"/{name}"] = targets.actions[:, n]
+  subsets = _subsets(targets, outcomes)
   for name, group in groups.items():
     subsets[f"/{name}_items"] = group[targets.item]
   for k in cutoffs:
     hits = metrics.found(lists, targets, k)
-    bounds = metrics.recall_bounds(hits, targets, [*subsets.values()])
-    for (name, subset), (low, high) in zip(
-      subsets.items(), bounds.T.tolist(), strict=True
-    ):
-      key = f"recall@{k}{name}"
-      figures[key] = metrics.recall(hits, subset)
-      figures |= {f"{key}:low": low, f"{key}:high": high}
-      figures[f"{key}:hits"] = int((hits & subset).sum())
+    sums |= _recalls(f"recall@{k}", hits, targets, subsets, len(cases))
     for name, outcome in {"": None, **dict(_numbered(outcomes))}.items():
-      figures[f"ndcg@{k}{name}"] = metrics.ndcg(lists, targets, k, outcome)
+      values = metrics.ndcg(lists, targets, k, outcome)
+      sums[f"ndcg@{k}{name}"] = UserSums.of_mean(values)
+  return sums
+
+
+def _subsets(
+  targets: metrics.Targets, outcomes: Sequence[str]
+) -> dict[str, Bool[np.ndarray, "t"]]:
+  """Returns which targets count, overall and by outcome, by suffix."""
+  return {
+    "": np.ones(len(targets.item), bool),
+    **{name: targets.actions[:, n] for name, n in _numbered(outcomes)},
+  }
+
+
+def _recalls(
+  name: str,
+  hits: Bool[np.ndarray, "t"],
+  targets: metrics.Targets,
+  subsets: Mapping[str, Bool[np.ndarray, "t"]],
+  users: int,
+) -> Sums:
+  return {
+    f"{name}{suffix}": metrics.recall_sums(hits, targets, subset, users)
+    for suffix, subset in subsets.items()
+  }
+
+
+def _figures(sums: Sums) -> Figures:
+  """Returns the figures of sums, and the bounds and hits of every recall@k."""
+  recalls = [name for name in sums if name.startswith("recall@")]
+  found, total = (
+    np.stack([sums[name][column] for name in recalls], 1) for column in (0, 1)
+  )
+  bounds = bootstrap.intervals(found, total).T.tolist()
+  figures: Figures = {name: own.ratio() for name, own in sums.items()}
+  for name, (low, high) in zip(recalls, bounds, strict=True):
+    figures |= {f"{name}:low": low, f"{name}:high": high}
+    figures[f"{name}:hits"] = int(sums[name].found.sum())
   return figures
 
 
@@ -76,7 +131,7 @@ def evaluate(
   *,
   groups: Groups,
   quiet: bool = False,
-) -> Figures:
+) -> Measured:
   """Returns the figures of a retriever with its default budget."""
   lists = retrieve.retrieve(
     retriever,
@@ -87,18 +142,20 @@ def evaluate(
     nearest=DISTINCT_K,
     quiet=quiet,
   )
-  figures = of_lists(
-    lists.items, cases, retriever.outcomes, config.cutoffs, groups
-  )
-  figures |= _of_neighbours(lists, cases, retriever.outcomes)
+  outcomes = retriever.outcomes
+  ranked = _of_lists(lists.items, cases, outcomes, config.cutoffs, groups)
+  nearest = _of_neighbours(lists, cases, outcomes)
+  recency = {"recency": UserSums.of_mean(lists.recency)}
   top = lists.items[:, : config.cutoffs[0]]
   candidates = len(retriever.bundle.candidates)
-  return figures | {
+  figures = _figures(ranked) | {
+    **{name: own.ratio() for name, own in (nearest | recency).items()},
+    "vectors": lists.vectors,
     "vectors_kept": lists.kept,
-    "recency": lists.recency,
     "diversity": metrics.diversity(lists.items),
     "coverage": metrics.coverage(top, candidates),
   }
+  return Measured(figures, ranked | nearest | recency)
 
 
 def unordered(
@@ -122,23 +179,26 @@ def unordered(
     nearest=DISTINCT_K,
     quiet=True,
   )
-  return _of_neighbours(lists, cases, retriever.outcomes)
+  sums = _of_neighbours(lists, cases, retriever.outcomes)
+  figures: Figures = {name: own.ratio() for name, own in sums.items()}
+  return figures | {"vectors": lists.vectors}
 
 
 def _of_neighbours(
   lists: retrieve.Lists,
   cases: Sequence[evaluation_cases.Case],
   outcomes: Sequence[str],
-) -> Figures:
+) -> Sums:
   """Returns the recall of all vectors, overall and by outcome.
 
   It is given at an equal number of neighbours per vector and at an equal number
   of distinct items per user. The diversity is that of the former.
   """
-  targets = metrics.targets(cases)
+  targets, users = metrics.targets(cases), len(cases)
+  subsets = _subsets(targets, outcomes)
   nearest = lists.neighbours[..., :UNORDERED_K]
   distinct = metrics.first_distinct(lists.neighbours, DISTINCT_K)
-  figures: Figures = {}
+  sums: Sums = {}
   for name, hits in (
     (f"unordered_recall@{UNORDERED_K}", metrics.unordered(nearest, targets)),
     (
@@ -146,13 +206,9 @@ def _of_neighbours(
       metrics.found(distinct, targets, DISTINCT_K),
     ),
   ):
-    figures[name] = metrics.recall(hits)
-    for suffix, n in _numbered(outcomes):
-      figures[f"{name}{suffix}"] = metrics.recall(hits, targets.actions[:, n])
-  return figures | {
-    f"retrieved_diversity@{UNORDERED_K}": metrics.retrieved_diversity(nearest),
-    "vectors": lists.vectors,
-  }
+    sums |= _recalls(name, hits, targets, subsets, users)
+  diversity = UserSums.of_mean(metrics.retrieved_diversity(nearest))
+  return sums | {f"retrieved_diversity@{UNORDERED_K}": diversity}
 
 
 def oracle_time(

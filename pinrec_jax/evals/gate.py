@@ -42,7 +42,7 @@ def measure(
   evals = dataclasses.replace(config.evals, cutoffs=(k,))
   name, seen = f"recall@{k}", config.index.filter_seen
   own, other = (
-    evaluate.evaluate(one, cases, evals, groups={}, quiet=True)[name]
+    evaluate.evaluate(one, cases, evals, groups={}, quiet=True).figures[name]
     for one in (new, yesterday or new)
   )
   figures |= {"k": k, "recall": own, "yesterday": other}

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from pinrec_jax.data import evaluation_cases
-from pinrec_jax.evals import bootstrap
+from pinrec_jax.types import UserSums
 
 NOWHERE = 10**9  # The place of an item that is not in the list.
 AT_ONCE = 8192  # Targets that are searched for together, to bound memory.
@@ -87,20 +87,16 @@ def recall(
   return float(counted.mean()) if counted.size else float("nan")
 
 
-def recall_bounds(
+def recall_sums(
   hits: Bool[np.ndarray, "t"],
   targets: Targets,
-  subsets: Sequence[Bool[np.ndarray, "t"]],
-) -> Float[np.ndarray, "2 n"]:
-  """Returns 95 % bounds of the recall of subsets, by bootstrap over users."""
-  users = 1 + int(targets.user.max(initial=-1))
-
-  def _per_user(chosen: Bool[np.ndarray, "t"]) -> Int[np.ndarray, "u"]:
-    return np.bincount(targets.user[chosen], minlength=users)
-
-  return bootstrap.intervals(
-    np.stack([_per_user(hits & subset) for subset in subsets], 1),
-    np.stack([_per_user(subset) for subset in subsets], 1),
+  subset: Bool[np.ndarray, "t"],
+  users: int,
+) -> UserSums:
+  """Returns each user's hits and targets among a subset of the targets."""
+  return UserSums(
+    np.bincount(targets.user[hits & subset], minlength=users),
+    np.bincount(targets.user[subset], minlength=users),
   )
 
 
@@ -109,22 +105,19 @@ def ndcg(
   targets: Targets,
   k: int,
   outcome: int | None = None,
-) -> float:
-  """Returns the mean over users of NDCG@k. Every target has a gain of 1.
+) -> Float[np.ndarray, "b"]:
+  """Returns the NDCG@k of each user. Every target has a gain of 1.
 
-  Users without a target (of the outcome) are left out. Without users, it is
-  NaN.
+  It is NaN for a user without a target (of the outcome).
   """
   discount = 1 / np.log2(np.arange(2, k + 2))
   wanted = targets.distinct(outcome)
-  if not wanted.user.size:
-    return float("nan")
   place = _place(lists[:, :k], wanted)
   gain = np.where(place < k, discount[np.minimum(place, k - 1)], 0)
   gain = np.bincount(wanted.user, gain, len(lists))
   number = np.bincount(wanted.user, minlength=len(lists))
   most = np.cumsum(discount)[np.minimum(number, k) - 1]
-  return float((gain / most)[number > 0].mean())
+  return np.where(number > 0, gain / most, np.nan)
 
 
 def unordered(
@@ -178,12 +171,13 @@ def diversity(lists: Int[np.ndarray, "b c"]) -> float:
   return np.unique(items).size / items.size if items.size else float("nan")
 
 
-def retrieved_diversity(neighbours: Int[np.ndarray, "b q k"]) -> float:
-  """Returns the fraction of distinct items among all neighbours of a user.
+def retrieved_diversity(
+  neighbours: Int[np.ndarray, "b q k"],
+) -> Float[np.ndarray, "b"]:
+  """Returns the fraction of distinct items among all neighbours of each user.
 
   It is 1 if no two vectors of a user share a neighbour, and 1 / q if all
-  vectors have the same neighbours. The mean over users is returned; users
-  without a neighbour are left out, and without users it is NaN.
+  vectors have the same neighbours. It is NaN for a user without a neighbour.
 
   Unlike the paper, which counts distinct items across users, an item counts
   once per user. Across users, the figure depends mostly on how many users there
@@ -196,10 +190,8 @@ def retrieved_diversity(neighbours: Int[np.ndarray, "b q k"]) -> float:
   filled = ordered >= 0
   first = np.diff(ordered, axis=-1, prepend=-1) > 0
   number = filled.sum(-1)
-  known = number > 0
-  if not known.any():
-    return float("nan")
-  return float(((first & filled).sum(-1)[known] / number[known]).mean())
+  distinct = (first & filled).sum(-1)
+  return np.where(number > 0, distinct / np.maximum(number, 1), np.nan)
 
 
 def coverage(lists: Int[np.ndarray, "b c"], candidates: int) -> float:

@@ -29,8 +29,9 @@ class Lists:
       `nearest` is 0.
     vectors: vectors of each user, before near-duplicates are merged.
     kept: mean number of vectors after that.
-    recency: mean place in the history of the events nearest to the vectors,
-      from 0 (oldest) to 1; NaN if `nearest` is 0.
+    recency: place in the history of the events nearest to the user's vectors,
+      from 0 (oldest) to 1, a mean over the vectors; NaN for a user with fewer
+      than two events, and if `nearest` is 0.
   """
 
   items: Int[np.ndarray, "b c"]
@@ -38,7 +39,7 @@ class Lists:
   neighbours: Int[np.ndarray, "b q k"]
   vectors: int
   kept: float
-  recency: float
+  recency: Float[np.ndarray, "b"]
 
 
 class _Found(NamedTuple):
@@ -91,7 +92,6 @@ def retrieve(
     batch = [given[user] for user in batches[number]]
     found.append(_of_batch(retriever, batch, int(lengths[number]), nearest))
   whole = _of_all(found, batches.reshape(-1)[: len(cases)])
-  recency = whole.recency[~np.isnan(whole.recency)]
   ask = asks[0]
   return Lists(
     items=whole.items,
@@ -99,7 +99,7 @@ def retrieve(
     neighbours=whole.neighbours,
     vectors=sum(map(bool, ask.budget)) * len(ask.offsets) * ask.steps,
     kept=float(whole.kept.mean()),
-    recency=float(recency.mean()) if recency.size else np.nan,
+    recency=whole.recency,
   )
 
 

@@ -9,6 +9,12 @@ from hypothesis import strategies as st
 
 from pinrec_jax.data import evaluation_cases, schema
 from pinrec_jax.evals import metrics
+from pinrec_jax.types import UserSums
+
+
+def _mean(values):
+  """Returns the mean over the users whose value is not NaN."""
+  return UserSums.of_mean(values).ratio()
 
 
 def case(*targets):
@@ -61,7 +67,7 @@ def test_a_shorter_list_holds_no_target_in_its_empty_places():
     True, False, True, False,
   ]  # fmt: skip
   assert metrics.found(lists, TARGETS, 99).sum() == 2
-  assert metrics.ndcg(lists, TARGETS, 4) < 1
+  assert _mean(metrics.ndcg(lists, TARGETS, 4)) < 1
   assert metrics.acted_on(lists, TARGETS, 0).tolist() == [1, 0]
   assert metrics.coverage(lists, candidates=4) == 1 / 4
   assert metrics.diversity(lists) == 1
@@ -69,16 +75,18 @@ def test_a_shorter_list_holds_no_target_in_its_empty_places():
   assert metrics.coverage(lists[1:], candidates=4) == 0
 
 
-def test_bounds_of_recall_hold_the_recall_of_each_subset():
+def test_the_sums_of_users_give_the_recall_of_each_subset():
   users = [case((n % 7, 0), (n % 5, 1)) for n in range(60)]
   every = metrics.targets(users)
   lists = np.stack([np.arange(4) + n % 3 for n in range(60)])
   hits = metrics.found(lists, every, 3)
-  subsets = [np.ones(len(hits), bool), every.actions[:, 1]]
-  bounds = metrics.recall_bounds(hits, every, subsets)
-  assert bounds.shape == (2, 2)
-  for subset, (low, high) in zip(subsets, bounds.T, strict=True):
-    assert low < metrics.recall(hits, subset) < high
+  for subset in (np.ones(len(hits), bool), every.actions[:, 1]):
+    sums = metrics.recall_sums(hits, every, subset, len(users))
+    assert sums.ratio() == metrics.recall(hits, subset)
+    assert sums.total.tolist() == [
+      sum(subset[every.user == n]) for n in range(60)
+    ]
+    assert (sums.found <= sums.total).all()
 
 
 @pytest.mark.parametrize(
@@ -92,13 +100,14 @@ def test_bounds_of_recall_hold_the_recall_of_each_subset():
   ],
 )  # fmt: skip
 def test_ndcg_by_hand(k, outcome, expected):
-  assert metrics.ndcg(LISTS, TARGETS, k, outcome) == pytest.approx(expected)
+  values = metrics.ndcg(LISTS, TARGETS, k, outcome)
+  assert _mean(values) == pytest.approx(expected)
 
 
 def test_an_outcome_without_targets_is_nan():
   hits = metrics.found(LISTS, TARGETS, 4)
   assert math.isnan(metrics.recall(hits, TARGETS.actions[:, 2]))
-  assert math.isnan(metrics.ndcg(LISTS, TARGETS, 4, 2))
+  assert math.isnan(_mean(metrics.ndcg(LISTS, TARGETS, 4, 2)))
 
 
 @given(st.data(), st.integers(1, 12))
@@ -108,8 +117,8 @@ def test_a_perfect_list_has_ndcg_1_and_no_list_has_more(data, k):
   user = metrics.targets([case(*((item, 0) for item in targets))])
   rest = [item for item in range(1, 21) if item not in targets]
   perfect = np.array([list(dict.fromkeys(targets)) + rest])
-  assert metrics.ndcg(perfect, user, k) == pytest.approx(1)
-  assert 0 <= metrics.ndcg(np.array([row]), user, k) <= 1 + 1e-9
+  assert metrics.ndcg(perfect, user, k) == pytest.approx([1])
+  assert 0 <= metrics.ndcg(np.array([row]), user, k)[0] <= 1 + 1e-9
 
 
 @given(st.data(), st.integers(1, 12))
@@ -138,7 +147,7 @@ def test_recall_and_ndcg_equal_slow_references(data, k):
   rows = np.array(lists)
   hits = metrics.found(rows, every, k)
   assert metrics.recall(hits) == pytest.approx(hit / total)
-  assert metrics.ndcg(rows, every, k) == pytest.approx(
+  assert _mean(metrics.ndcg(rows, every, k)) == pytest.approx(
     sum(values) / len(values)
   )
 
@@ -198,8 +207,9 @@ def test_diversity_of_all_that_is_retrieved_is_counted_per_user():
     ([apart, alike], 3 / 4),  # Items of one user may occur for another.
     ([[[1, -1], [1, -1]], [[-1, -1], [-1, -1]]], 1 / 2),
   ):
-    assert metrics.retrieved_diversity(np.array(users)) == expected
-  assert math.isnan(metrics.retrieved_diversity(np.full((2, 2, 2), -1)))
+    assert _mean(metrics.retrieved_diversity(np.array(users))) == expected
+  nothing = metrics.retrieved_diversity(np.full((2, 2, 2), -1))
+  assert math.isnan(_mean(nothing))
 
 
 @given(NEIGHBOURS)
@@ -208,9 +218,8 @@ def test_diversity_of_all_that_is_retrieved_equals_a_slow_reference(neighbours):
   for vectors in neighbours:
     items = [item for vector in vectors for item in vector if item != -1]
     fractions.append(len(set(items)) / len(items))
-  assert metrics.retrieved_diversity(np.array(neighbours)) == pytest.approx(
-    sum(fractions) / len(fractions)
-  )
+  found = metrics.retrieved_diversity(np.array(neighbours))
+  assert found == pytest.approx(fractions)
 
 
 def test_candidates_that_got_an_action_are_counted_once():

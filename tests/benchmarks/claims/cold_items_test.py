@@ -106,7 +106,7 @@ def test_lists_of_cold_items_are_the_cold_part_of_the_whole_ranking(
   parts = cold_items.split(world, 0.5)
   workflows.train(config, tmp_path, parts.training)
   found = workflows.retriever(config, tmp_path, parts.evaluation)
-  figures = cold_items.figures(config, tmp_path, parts, found)
+  figures, sums = cold_items.measure(config, tmp_path, parts, found)
 
   cases = evaluation_cases.cases(parts.evaluation, "test")
   whole = retrieve.retrieve(
@@ -125,9 +125,14 @@ def test_lists_of_cold_items_are_the_cold_part_of_the_whole_ranking(
   ):
     hits = metrics.found(lists, targets, 2)
     assert figures[key] == metrics.recall(hits, wanted)
+    aimed = np.bincount(targets.user[wanted], minlength=len(cases))
+    assert sums[key].total.tolist() == aimed.tolist()
+    assert abs(sums[key].ratio() - figures[key]) < 1e-12
+  assert (aimed == 0).any()
   assert 0 < figures["recall@2/cold_only"] < 1
   candidate = parts.evaluation.items.candidate
   assert figures["cold_candidates"] == np.count_nonzero(candidate & cold)
   none = parts._replace(cold=np.zeros_like(cold))
-  figures = cold_items.figures(config, tmp_path, none, found)
+  figures, sums = cold_items.measure(config, tmp_path, none, found)
   assert np.isnan(figures["recall@2/cold_only"])
+  assert not sums

@@ -9,6 +9,7 @@ import re
 import logs
 import overview
 import pytest
+import report
 import rows
 import suite
 
@@ -62,6 +63,20 @@ def test_a_claim_has_a_line_and_a_log_a_column():
     "−150 ± 20.0 % ✗",
   ]
   assert cold[2:] == ["increase", "–", ""]
+
+
+@pytest.mark.parametrize(
+  ("over", "expected"),
+  [
+    ("users and seeds", "+8.1 % (−0.4 to +210) ✓"),
+    ("users", "+8.1 % (−0.4 to +210 over users) ✓"),
+    ("seeds", "+8.1 ± 1.2 % ✓"),
+  ],
+)
+def test_a_cell_says_what_its_interval_is_over(over, expected):
+  test = _test("recall@10", 0.081, low=-0.004, high=2.1, over=over)
+  line = overview.table([_report("one", ids=[test])]).splitlines()[-1]
+  assert _cells(line)[-1] == expected
 
 
 @pytest.mark.parametrize("plot", ["matrix", "curve"])
@@ -135,6 +150,24 @@ def test_arms_with_one_model_are_stored_with_one_models_figures(log):
         apart = abs(own["mean"] - other["mean"])
         std = math.hypot(own["std"], other["std"])
         assert apart <= 2 * std, (name, arm, metric)
+
+
+@pytest.mark.parametrize("log", list(logs.LOGS))
+def test_results_without_values_per_user_are_judged_over_seeds(log):
+  stored = _stored(log)
+  for row in stored["rows"].values():
+    for test in row.get("verdicts", []):
+      for added in ("low", "high", "over", "bootstrap"):
+        test.pop(added, None)
+  before = overview.table([stored])
+  judged = report.judged(stored)
+  assert overview.table([judged]) == before
+  over = [
+    test["over"]
+    for row in judged["rows"].values()
+    for test in row.get("verdicts", [])
+  ]
+  assert set(over) == {"seeds"}
 
 
 def test_the_stored_table_is_current():

@@ -56,6 +56,21 @@ def test_the_arms_of_a_row_are_trained_for_as_long(log):
       assert trained == {(3000, 8, 2e-3, True)}
 
 
+@every_log
+def test_compared_arms_have_the_same_test_users(log):
+  """Else their gains cannot be paired by user; see `intervals.of_row`."""
+  whole = rows.suite_of(log, logs.get_config(log))
+  for row in whole.rows.values():
+    for test in row.tests:
+      arm, baseline = (row.arms[name] for name in (test.arm, test.baseline))
+      assert arm.cold_fraction == baseline.cold_fraction
+      one, other = (
+        suite.evaluated(whole.base, own).data for own in (arm, baseline)
+      )
+      assert one.target_surface == other.target_surface
+      assert one.target_outcomes == other.target_outcomes
+
+
 def test_uc_is_compared_at_equal_vectors(mini):
   outcomes = mini.vocabulary.outcome_names
   assert outcomes == logs.OUTCOMES["mini"]

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import intervals
 import numpy as np
 import pytest
 import verdict
@@ -51,6 +52,43 @@ def test_one_seed_allows_no_test():
   found = _judge([0.2], [0.1])
   assert (found.gain, found.label) == (1.0, "not testable")
   assert math.isnan(found.std)
+
+
+@pytest.mark.parametrize("gain", [-0.3, -0.1, 0.0, 0.1, 0.3])
+@pytest.mark.parametrize("freedom", [2.0, 5000.0])
+def test_a_bootstrap_is_tested_on_its_log_scale(gain, freedom):
+  own = intervals.Bootstrap(gain, 0.07, freedom)
+  # The figures of the seeds would give another gain.
+  one = verdict.Comparison(_times(1.5, 1.6, 1.4), BASE, bootstrap=own)
+  (found,) = verdict.judge([one])
+  assert found.gain == pytest.approx(gain, abs=1e-12)
+  assert (found.over, found.seeds) == ("users and seeds", 3)
+  statistic = math.log1p(gain) / 0.07
+  assert found.p == pytest.approx(2 * stats.t.sf(abs(statistic), freedom))
+  low, high = np.log1p([found.low, found.high])
+  assert low + high == pytest.approx(2 * math.log1p(gain))
+  significant = not found.low <= 0 <= found.high
+  assert significant == (found.p < 0.05) == (found.label != NO_DIFFERENCE)
+  assert significant == (abs(math.log1p(gain)) > math.log1p(found.detectable))
+
+
+def test_one_seed_has_an_interval_over_users_and_no_test():
+  own = intervals.Bootstrap(0.2, 0.01, 500.0)
+  one = verdict.Comparison([0.12], [0.1], bootstrap=own)
+  (found,) = verdict.judge([one])
+  assert (found.label, found.over) == ("not testable", "users")
+  assert 0.17 < found.low < 0.2 < found.high < 0.23
+  assert math.isnan(found.p)
+
+
+def test_a_metric_without_values_per_user_has_an_interval_over_seeds():
+  arm = _times(1.05, 1.07, 1.06)
+  found = _judge(arm, BASE)
+  gains = [a / b - 1 for a, b in zip(arm, BASE, strict=True)]
+  expected: Any = stats.ttest_1samp(gains, 0)
+  bounds = expected.confidence_interval(0.95)
+  assert found.over == "seeds"
+  np.testing.assert_allclose((found.low, found.high), bounds)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 11, 30])
