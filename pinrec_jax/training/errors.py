@@ -6,4 +6,7 @@ class RunStoppedError(Exception):
 
 
 class RunDivergedError(Exception):
-  """A loss or an item vector is not finite; the last good checkpoint stays."""
+  """A step cannot be used; the last good checkpoint stays.
+
+  A loss or an item vector is not finite, or hash-table rows do not fit.
+  """

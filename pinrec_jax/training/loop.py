@@ -45,7 +45,8 @@ def train(
 
   Raises:
     RunStoppedError: after SIGTERM or Ctrl-C; the state is saved.
-    RunDivergedError: if the loss or an item vector is not finite.
+    RunDivergedError: if the loss or an item vector is not finite, or a device
+      cannot hold the hash-table rows of a step.
     ValueError: as `runs.begin`.
   """
   settings = config.train
@@ -145,6 +146,14 @@ class _Recorder:
       return
     (number, metrics), self._pending = self._pending, None
     values = self._log.count(metrics)
+    if not values.pop("rows_fit", True):
+      raise self._stopped(
+        "a device has no place for all hash-table rows that it reads",
+        number,
+        'set train.table_optimizer to "adam", which reads whole tables, or '
+        "split the tables over fewer devices (train.model_axis, "
+        "train.fsdp_axis)",
+      )
     if not math.isfinite(values["loss"]):
       if self._checkpoints.last == number - 1:
         # The loss was computed with this checkpoint's own parameters.
@@ -155,11 +164,16 @@ class _Recorder:
 
   def diverged(self, number: int, what: str) -> errors.RunDivergedError:
     """Returns the error of a run that diverged at a step."""
+    rate = self._config.learning_rate
+    return self._stopped(what, number, f"lower train.learning_rate ({rate})")
+
+  def _stopped(
+    self, what: str, number: int, remedy: str
+  ) -> errors.RunDivergedError:
     last = self._checkpoints.last
     return errors.RunDivergedError(
       f"{what} at step {number}; the last good checkpoint is "
-      f"{'none' if last is None else f'step {last}'}; lower "
-      f"train.learning_rate ({self._config.learning_rate}) and run again"
+      f"{'none' if last is None else f'step {last}'}; {remedy} and run again"
     )
 
   def validated(self, number: int, found: dict[str, float]) -> None:

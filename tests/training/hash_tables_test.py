@@ -169,19 +169,6 @@ def test_more_rows_than_a_shard_has_places_for_are_noticed():
     assert bool(fits) == expected
 
 
-@pytest.mark.slow
-def test_a_loss_of_rows_without_a_place_is_not_finite(made, monkeypatch):
-  of, _ = made
-  whole = hash_tables.spread
-  monkeypatch.setattr(
-    hash_tables, "spread", lambda *a: (*whole(*a)[:2], jnp.array(False))
-  )
-  jax.clear_caches()
-  step, state = of("adagrad")
-  assert np.isnan(step(state)[1]["loss"])
-  jax.clear_caches()
-
-
 @pytest.mark.parametrize("shards", [1, 4])
 def test_a_part_has_the_rows_of_its_items(shards):
   rng = np.random.default_rng(1)

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from pinrec_jax.data import evaluation_cases
-from pinrec_jax.training import checkpoint, errors, logs, loop, runs
+from pinrec_jax.training import (
+  checkpoint,
+  errors,
+  hash_tables,
+  logs,
+  loop,
+  runs,
+)
 
 
 def _equal(one, two) -> bool:
@@ -175,6 +182,24 @@ def test_a_diverged_run_continues_with_a_lower_rate(
   loop.train(brief, world, tmp_path)
   best = runs.best(brief, world.catalog, tmp_path)
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(best.params))
+
+
+def test_rows_without_a_place_end_the_run_with_the_remedy(
+  brief, world, tmp_path, monkeypatch
+):
+  brief.train.table_optimizer = "adagrad"
+  spread = hash_tables.spread
+  monkeypatch.setattr(
+    hash_tables, "spread", lambda *a: (*spread(*a)[:2], jax.numpy.array(False))
+  )
+  jax.clear_caches()
+  with pytest.raises(
+    errors.RunDivergedError, match="no place for all hash-"
+  ) as e:
+    loop.train(brief, world, tmp_path)
+  assert 'set train.table_optimizer to "adam"' in str(e.value)
+  assert "rate" not in str(e.value)
+  jax.clear_caches()
 
 
 def test_a_batch_that_does_not_divide_is_refused(brief, world, tmp_path):
