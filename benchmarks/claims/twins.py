@@ -1,0 +1,145 @@
+"""Gains of runs over their unconditioned twins, over users and seeds.
+
+  python benchmarks/claims/twins.py --workdir=runs/pure --seeds=5 \
+    --output=results/kuairand_pure_gains.json
+
+WORKDIR is that of benchmarks/seeds.py: it has one run per seed, with its twin.
+Each of them is evaluated again on the test users, with exact search. The
+intervals are those of intervals.py. `--filter_seen=exposures` leaves out what
+users were shown, too.
+"""
+
+import argparse
+import pathlib
+import statistics
+import sys
+import typing
+
+import intervals
+import suite
+import verdict
+
+from pinrec_jax import config as config_lib
+from pinrec_jax import config_files, files, markdown, opening, twin, workflows
+from pinrec_jax.data import dataset as dataset_lib
+from pinrec_jax.data import evaluation_cases
+from pinrec_jax.evals import evaluate
+from pinrec_jax.training import runs
+
+ARM, BASELINE = "run", "twin"
+FILTERS = typing.get_args(
+  typing.get_type_hints(config_lib.Index)["filter_seen"]
+)
+
+
+def main(arguments: list[str]) -> None:
+  """Evaluates the runs, and writes and prints their gains."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("--workdir", type=pathlib.Path, required=True)
+  parser.add_argument("--seeds", type=int, default=3)
+  parser.add_argument("--filter_seen", choices=FILTERS, default="engagements")
+  parser.add_argument("--output", type=pathlib.Path, required=True)
+  options = parser.parse_args(arguments)
+  try:
+    folders = [options.workdir / f"seed{n}" for n in range(options.seeds)]
+    found = gains(folders, options.filter_seen)
+  except (OSError, ValueError) as error:
+    sys.exit(f"error: {error}")
+  content = {"filter_seen": options.filter_seen, "seeds": options.seeds}
+  files.write_json(options.output, {**content, "gains": found})
+  print(table(found))
+
+
+def gains(
+  folders: list[pathlib.Path], filter_seen: str
+) -> dict[str, dict[str, object]]:
+  """Returns the figures of runs and twins, and the gain, by metric.
+
+  Args:
+    folders: work folders of the runs, one per seed.
+    filter_seen: as in the configuration.
+
+  Raises:
+    FileNotFoundError, ValueError: if a run or its twin is not there or is not
+      finished.
+  """
+  paths: dict[str, list[pathlib.Path]] = {ARM: [], BASELINE: []}
+  figures: dict[str, list[evaluate.Figures]] = {ARM: [], BASELINE: []}
+  for folder in folders:
+    config, dataset = _opened(folder, filter_seen)
+    for arm, own, part in (
+      (ARM, config, folder),
+      (BASELINE, twin.of_config(config), folder / twin.FOLDER),
+    ):
+      measured, users = _evaluated(own, part, dataset)
+      figures[arm].append(measured.figures)
+      paths[arm].append(part / f"users_{filter_seen}.npz")
+      intervals.save(paths[arm][-1], users, measured.sums)
+  metrics = [f"recall@{k}" for k in (10, 100)] + ["ndcg@10"]
+  boots = intervals.of_row(
+    paths, [suite.Test(ARM, BASELINE, metric) for metric in metrics]
+  )
+  comparisons = [
+    verdict.Comparison(
+      *([own[metric] for own in figures[arm]] for arm in (ARM, BASELINE)),
+      bootstrap=boot,
+    )
+    for metric, boot in zip(metrics, boots, strict=True)
+  ]
+  return {
+    metric: {
+      ARM: comparison.arm,
+      BASELINE: comparison.baseline,
+      "gain": own.gain,
+      "low": own.low,
+      "high": own.high,
+      "over": own.over,
+    }
+    for metric, comparison, own in zip(
+      metrics, comparisons, verdict.judge(comparisons), strict=True
+    )
+  }
+
+
+def _opened(
+  folder: pathlib.Path, filter_seen: str
+) -> tuple[config_lib.Config, dataset_lib.Dataset]:
+  """Returns the configuration of a run for this evaluation, and its log."""
+  path = folder / runs.CONFIG
+  text = path.read_text("utf-8")
+  config = config_files.from_json(config_lib.Config, text, str(path))
+  fields = {"index.filter_seen": filter_seen, "index.kind": "exact"}
+  return opening.load(config_lib.replace(config, **fields))
+
+
+def _evaluated(
+  config: config_lib.Config,
+  folder: pathlib.Path,
+  dataset: dataset_lib.Dataset,
+) -> tuple[evaluate.Measured, list[str]]:
+  """Returns what a run finds for the test users, and their ids."""
+  found = workflows.retriever(config, folder, dataset)
+  cases = evaluation_cases.cases(dataset, "test")
+  measured = evaluate.evaluate(
+    found, cases, config.evals, groups={}, quiet=True
+  )
+  return measured, [case.user for case in cases]
+
+
+def table(found: dict[str, dict[str, typing.Any]]) -> str:
+  """Returns one line per metric as a Markdown table."""
+  rows = []
+  for metric, own in found.items():
+    each = [
+      f"{statistics.mean(own[arm]):.4f} ± {statistics.pstdev(own[arm]):.4f}"
+      for arm in (ARM, BASELINE)
+    ]
+    gain = f"{own['gain']:+.1%} ({own['low']:+.1%} to {own['high']:+.1%})"
+    rows.append([metric, *each, gain])
+  return markdown.table(["", ARM, BASELINE, "gain"], rows)
+
+
+if __name__ == "__main__":
+  main(sys.argv[1:])
