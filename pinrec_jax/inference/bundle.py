@@ -12,7 +12,6 @@ import functools
 import importlib.metadata
 import pathlib
 import shutil
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.traverse_util
@@ -213,7 +212,7 @@ def flat_params(bundle: Bundle) -> dict[str, np.ndarray]:
 
 def load(
   path: pathlib.Path,
-  rest: Callable[[], None] = pace.unpaced,
+  rest: pace.Rest = pace.unpaced,
   /,
   **changes: Any,
 ) -> Bundle:
