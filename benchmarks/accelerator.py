@@ -191,7 +191,6 @@ def generation(
     params,
     *inputs,
     decoding.requested(batch, 1),
-    jax.random.split(jax.random.key(0), batch),
     steps=steps,
   )
 

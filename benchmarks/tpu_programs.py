@@ -200,7 +200,6 @@ def generated(
     np.zeros((batch, length, config.model.embedding_dim), np.float32),
     schema.empty_tokens(batch, length, len(vocabulary.actions)),
     asked,
-    np.zeros(batch, np.uint32),
     np.tile(np.arange(flat.shape[1]), (batch, 1)),
     flat,
   )
@@ -213,7 +212,6 @@ def generated(
     spread,
     steps=STEPS,
     threshold=config.decode.dedup_threshold,
-    seed=0,
   )
 
 

@@ -149,9 +149,6 @@ class Decode(Section):
   # the shares of the training log.
   budget: str = ""
   steps: PositiveInt = 1  # Generation steps of each outcome.
-  # Vector that is fed back: of the outcome with the "largest" share, or of an
-  # outcome drawn by share ("sample", arXiv 2504.10507).
-  feedback: Literal["largest", "sample"] = "largest"
   surface: str = ""  # Condition. Empty: unspecified.
   item_type: str = ""  # Condition. Empty: unspecified.
   # Conditions: seconds ahead, with one vector per outcome and offset. -1 is the
@@ -224,7 +221,6 @@ class Inference(Section):
   sequence_length: PositiveInt = 64  # As data.sequence_length.
   # As data.history_events.
   history_events: Literal["engagements", "exposures"] = "engagements"
-  seed: int = 0  # Seed of sampled feedback.
 
 
 def inference(config: Config) -> Inference:
@@ -235,7 +231,6 @@ def inference(config: Config) -> Inference:
     replace(config.index),
     config.data.sequence_length,
     config.data.history_events,
-    config.train.seed,
   )
 
 

@@ -57,7 +57,6 @@ def test_defaults_are_valid():
     ("train.warmup_steps", 5000, "fewer than train.steps"),
     ("train.grad_accumulation", 5, "divisor of train.batch_size"),
     ("decode.steps", 64, "above 0 and below data.sequence_length"),
-    ("decode.feedback", "best", "largest, sample"),
     ("index.kind", "faiss", "auto, scann, exact"),
     ("data.history_events", "all", "engagements, exposures"),
     ("data.synthetic.items", 30, "two or more per topic"),
@@ -167,7 +166,7 @@ def test_the_inference_part_is_checked_and_frozen_alone():
   part = config_lib.inference(config_lib.Config())
   validation.validate(part)
   with pytest.raises(dataclasses.FrozenInstanceError):
-    part.seed = 1
+    part.sequence_length = 1
   part = config_lib.replace(part, **{"decode.candidates": -1})
   with pytest.raises(ValueError, match=r"config.decode.candidates is -1"):
     validation.validate(part)

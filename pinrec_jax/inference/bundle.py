@@ -34,7 +34,7 @@ CONFIG, CATALOG, INDEX = "config.json", "catalog", "scann"
 PARAMS, VECTORS, ROWS = "params.safetensors", "vectors.npy", "hash_rows.npy"
 POPULAR, PROJECTION, USERS = "popular.npy", "projection.npy", "users"
 LIBRARIES = ("jax", "flax", "numpy", "scann", "pinrec-jax")
-CHANGEABLE = ("decode", "index", "seed")  # Other fields shape the parameters.
+CHANGEABLE = ("decode", "index")  # Other fields shape the parameters.
 
 
 class Provenance(NamedTuple):
