@@ -99,7 +99,6 @@ class Loss(Section):
   full_softmax: bool = False
   # Correction of sampled negatives. "classic" corrects the positive, too.
   logq: Literal["corrected", "classic", "none"] = "corrected"
-  temperature: PositiveFloat = 0.05  # Initial value; it is learned.
   # Probability of leaving a condition unspecified in training.
   condition_dropout: Fraction = 0.2
 
