@@ -99,8 +99,6 @@ class Loss(Section):
   full_softmax: bool = False
   # Correction of sampled negatives. "classic" corrects the positive, too.
   logq: Literal["corrected", "classic", "none"] = "corrected"
-  # Probability of leaving a condition unspecified in training.
-  condition_dropout: Fraction = 0.2
 
 
 @section

@@ -44,7 +44,6 @@ def test_defaults_are_valid():
     ("train.warmup_steps", -1, "0 or more"),
     ("train.steps", True, "use a value of type int"),
     ("train.steps", 2.5, "use a value of type int"),
-    ("loss.condition_dropout", -0.1, "below 1"),
     ("loss.in_batch_negatives", -1, "0 or more"),
     ("loss.impression_negatives", -5, "0 or more"),
     ("decode.age", -7, "or -1 for any"),
