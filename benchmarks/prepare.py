@@ -35,7 +35,6 @@ import pandas as pd
 import record
 import tqdm
 
-from pinrec_jax import config as config_lib
 from pinrec_jax.data import synthetic
 
 CONFIG = "configs/custom_log.py"
@@ -51,11 +50,10 @@ TRAINING = {
 def write(folder: pathlib.Path, millions: int) -> None:
   """Writes a log."""
   folder.mkdir(parents=True)
-  world = config_lib.Synthetic(
-    users=millions * 1_000_000 // PER_USER, items=100_000, events=PER_USER
-  )
+  users = range(millions * 1_000_000 // PER_USER)
+  parts = synthetic.logs(users, synthetic.Size(items=100_000, events=PER_USER))
   every = -(-PER_USER // FILES)
-  for number, log in enumerate(tqdm.tqdm(synthetic.logs(world), desc="write")):
+  for number, log in enumerate(tqdm.tqdm(parts, desc="write")):
     nth = log.groupby("user").cumcount() // every
     for part, own in log.groupby(nth):
       rows = pd.DataFrame(

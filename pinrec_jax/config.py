@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pinrec_jax.config_data import Custom as Custom
 from pinrec_jax.config_data import Data
-from pinrec_jax.config_data import Synthetic as Synthetic
 from pinrec_jax.config_deployment import Serve, Update
 from pinrec_jax.validation import (
   Age,

@@ -63,16 +63,6 @@ class Custom(Section):
 
 
 @section
-class Synthetic(Section):
-  """Size of the synthetic world, for data.name "synthetic"."""
-
-  users: PositiveInt = 2000  # Number of users.
-  items: PositiveInt = 1000  # Number of items.
-  topics: PositiveInt = 20  # Number of item topics.
-  events: PositiveInt = 60  # Events that each user is shown.
-
-
-@section
 class Data(Section):
   """Which log is read and how it is cut into histories and targets."""
 
@@ -93,7 +83,8 @@ class Data(Section):
   # Every worker must see the same files. Empty: this process prepares the log.
   beam_options: str = ""
   custom: Custom = dataclasses.field(default_factory=Custom)
-  synthetic: Synthetic = dataclasses.field(default_factory=Synthetic)
+  # Users of the synthetic world, for data.name "synthetic".
+  synthetic_users: PositiveInt = 2000
   # .npz file of content vectors: arrays `ids` and `vectors`. Empty: none.
   item_vectors: LocalPath = ""
   # Events that the model reads. "exposures" adds events that were shown only.

@@ -220,11 +220,6 @@ def _of_data(config: Any) -> _Rules:
     'name the text column in data.custom.column_types, as "title:text"',
   )
   yield (
-    data.synthetic.items >= 2 * data.synthetic.topics,
-    "data.synthetic.items",
-    f"use two or more per topic ({data.synthetic.topics})",
-  )
-  yield (
     config.decode.steps < data.sequence_length,
     "decode.steps",
     "use a number above 0 and below data.sequence_length "

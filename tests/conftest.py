@@ -272,10 +272,14 @@ def in_processes():
   return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tiny_config():
-  """Returns the function from a folder of prepared logs to a configuration."""
+  """Returns the function from a folder of prepared logs to a configuration.
+
+  The synthetic world of the module's tests is small.
+  """
   from pinrec_jax import config
+  from pinrec_jax.data import synthetic
 
   def config_of(prepared):
     """Returns a configuration that trains in seconds on a synthetic world."""
@@ -283,9 +287,7 @@ def tiny_config():
     made.data.name = "synthetic"
     made.data.prepared_dir = str(prepared)
     made.data.sequence_length = 16
-    synthetic = made.data.synthetic
-    synthetic.users, synthetic.items = 60, 40
-    synthetic.topics, synthetic.events = 4, 20
+    made.data.synthetic_users = 60
     made.model.hidden_dim = made.model.embedding_dim = 16
     made.model.num_layers, made.model.table_size = 1, 64
     made.loss.in_batch_negatives, made.loss.uniform_negatives = 32, 8
@@ -296,4 +298,7 @@ def tiny_config():
     made.index.filter_seen = "engagements"
     return made
 
-  return config_of
+  with pytest.MonkeyPatch.context() as patch:
+    size = synthetic.Size(items=40, topics=4, events=20)
+    patch.setattr(synthetic, "SIZE", size)
+    yield config_of

@@ -57,7 +57,6 @@ def test_defaults_are_valid():
     ("decode.steps", 64, "above 0 and below data.sequence_length"),
     ("index.kind", "faiss", "auto, scann, exact"),
     ("data.history_events", "all", "engagements, exposures"),
-    ("data.synthetic.items", 30, "two or more per topic"),
     ("data.events", "events.csv", 'set data.name="custom_log"'),
     ("evals.cutoffs", (), "increasing"),
     ("evals.cutoffs", (0, 10), "above 0"),

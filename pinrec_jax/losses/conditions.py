@@ -41,8 +41,9 @@ def sample(
   One positive of the query is drawn uniformly. The condition is one of its
   outcomes, its surface, item type, age and time offset (arXiv 2504.10507,
   conditions in training). Each part is dropped with probability `DROPOUT`, so
-  that a request may leave it out. If an objective has several queries per position,
-  the first queries never have an offset, and all others always have one.
+  that a request may leave it out. If an objective has several queries per
+  position, the first queries never have an offset, and all others always have
+  one.
 
   A target with several outcomes is trained under one sampled outcome and
   weighted by the number of its outcomes. Each outcome is then learned from all
