@@ -52,9 +52,6 @@ class Custom(Section):
   # Names of the columns of .csv and .tsv event files without a header line,
   # such as "user,item,time".
   header: str = ""
-  # Separator of .csv and .tsv files, such as ";" or "tab". Empty: the most
-  # frequent one of the first line.
-  separator: str = ""
   # Start of the validation period: a date such as 2022-05-01, or a number as in
   # the log. Empty: the last engagements of each user are held out instead.
   validation_from: str = ""

@@ -205,11 +205,6 @@ def _of_data(config: Any) -> _Rules:
       "data.items, or columns of the events with data.custom.item_columns",
     )
   yield (
-    len(custom.separator) <= 1 or custom.separator in ("tab", "\\t"),
-    "data.custom.separator",
-    'use one character, or "tab"',
-  )
-  yield (
     bool(custom.validation_from) == bool(custom.test_from),
     "data.custom.test_from",
     "give both data.custom.validation_from and data.custom.test_from, or none",

@@ -9,6 +9,7 @@ import pandas as pd
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import (
   catalog,
+  headers,
   identifiers,
   readers,
   row_errors,
@@ -38,7 +39,7 @@ def read(data: config_lib.Data, errors: row_errors.RowErrors) -> Frame:
   paths, skipped = sources.files(data.items, "items")
   if skipped:
     errors.say(f"files of data.items that are not read: {', '.join(skipped)}")
-  layout = roles_lib.layout(data.custom)._replace(header=())
+  layout = headers.Layout(columns=(data.custom.item,))
   found = row_errors.RowErrors()
   parts = []
   for path in paths:
