@@ -86,7 +86,6 @@ class Sizes:
         "model.num_layers": self.layers,
         "model.embedding_dim": 256,
         "model.table_size": self.table_size,
-        "model.scan_layers": True,
         "model.remat": self.remat,
         "model.dtype": "bfloat16",
         "loss.in_batch_negatives": self.negatives // 2,

@@ -70,8 +70,6 @@ class Model(Section):
   # Activations of a block kept for the backward pass: all of them, matrix
   # "products", or block "inputs" alone. Less memory costs more time.
   remat: Literal["all", "products", "inputs"] = "all"
-  # Compile one block and scan it over all layers. Deep models compile faster.
-  scan_layers: bool = False
   # Type of activations. Use "bfloat16" on accelerators.
   dtype: Literal["float32", "bfloat16"] = "float32"
 

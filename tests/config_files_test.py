@@ -56,7 +56,7 @@ def changed():
   """Returns a configuration with a changed field of every kind."""
   config = config_lib.Config()
   config.data.custom.actions = "click,é"
-  config.model.dropout, config.model.scan_layers = 0.25, True
+  config.model.dropout, config.model.scale_embeddings = 0.25, False
   config.model.offset_edges, config.evals.sweep = (), ("click", "save")
   config.train.steps = 7
   return config

@@ -74,7 +74,6 @@ class PinRec(nn.Module):
       self.positions,
       dtype,
       config.remat,
-      config.scan_layers,
     )
     self.head = head.OutcomeHead(
       config.embedding_dim,
