@@ -17,7 +17,7 @@ pinrec_jax.main.
 
 Then a small model is trained for some steps, twice, in new work folders. The
 first training packs the histories into a file. `first_step_seconds` are from
-the start of the process to the first line of metrics.jsonl.
+the start of the process to the first line of metrics.jsonl, after four steps.
 """
 
 import argparse
@@ -43,7 +43,7 @@ PER_USER = 200  # Events of a user.
 TRAINING = {
   "model.hidden_dim": 64, "model.embedding_dim": 64, "model.table_size": 65_536,
   "train.steps": 40, "train.eval_every": 40, "train.warmup_steps": 10,
-  "train.batch_size": 32, "train.log_every": 1,
+  "train.batch_size": 32,
 }  # fmt: skip
 
 

@@ -129,7 +129,6 @@ class Train(Section):
   # Steps between validations and checkpoints. 0 is a twentieth of all steps.
   eval_every: NonNegativeInt = 200
   eval_users: NonNegativeInt = 2000  # Users of a validation; 0 takes all.
-  log_every: PositiveInt = 20  # Steps between lines of metrics.jsonl.
   # Steps to record for TensorBoard's profiler, in WORKDIR/profile; 0 records
   # none. Recording starts after ten steps.
   profile_steps: NonNegativeInt = 0

@@ -176,7 +176,7 @@ def brief():
   config.data.sequence_length = 8
   config.train.steps, config.train.warmup_steps = 6, 1
   config.train.batch_size = 8
-  config.train.eval_every, config.train.log_every = 3, 1
+  config.train.eval_every = 3
   config.evals.batch_size = 16
   return config
 
