@@ -41,11 +41,10 @@ class Custom(Section):
   # Columns of the events that describe the item, such as "category,price".
   item_columns: str = ""
   item_type: str = "item_type"  # Column of the item table; it may be absent.
-  # Item column of titles, which people read and the model does not. Empty: the
-  # column "title" or "name", if there is one.
-  title: str = ""
-  # Types of item columns, such as "price:number,photo:vector,title:text,
-  # note:ignore". All other columns are categories; "*:ignore" ignores them.
+  # Types of item columns, such as "price:number,photo:vector,story:text,
+  # note:ignore". All other columns are categories; "*:ignore" ignores them. A
+  # "headline:title" is read by people and not by the model; without it, this is
+  # the column "title" or "name", if there is one.
   column_types: str = ""
   # "module:function" that turns a list of texts into an array of vectors.
   text_embedder: str = ""

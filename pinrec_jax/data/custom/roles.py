@@ -102,15 +102,8 @@ def of_files(
   return found
 
 
-def title(names: Iterable[str], custom: config_lib.Custom) -> str:
-  """Returns the item column of titles; "" if there is none.
-
-  Args:
-    names: the item columns that may be it, without those to be ignored.
-    custom: names the column, or leaves it to the usual names.
-  """
-  if custom.title:
-    return custom.title
+def title(names: Iterable[str]) -> str:
+  """Returns the first of item columns with a usual name of titles, or ""."""
   by_plain = {_plain(name): name for name in names}
   usual = (by_plain[plain] for plain in USUAL["title"] if plain in by_plain)
   return next(usual, "")

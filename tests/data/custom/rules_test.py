@@ -640,6 +640,7 @@ def test_a_configuration_that_does_not_fit_is_named(custom, fields, message):
     ({"data.custom.column_types": "price"}, "column_types is 'price'; write"),
     ({"data.custom.column_types": "price:float"}, "'price:float'; write"),
     ({"data.custom.column_types": "price:number"}, "it describes item columns"),
+    ({"data.custom.column_types": "a:title,b:title"}, "give the type title to"),
     ({"data.custom.test_from": "2022-05-01"}, "give both data.custom.valid"),
     ({"data.custom.text_embedder": "a:b"}, "name the text column in data.cust"),
     ({"data.name": "synthetic"}, "leave data.events and data.items empty"),
