@@ -80,6 +80,15 @@ def test_a_field_of_another_version_is_named():
     config_files.from_json(config_lib.Config, json.dumps(fields), "x.json")
 
 
+def test_some_fields_can_be_read_from_a_file_of_another_version():
+  fields = json.loads(config_files.to_json(changed()))
+  fields["train"]["pace"] = fields["data"]["sizes"] = {"items": 3}
+  found = config_files.from_json(
+    config_lib.Config, json.dumps(fields), "x.json", ["train.steps"]
+  )
+  assert found == config_lib.replace(config_lib.Config(), **{"train.steps": 7})
+
+
 def test_a_field_that_is_left_out_has_its_default():
   found = config_files.from_json(
     config_lib.Config, '{"train": {"steps": 3}}', "x.json"

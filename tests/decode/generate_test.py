@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ def parts(world, request):
 
 
 def _conditions(
-  users=USERS, fed_back=0, surface=0, offset=-1, item_type=0, age=-1
+  users=USERS, fed_back: Any = 0, surface=0, offset=-1, item_type=0, age=-1
 ):
   """The same conditions for all requests: two queries each."""
   return conditions_lib.Conditions(
