@@ -274,15 +274,12 @@ def in_processes():
 
 @pytest.fixture(scope="module")
 def tiny_config():
-  """Returns the function from a folder of prepared logs to a configuration.
-
-  The synthetic world of the module's tests is small.
-  """
+  """Returns the function from a folder of prepared logs to a configuration."""
   from pinrec_jax import config
   from pinrec_jax.data import synthetic
 
   def config_of(prepared):
-    """Returns a configuration that trains in seconds on a synthetic world."""
+    """Returns a configuration that trains in seconds."""
     made = config.Config()
     made.data.name = "synthetic"
     made.data.prepared_dir = str(prepared)
@@ -298,7 +295,6 @@ def tiny_config():
     made.index.filter_seen = "engagements"
     return made
 
-  with pytest.MonkeyPatch.context() as patch:
-    size = synthetic.Size(items=40, topics=4, events=20)
-    patch.setattr(synthetic, "SIZE", size)
+  with pytest.MonkeyPatch.context() as patch:  # Makes the world small.
+    patch.setattr(synthetic, "SIZE", synthetic.Size(40, 4, 20))
     yield config_of
