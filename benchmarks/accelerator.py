@@ -9,8 +9,9 @@ second is the number of bytes it must move, at the measured rate of a copy. The
 first bound divided by the measured time is the model FLOP utilization (MFU).
 
 Without a GPU or a TPU, a small model replaces the one with a hundred million
-dense parameters; --size chooses another. --profile=FOLDER also records one step
-and one generation for TensorBoard's profiler.
+dense parameters; --size chooses another. Layers are scanned unless --unrolled
+is given. --profile=FOLDER also records one step and one generation for
+TensorBoard's profiler.
 """
 
 import argparse
@@ -35,6 +36,7 @@ import training_step
 from pinrec_jax import config as config_lib
 from pinrec_jax import markdown, sharding
 from pinrec_jax.decode import generate
+from pinrec_jax.model import backbone
 from pinrec_jax.types import Params
 
 STEPS = 6  # Of a generation, as in the paper.
@@ -65,7 +67,7 @@ class Size:
   dtype: str
   product: int
 
-  def config(self, *, scan_layers: bool) -> config_lib.Config:
+  def config(self) -> config_lib.Config:
     """Returns the default model and loss at this size."""
     return config_lib.replace(
       config_lib.Config(),
@@ -75,7 +77,6 @@ class Size:
         "model.num_heads": self.heads,
         "model.num_layers": self.layers,
         "model.table_size": 1 << (self.items - 1).bit_length(),
-        "model.scan_layers": scan_layers,
         "model.dtype": self.dtype,
         "train.batch_size": self.rows * jax.device_count(),
         "train.table_optimizer": "adagrad",
@@ -95,10 +96,13 @@ def main() -> None:
   default = "small" if jax.default_backend() == "cpu" else "100m"
   parser.add_argument("--size", choices=SIZES, default=default)
   parser.add_argument("--rounds", type=int, default=10)
+  parser.add_argument("--unrolled", action="store_true")
   parser.add_argument("--profile", type=pathlib.Path)
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args()
   size = SIZES[options.size]
+  if options.unrolled:
+    backbone.SCANNED_FROM = size.layers + 1
   peak = bounds.peak(size.product, size.dtype)
   flops, moved = peak.flops_per_s / 1e12, peak.bytes_per_s / 1e9
   print(f"{flops:.3g} Tflop/s, {moved:.3g} GB/s\n")
@@ -137,25 +141,21 @@ def measured_cases(
   """
   cases: dict[str, Callable[[], Any]] = {}
   found: dict[str, dict[str, Any]] = {}
-  for name, scanned in (
-    ("step, unrolled layers", False),
-    ("step, scanned layers", True),
-  ):
-    config = size.config(scan_layers=scanned)
-    step = training_step.Step.random(config, size.items, sharding.device_mesh())
-    began = time.perf_counter()
-    memory = step.compiled().memory_analysis()
-    assert memory is not None
-    found[name] = {
-      "compile_s": time.perf_counter() - began,
-      "memory_bytes": memory.temp_size_in_bytes + memory.argument_size_in_bytes,
-      "parameters": bounds.dense(step.state.params),
-      **bounds.figures(
-        bounds.of_step(config, step.state.params), peak, jax.device_count()
-      ),
-      "work": config.train.batch_size * size.length,  # Tokens.
-    }
-    cases[name] = step.take
+  config = size.config()
+  step = training_step.Step.random(config, size.items, sharding.device_mesh())
+  began = time.perf_counter()
+  memory = step.compiled().memory_analysis()
+  assert memory is not None
+  found["step"] = {
+    "compile_s": time.perf_counter() - began,
+    "memory_bytes": memory.temp_size_in_bytes + memory.argument_size_in_bytes,
+    "parameters": bounds.dense(step.state.params),
+    **bounds.figures(
+      bounds.of_step(config, step.state.params), peak, jax.device_count()
+    ),
+    "work": config.train.batch_size * size.length,  # Tokens.
+  }
+  cases["step"] = step.take
   params = on_one_device(step)
   for batch in BATCHES:
     name = f"generation, {STEPS} steps, batch {batch}"
@@ -191,7 +191,6 @@ def generation(
     params,
     *inputs,
     decoding.requested(batch, 1),
-    jax.random.split(jax.random.key(0), batch),
     steps=steps,
   )
 

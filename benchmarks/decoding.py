@@ -82,12 +82,11 @@ def generations(
   tokens = _tokens(batch)
   vectors = pinrec.embed_items(model, params, table)[tokens.item]
   inputs = jnp.asarray(vectors), jax.tree.map(jnp.asarray, tokens)
-  keys = jax.random.split(jax.random.key(1), batch)
   cases = {}
   for steps, width in (*SPLITS, READ, PAPER):
     asked = requested(batch, width)
     cases[f"{steps} x {width}"] = functools.partial(
-      generate.generate, model, params, *inputs, asked, keys, steps=steps
+      generate.generate, model, params, *inputs, asked, steps=steps
     )
     if width == 1 < steps and batch <= MAX_UNCACHED:
       cases[f"{steps} x 1, no cache"] = functools.partial(
@@ -98,11 +97,10 @@ def generations(
 
 def requested(batch: int, vectors: int) -> conditions.Conditions:
   """Returns conditions for a number of vectors per step."""
-  first = np.arange(vectors) == 0
   return conditions.Conditions(
     outcome=np.arange(vectors, dtype=np.int32) % 3,
     offset=np.full((batch, vectors), conditions.NEXT_EVENT, np.int32),
-    feedback=np.tile(first.astype(np.float32), (batch, 1)),
+    fed_back=np.zeros(batch, np.int32),
     surface=np.zeros(batch, np.int32),
     item_type=np.zeros(batch, np.int32),
     age=np.full(batch, conditions.UNSPECIFIED, np.int32),
@@ -121,7 +119,6 @@ def uncached(
   """Generates one vector per step, and reads the whole history at each."""
   bound, found = model.bind({"params": params}), []
   asked = requested(len(vectors), 1)
-  drawn = jnp.zeros(len(vectors), jnp.int32)
   for _ in range(steps):
     states, _ = bound.states(vectors, tokens, last=True)
     found.append(bound.queries(states[:, -1], head.UNSPECIFIED))
@@ -129,7 +126,7 @@ def uncached(
     tokens = jax.tree.map(
       lambda past, new: jnp.concatenate([past, new], 1),
       tokens,
-      generate.next_token(last, asked, drawn),
+      generate.next_token(last, asked),
     )
     vectors = jnp.concatenate([vectors, found[-1][:, None]], 1)
   return jnp.stack(found, 1)

@@ -17,7 +17,6 @@ import record
 import repeats
 from jaxtyping import Int
 
-from pinrec_jax import config as config_lib
 from pinrec_jax import config_files, opening, workflows
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import evaluation_cases, synthetic
@@ -68,7 +67,7 @@ def measure(workdir: pathlib.Path) -> dict[str, float]:
         batch_size=config.evals.batch_size,
         quiet=True,
       ).items,
-      "optimum": optimum(dataset, cases, config.data.synthetic, requested),
+      "optimum": optimum(dataset, cases, requested),
       "popularity": popular,
     }
     for source, items in lists.items():
@@ -82,17 +81,16 @@ def measure(workdir: pathlib.Path) -> dict[str, float]:
 def optimum(
   dataset: dataset_lib.Dataset,
   cases: Sequence[evaluation_cases.Case],
-  size: config_lib.Synthetic,
   requested: str,
 ) -> Int[np.ndarray, "b k"]:
   """Returns the most probable next items of every user, as item rows."""
-  world = synthetic.world(size)
+  world = synthetic.world()
   outcome = None
   if requested != budget.UNSPECIFIED:
     outcome = dataset.vocabulary.outcome(requested)
   row_of = dataset.catalog.row_of
   best = []  # The items after each topic.
-  for topic in range(size.topics):
+  for topic in range(len(world.moves)):
     order = np.argsort(-world.chances(topic, outcome), kind="stable")[:K]
     best.append([row_of[str(item)] for item in order])
   last = [case.past.item[case.past.engaged][-1] for case in cases]

@@ -68,7 +68,7 @@ def main() -> None:
   cases = evaluation_cases.cases(dataset, "test")
   seeds = [
     {
-      name: actions(dataset, cases, config.data.synthetic, shown)
+      name: actions(dataset, cases, shown)
       for name, shown in lists(dataset, cases, *folders).items()
     }
     for folders in zip(conditioned, towers, strict=True)
@@ -158,11 +158,10 @@ def lists(
 def actions(
   dataset: dataset_lib.Dataset,
   cases: list[evaluation_cases.Case],
-  size: config_lib.Synthetic,
   shown: Int[np.ndarray, "b k"],
 ) -> tuple[Actions, Actions]:
   """Returns the drawn and the expected number of each user's actions."""
-  world = synthetic.world(size)
+  world = synthetic.world()
   ids = dataset.items.ids
   last = np.array([case.past.item[case.past.engaged][-1] for case in cases])
   next_topic = world.moves[world.topic[ids[last]]]

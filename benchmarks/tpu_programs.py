@@ -86,7 +86,6 @@ class Sizes:
         "model.num_layers": self.layers,
         "model.embedding_dim": 256,
         "model.table_size": self.table_size,
-        "model.scan_layers": True,
         "model.remat": self.remat,
         "model.dtype": "bfloat16",
         "loss.in_batch_negatives": self.negatives // 2,
@@ -200,7 +199,6 @@ def generated(
     np.zeros((batch, length, config.model.embedding_dim), np.float32),
     schema.empty_tokens(batch, length, len(vocabulary.actions)),
     asked,
-    np.zeros(batch, np.uint32),
     np.tile(np.arange(flat.shape[1]), (batch, 1)),
     flat,
   )
@@ -213,7 +211,6 @@ def generated(
     spread,
     steps=STEPS,
     threshold=config.decode.dedup_threshold,
-    seed=0,
   )
 
 

@@ -45,7 +45,6 @@ def get_config(kind: str = "") -> config_lib.Config:
   config.train.batch_size = 16
   config.train.learning_rate = 1e-3
   config.train.eval_every = 1500
-  config.train.log_every = 100
   config.train.eval_users = 0
   # Fixed by the protocol: the list has no item that the user engaged with.
   config.index.filter_seen = "engagements"

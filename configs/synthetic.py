@@ -22,7 +22,7 @@ def get_config() -> config_lib.Config:
   """Returns the configuration of the synthetic world."""
   config = config_lib.Config()
   config.data.name = "synthetic"
-  config.data.synthetic.users = 4000
+  config.data.synthetic_users = 4000
   # Users engage with the same item several times.
   config.index.filter_seen = "nothing"
   config.model.age_edges = ()

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pinrec_jax.config_data import Custom as Custom
 from pinrec_jax.config_data import Data
-from pinrec_jax.config_data import Synthetic as Synthetic
 from pinrec_jax.config_deployment import Serve, Update
 from pinrec_jax.validation import (
   Age,
@@ -71,8 +70,6 @@ class Model(Section):
   # Activations of a block kept for the backward pass: all of them, matrix
   # "products", or block "inputs" alone. Less memory costs more time.
   remat: Literal["all", "products", "inputs"] = "all"
-  # Compile one block and scan it over all layers. Deep models compile faster.
-  scan_layers: bool = False
   # Type of activations. Use "bfloat16" on accelerators.
   dtype: Literal["float32", "bfloat16"] = "float32"
 
@@ -99,9 +96,6 @@ class Loss(Section):
   full_softmax: bool = False
   # Correction of sampled negatives. "classic" corrects the positive, too.
   logq: Literal["corrected", "classic", "none"] = "corrected"
-  temperature: PositiveFloat = 0.05  # Initial value; it is learned.
-  # Probability of leaving a condition unspecified in training.
-  condition_dropout: Fraction = 0.2
 
 
 @section
@@ -135,7 +129,6 @@ class Train(Section):
   # Steps between validations and checkpoints. 0 is a twentieth of all steps.
   eval_every: NonNegativeInt = 200
   eval_users: NonNegativeInt = 2000  # Users of a validation; 0 takes all.
-  log_every: PositiveInt = 20  # Steps between lines of metrics.jsonl.
   # Steps to record for TensorBoard's profiler, in WORKDIR/profile; 0 records
   # none. Recording starts after ten steps.
   profile_steps: NonNegativeInt = 0
@@ -149,9 +142,6 @@ class Decode(Section):
   # the shares of the training log.
   budget: str = ""
   steps: PositiveInt = 1  # Generation steps of each outcome.
-  # Vector that is fed back: of the outcome with the "largest" share, or of an
-  # outcome drawn by share ("sample", arXiv 2504.10507).
-  feedback: Literal["largest", "sample"] = "largest"
   surface: str = ""  # Condition. Empty: unspecified.
   item_type: str = ""  # Condition. Empty: unspecified.
   # Conditions: seconds ahead, with one vector per outcome and offset. -1 is the
@@ -224,7 +214,6 @@ class Inference(Section):
   sequence_length: PositiveInt = 64  # As data.sequence_length.
   # As data.history_events.
   history_events: Literal["engagements", "exposures"] = "engagements"
-  seed: int = 0  # Seed of sampled feedback.
 
 
 def inference(config: Config) -> Inference:
@@ -235,7 +224,6 @@ def inference(config: Config) -> Inference:
     replace(config.index),
     config.data.sequence_length,
     config.data.history_events,
-    config.train.seed,
   )
 
 

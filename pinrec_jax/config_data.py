@@ -41,35 +41,21 @@ class Custom(Section):
   # Columns of the events that describe the item, such as "category,price".
   item_columns: str = ""
   item_type: str = "item_type"  # Column of the item table; it may be absent.
-  # Item column of titles, which people read and the model does not. Empty: the
-  # column "title" or "name", if there is one.
-  title: str = ""
-  # Types of item columns, such as "price:number,photo:vector,title:text,
-  # note:ignore". All other columns are categories; "*:ignore" ignores them.
+  # Types of item columns, such as "price:number,photo:vector,story:text,
+  # note:ignore". All other columns are categories; "*:ignore" ignores them. A
+  # "headline:title" is read by people and not by the model; without it, this is
+  # the column "title" or "name", if there is one.
   column_types: str = ""
   # "module:function" that turns a list of texts into an array of vectors.
   text_embedder: str = ""
   # Names of the columns of .csv and .tsv event files without a header line,
   # such as "user,item,time".
   header: str = ""
-  # Separator of .csv and .tsv files, such as ";" or "tab". Empty: the most
-  # frequent one of the first line.
-  separator: str = ""
   # Start of the validation period: a date such as 2022-05-01, or a number as in
   # the log. Empty: the last engagements of each user are held out instead.
   validation_from: str = ""
   # Start of the test period, as a date or a number. Empty: as above.
   test_from: str = ""
-
-
-@section
-class Synthetic(Section):
-  """Size of the synthetic world, for data.name "synthetic"."""
-
-  users: PositiveInt = 2000  # Number of users.
-  items: PositiveInt = 1000  # Number of items.
-  topics: PositiveInt = 20  # Number of item topics.
-  events: PositiveInt = 60  # Events that each user is shown.
 
 
 @section
@@ -93,7 +79,8 @@ class Data(Section):
   # Every worker must see the same files. Empty: this process prepares the log.
   beam_options: str = ""
   custom: Custom = dataclasses.field(default_factory=Custom)
-  synthetic: Synthetic = dataclasses.field(default_factory=Synthetic)
+  # Users of the synthetic world, for data.name "synthetic".
+  synthetic_users: PositiveInt = 2000
   # .npz file of content vectors: arrays `ids` and `vectors`. Empty: none.
   item_vectors: LocalPath = ""
   # Events that the model reads. "exposures" adds events that were shown only.

@@ -62,6 +62,4 @@ class Update(Section):
   margin: Fraction = 0.05
   # Fraction of the training targets that are of earlier days.
   replay: Fraction = 0.3
-  # Updates of a day. 0 follows the size of the day: two passes.
-  steps: NonNegativeInt = 0
   learning_rate: PositiveFloat = 5e-4  # Peak rate of a day's training.

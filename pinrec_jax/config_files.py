@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 import runpy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from pinrec_jax import validation
@@ -55,13 +55,20 @@ def to_json(config: Any) -> str:
   return json.dumps(dataclasses.asdict(config), indent=1) + "\n"
 
 
-def from_json(kind: type[_Section], text: str, name: str) -> _Section:
+def from_json(
+  kind: type[_Section],
+  text: str,
+  name: str,
+  only: Collection[str] | None = None,
+) -> _Section:
   """Returns the configuration that `to_json` wrote.
 
   Args:
     kind: class of the configuration.
     text: the JSON.
     name: of the file, for errors.
+    only: fields to read, as "section.field"; None reads all. All other fields
+      keep their defaults, and may be unknown to this version.
 
   Raises:
     ValueError: if a field is unknown to this version, or the text is not JSON.
@@ -70,7 +77,23 @@ def from_json(kind: type[_Section], text: str, name: str) -> _Section:
     values = json.loads(text)
   except ValueError as error:
     raise ValueError(f"{name} is not valid JSON ({error})") from error
+  if only is not None:
+    values = _chosen(values, only)
   return _filled(kind(), values, f"{name}: config")
+
+
+def _chosen(
+  values: Mapping[str, Any], paths: Collection[str], section: str = ""
+) -> dict[str, Any]:
+  """Returns the values of some fields, in their sections."""
+  found: dict[str, Any] = {}
+  for name, value in values.items():
+    if isinstance(value, Mapping):
+      inner = _chosen(value, paths, f"{section}{name}.")
+      found |= {name: inner} if inner else {}
+    elif section + name in paths:
+      found[name] = value
+  return found
 
 
 def _filled(new: _Section, values: Mapping[str, Any], path: str) -> _Section:

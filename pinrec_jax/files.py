@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import xxhash
@@ -190,7 +190,7 @@ def check(
   folder: pathlib.Path,
   expected: dict[str, str],
   remedy: str,
-  rest: Callable[[], None] = pace.unpaced,
+  rest: pace.Rest = pace.unpaced,
 ) -> None:
   """Compares the files of a folder with their digests.
 

@@ -1,7 +1,10 @@
 """Rests between the parts of background work, for requests of the process."""
 
 import time
+from collections.abc import Callable
 
+# Rests after a part of the work.
+Rest = Callable[[], None]
 TIMES = 12.0  # A rest is this many times as long as the part before it.
 
 

@@ -187,27 +187,24 @@ def _of_data(config: Any) -> _Rules:
     "data.events" if data.events else "data.items",
     'leave data.events and data.items empty, or set data.name="custom_log"',
   )
-  types = ("number", "vector", "text", "category", "ignore")
+  types = ("number", "vector", "text", "category", "title", "ignore")
+  parts = [part for part in custom.column_types.split(",") if part.strip()]
+  given = [part.rpartition(":")[2].strip() for part in parts]
   yield (
-    all(
-      part.rpartition(":")[2].strip() in types
-      for part in custom.column_types.split(",")
-      if part.strip()
-    ),
+    {*given} <= {*types},
     "data.custom.column_types",
     f'write "column:type,column:type" with the types {", ".join(types)}',
   )
-  for field in ("column_types", "title"):
-    yield (
-      bool(data.items or custom.item_columns) or not getattr(custom, field),
-      f"data.custom.{field}",
-      "it describes item columns; name the files of an item table with "
-      "data.items, or columns of the events with data.custom.item_columns",
-    )
   yield (
-    len(custom.separator) <= 1 or custom.separator in ("tab", "\\t"),
-    "data.custom.separator",
-    'use one character, or "tab"',
+    given.count("title") <= 1,
+    "data.custom.column_types",
+    "give the type title to one column",
+  )
+  yield (
+    bool(data.items or custom.item_columns) or not custom.column_types,
+    "data.custom.column_types",
+    "it describes item columns; name the files of an item table with "
+    "data.items, or columns of the events with data.custom.item_columns",
   )
   yield (
     bool(custom.validation_from) == bool(custom.test_from),
@@ -218,11 +215,6 @@ def _of_data(config: Any) -> _Rules:
     ":text" in custom.column_types or not custom.text_embedder,
     "data.custom.text_embedder",
     'name the text column in data.custom.column_types, as "title:text"',
-  )
-  yield (
-    data.synthetic.items >= 2 * data.synthetic.topics,
-    "data.synthetic.items",
-    f"use two or more per topic ({data.synthetic.topics})",
   )
   yield (
     config.decode.steps < data.sequence_length,

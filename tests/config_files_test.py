@@ -56,7 +56,7 @@ def changed():
   """Returns a configuration with a changed field of every kind."""
   config = config_lib.Config()
   config.data.custom.actions = "click,é"
-  config.model.dropout, config.model.scan_layers = 0.25, True
+  config.model.dropout, config.model.scale_embeddings = 0.25, False
   config.model.offset_edges, config.evals.sweep = (), ("click", "save")
   config.train.steps = 7
   return config
@@ -78,6 +78,15 @@ def test_a_field_of_another_version_is_named():
   fields["train"]["pace"] = 3
   with pytest.raises(ValueError, match=r"x.json: config.train.pace is unknown"):
     config_files.from_json(config_lib.Config, json.dumps(fields), "x.json")
+
+
+def test_some_fields_can_be_read_from_a_file_of_another_version():
+  fields = json.loads(config_files.to_json(changed()))
+  fields["train"]["pace"] = fields["data"]["sizes"] = {"items": 3}
+  found = config_files.from_json(
+    config_lib.Config, json.dumps(fields), "x.json", ["train.steps"]
+  )
+  assert found == config_lib.replace(config_lib.Config(), **{"train.steps": 7})
 
 
 def test_a_field_that_is_left_out_has_its_default():

@@ -176,7 +176,7 @@ def brief():
   config.data.sequence_length = 8
   config.train.steps, config.train.warmup_steps = 6, 1
   config.train.batch_size = 8
-  config.train.eval_every, config.train.log_every = 3, 1
+  config.train.eval_every = 3
   config.evals.batch_size = 16
   return config
 
@@ -272,20 +272,19 @@ def in_processes():
   return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tiny_config():
   """Returns the function from a folder of prepared logs to a configuration."""
   from pinrec_jax import config
+  from pinrec_jax.data import synthetic
 
   def config_of(prepared):
-    """Returns a configuration that trains in seconds on a synthetic world."""
+    """Returns a configuration that trains in seconds."""
     made = config.Config()
     made.data.name = "synthetic"
     made.data.prepared_dir = str(prepared)
     made.data.sequence_length = 16
-    synthetic = made.data.synthetic
-    synthetic.users, synthetic.items = 60, 40
-    synthetic.topics, synthetic.events = 4, 20
+    made.data.synthetic_users = 60
     made.model.hidden_dim = made.model.embedding_dim = 16
     made.model.num_layers, made.model.table_size = 1, 64
     made.loss.in_batch_negatives, made.loss.uniform_negatives = 32, 8
@@ -296,4 +295,6 @@ def tiny_config():
     made.index.filter_seen = "engagements"
     return made
 
-  return config_of
+  with pytest.MonkeyPatch.context() as patch:  # Makes the world small.
+    patch.setattr(synthetic, "SIZE", synthetic.Size(40, 4, 20))
+    yield config_of

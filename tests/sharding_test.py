@@ -12,7 +12,7 @@ import pytest
 from pinrec_jax import chunking, sharding
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import pipeline
-from pinrec_jax.model import pinrec
+from pinrec_jax.model import backbone, pinrec
 from pinrec_jax.training import optimizer, training_data
 from pinrec_jax.training import state as state_lib
 from pinrec_jax.training import step as step_lib
@@ -131,11 +131,14 @@ def test_computing_row_by_row_gives_the_same_loss(
 
 
 @pytest.mark.slow
-def test_scanned_layers_are_split_over_devices(world):
+def test_scanned_layers_are_split_over_devices(world, monkeypatch):
+  jax.clear_caches()
+  monkeypatch.setattr(backbone, "SCANNED_FROM", 2)
   one = sharding.device_mesh(devices=jax.devices()[:1])
-  alone, _ = _losses(world, one, scan_layers=True)
-  many, state = _losses(world, sharding.device_mesh(2, 2), scan_layers=True)
+  alone, _ = _losses(world, one)
+  many, state = _losses(world, sharding.device_mesh(2, 2))
   np.testing.assert_allclose(many, alone, atol=1e-5, rtol=0)
+  jax.clear_caches()
   kernel = state.params["backbone"]["blocks"]["mlp_in"]["kernel"]
   assert kernel.shape == (2, 16, 64)
   assert kernel.addressable_shards[0].data.shape == (2, 8, 32)

@@ -44,8 +44,6 @@ def test_defaults_are_valid():
     ("train.warmup_steps", -1, "0 or more"),
     ("train.steps", True, "use a value of type int"),
     ("train.steps", 2.5, "use a value of type int"),
-    ("loss.temperature", 0.0, "above 0"),
-    ("loss.condition_dropout", -0.1, "below 1"),
     ("loss.in_batch_negatives", -1, "0 or more"),
     ("loss.impression_negatives", -5, "0 or more"),
     ("decode.age", -7, "or -1 for any"),
@@ -57,10 +55,8 @@ def test_defaults_are_valid():
     ("train.warmup_steps", 5000, "fewer than train.steps"),
     ("train.grad_accumulation", 5, "divisor of train.batch_size"),
     ("decode.steps", 64, "above 0 and below data.sequence_length"),
-    ("decode.feedback", "best", "largest, sample"),
     ("index.kind", "faiss", "auto, scann, exact"),
     ("data.history_events", "all", "engagements, exposures"),
-    ("data.synthetic.items", 30, "two or more per topic"),
     ("data.events", "events.csv", 'set data.name="custom_log"'),
     ("evals.cutoffs", (), "increasing"),
     ("evals.cutoffs", (0, 10), "above 0"),
@@ -167,7 +163,7 @@ def test_the_inference_part_is_checked_and_frozen_alone():
   part = config_lib.inference(config_lib.Config())
   validation.validate(part)
   with pytest.raises(dataclasses.FrozenInstanceError):
-    part.seed = 1
+    part.sequence_length = 1
   part = config_lib.replace(part, **{"decode.candidates": -1})
   with pytest.raises(ValueError, match=r"config.decode.candidates is -1"):
     validation.validate(part)

@@ -12,6 +12,7 @@ import pytest
 import pinrec_jax
 from pinrec_jax import cli, files, opening, twin, workflows
 from pinrec_jax import config as config_lib
+from pinrec_jax.data import synthetic
 from pinrec_jax.evals import baselines
 from pinrec_jax.inference import bundle
 from pinrec_jax.model import item_embedder
@@ -263,12 +264,12 @@ def test_the_twin_has_no_conditions():
   [(24, (10, 50)), pytest.param(8, (10,), marks=pytest.mark.slow)],
 )
 def test_a_catalog_smaller_than_the_lists_is_trained_and_evaluated(
-  tiny, tmp_path, items, cutoffs
+  tiny, tmp_path, monkeypatch, items, cutoffs
 ):
   """Validation asks for ten candidates, users have seen some of them."""
   config = tiny(tmp_path)
-  config.data.synthetic.items = items
-  config.data.synthetic.topics = 2
+  size = synthetic.Size(items=items, topics=2, events=20)
+  monkeypatch.setattr(synthetic, "SIZE", size)
   config.train.steps, config.evals.cutoffs = 2, cutoffs
   config.evals.twin = False
   report = workflows.demo(config, tmp_path / "run")
@@ -354,10 +355,14 @@ def test_a_missing_checkpoint_says_to_train(tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_cold_items_are_hidden_where_ids_are_dropped(tiny, tmp_path):
+def test_cold_items_are_hidden_where_ids_are_dropped(
+  tiny, tmp_path, monkeypatch
+):
+  # Few events, so that some items have no engagement.
+  size = synthetic.SIZE._replace(events=4)
+  monkeypatch.setattr(synthetic, "SIZE", size)
   config = tiny(tmp_path)
   config.model.id_dropout, config.train.steps = 0.2, 2
-  config.data.synthetic.events = 4  # So that some items have no engagement.
   pinrec_jax.train(config, tmp_path / "run")
   _, retriever = pinrec_jax.build_index(config, tmp_path / "run")
   rows = retriever.bundle.features.rows[1:]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import pathlib
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -155,9 +155,7 @@ class Catalog:
     }
 
 
-def load(
-  folder: pathlib.Path, rest: Callable[[], None] = pace.unpaced
-) -> Catalog:
+def load(folder: pathlib.Path, rest: pace.Rest = pace.unpaced) -> Catalog:
   """Reads a catalog that `save` wrote.
 
   Args:

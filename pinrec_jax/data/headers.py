@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 SEPARATORS = (",", "\t", ";", "|")
+# Separators of files whose first line has none of SEPARATORS. Hive writes the
+# last one.
+RARE_SEPARATORS = (":", " ", "^", "~", "\x01")
 MARKS = "\ufeff\u200b"  # Byte order mark and zero-width space.
 # Names of columns, without signs. Two of them in a line make it a header.
 WORDS = frozenset(
@@ -26,11 +29,13 @@ class Layout(NamedTuple):
 
   Attributes:
     header: names of the columns of a file without a header line.
-    separator: between fields; empty is the most frequent of the first line.
+    separator: between fields; empty finds it in the first line.
+    columns: names that a header line should have, to find its separator.
   """
 
   header: tuple[str, ...] = ()
   separator: str = ""
+  columns: tuple[str, ...] = ()
 
 
 DEFAULT = Layout()
@@ -41,10 +46,10 @@ def header(lines: Iterable[str], file: str, layout: Layout) -> list[str]:
 
   Raises:
     ValueError: if the first line looks like data, or like a header although
-      the layout has one.
+      the layout has one, or if its separator is ambiguous.
   """
   first = next((line for line in lines if line.strip()), "")
-  names = fields_of(first, separator_of(first, layout))
+  names = fields_of(first, separator_of(first, file, layout))
   if layout.header:
     if len(layout.header) != len(names):
       raise ValueError(
@@ -93,12 +98,40 @@ def looks_like_data(names: Sequence[str], columns: Sequence[Any]) -> bool:
   return found > 1
 
 
-def separator_of(line: str, layout: Layout) -> str:
-  """Returns the separator: the given one, or the most frequent."""
+def separator_of(line: str, file: str, layout: Layout) -> str:
+  """Returns the separator of a file, from its first line.
+
+  A separator that gives the number of fields or the names that the layout
+  expects is better than others. Of equally good ones, the most frequent one is
+  chosen.
+
+  Raises:
+    ValueError: if two separators are equally good.
+  """
   if layout.separator:
-    return "\t" if layout.separator in ("\\t", "tab") else layout.separator
+    return layout.separator
   unquoted = re.sub('"[^"]*"', "", line)
-  return max(SEPARATORS, key=unquoted.count)
+
+  def _merit(separator: str) -> tuple[bool, int]:
+    names = fields_of(line, separator)
+    expected = {*layout.columns} <= {*names}
+    if layout.header:
+      expected = len(names) == len(layout.header)
+    return expected, unquoted.count(separator)
+
+  # Without any of them, the line may be the name of the only column.
+  found = [mark for mark in SEPARATORS if mark in unquoted] or [
+    ",", *(mark for mark in RARE_SEPARATORS if mark in unquoted)
+  ]  # fmt: skip
+  best = max(map(_merit, found))
+  chosen = [mark for mark in found if _merit(mark) == best]
+  if len(chosen) > 1:
+    raise ValueError(
+      f"row 1 of {file} may be separated by {' or '.join(map(repr, chosen))}: "
+      f"{line.strip()[:60]!r}; write the file with a separator that is no part "
+      "of a name or a value"
+    )
+  return chosen[0]
 
 
 def is_header(row: list[str], names: list[str]) -> bool:

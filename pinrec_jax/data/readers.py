@@ -100,8 +100,8 @@ def _fields(schema: Any, outer: str = "") -> Iterator[str]:
 
 
 def _layout(path: pathlib.Path, layout: headers.Layout) -> headers.Layout:
-  """Returns the layout of a file; tabs separate .tsv unless it says else."""
-  if sources.format_of(path) == ".tsv" and not layout.separator:
+  """Returns the layout of a file; tabs separate the fields of .tsv."""
+  if sources.format_of(path) == ".tsv":
     return layout._replace(separator="\t")
   return layout
 

@@ -53,7 +53,7 @@ def pieces(
     number += 1
     if first.strip():
       break
-  separator = headers.separator_of(first, layout)
+  separator = headers.separator_of(first, file, layout)
   names = headers.fields_of(first, separator)
   if layout.header and [*layout.header] != names:  # The first line is a row.
     lines, number, names = (

@@ -8,6 +8,7 @@ with or without an outcome, is known.
 
 import dataclasses
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,23 @@ STAY, NEXT = 0.3, 0.5  # Probabilities of the same topic and of the next one.
 LIKED, OTHER = 0.8, 0.1  # Probabilities of an item's own outcome and the other.
 USERS = 4096  # Users that are generated at once.
 SPLIT = 1 << 23  # Target number of events that are prepared in one piece.
+
+
+class Size(NamedTuple):
+  """Size of a world, apart from its users.
+
+  Attributes:
+    items: number of items; two or more per topic.
+    topics: number of item topics.
+    events: number of events that each user is shown.
+  """
+
+  items: int = 1000
+  topics: int = 20
+  events: int = 60
+
+
+SIZE = Size()  # Of the log "synthetic".
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,19 +77,19 @@ class World:
     return shown * wanted / np.sum(shown * wanted)
 
 
-def world(config: config_lib.Synthetic) -> World:
-  """Returns the world of a configuration."""
-  item = np.arange(config.items)
-  topic, rank = item % config.topics, item // config.topics
+def world(size: Size = SIZE) -> World:
+  """Returns the world of a size."""
+  item = np.arange(size.items)
+  topic, rank = item % size.topics, item // size.topics
   share = 1 / (1.0 + rank)
   share /= np.bincount(topic, share)[topic]
   # The items of a topic are alternately clicked and saved.
   clicked = np.where(rank % 2 == 0, LIKED, OTHER)
-  moves = np.full((config.topics, config.topics), (1 - STAY - NEXT))
-  moves /= config.topics
-  every = np.arange(config.topics)
+  moves = np.full((size.topics, size.topics), (1 - STAY - NEXT))
+  moves /= size.topics
+  every = np.arange(size.topics)
   moves[every, every] += STAY
-  moves[every, (every + 1) % config.topics] += NEXT
+  moves[every, (every + 1) % size.topics] += NEXT
   outcome = np.stack([clicked, LIKED + OTHER - clicked])
   return World(topic, share, outcome, moves)
 
@@ -84,25 +102,22 @@ def _drawn(
   return np.sum(rng.random((len(bound), 1)) > bound / bound[:, -1:], -1)
 
 
-def logs(
-  config: config_lib.Synthetic, users: range | None = None
-) -> Iterator[pd.DataFrame]:
+def logs(users: range, size: Size = SIZE) -> Iterator[pd.DataFrame]:
   """Yields the log, some users at a time. A user depends on the seed alone.
 
   Args:
-    config: of the world.
-    users: the users whose log it is, from a multiple of USERS; None is all.
+    users: the users whose log it is, from a multiple of USERS.
+    size: of the world.
   """
-  known = world(config)
-  per_topic = [np.flatnonzero(known.topic == t) for t in range(config.topics)]
-  users = range(config.users) if users is None else users
+  known = world(size)
+  per_topic = [np.flatnonzero(known.topic == t) for t in range(size.topics)]
   for first in users[::USERS]:
     rng = np.random.default_rng([SEED, first])
     some = np.arange(first, min(first + USERS, users.stop))
-    topic = rng.integers(config.topics, size=len(some))
+    topic = rng.integers(size.topics, size=len(some))
     time = START + rng.integers(86_400, size=len(some))
     parts = []
-    for _ in range(config.events):
+    for _ in range(size.events):
       shown = _drawn(rng, known.moves[topic])
       item = np.zeros_like(some)
       for t, own in enumerate(per_topic):
@@ -134,22 +149,21 @@ class Synthetic(tfds_builder.Builder):
   @classmethod
   def contents(cls, data: config_lib.Data) -> list:
     """Returns what the world depends on."""
-    return [data.synthetic]
+    return [data.synthetic_users, SIZE]
 
   def raw(self) -> tfds_builder.Raw:
     """Generates the world."""
-    config = self.data.synthetic
-    items = pd.DataFrame({"item": np.arange(config.items), "item_type": "item"})
-    every = range(config.users)
-    size = USERS * max(1, SPLIT // (USERS * config.events))
+    items = pd.DataFrame({"item": np.arange(SIZE.items), "item_type": "item"})
+    every = range(self.data.synthetic_users)
+    piece = USERS * max(1, SPLIT // (USERS * SIZE.events))
     return tfds_builder.Raw(
-      [logs(config, every[n : n + size]) for n in every[::size]],
+      [logs(every[n : n + piece], SIZE) for n in every[::piece]],
       items,
       items["item"].to_numpy(),
       {
         "outcomes": len(OUTCOMES),
         "surfaces": ("unknown",),
-        "gaps": records.gaps(next(logs(config))),
+        "gaps": records.gaps(next(logs(every, SIZE))),
       },
-      row_errors.RowErrors(config.users * config.events),
+      row_errors.RowErrors(len(every) * SIZE.events),
     )

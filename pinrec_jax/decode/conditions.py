@@ -25,8 +25,6 @@ class Ask(NamedTuple):
     surface: index of the surface, or UNSPECIFIED.
     item_type: index of the item type, or UNSPECIFIED.
     age: target age in seconds before the end of training, or UNSPECIFIED.
-    sampled: whether the outcome whose vector is fed back is drawn by share.
-      Otherwise it is the outcome with the largest share.
   """
 
   budget: tuple[float, ...]
@@ -35,7 +33,6 @@ class Ask(NamedTuple):
   surface: int = UNSPECIFIED
   item_type: int = UNSPECIFIED
   age: int = UNSPECIFIED
-  sampled: bool = False
 
 
 class Conditions(NamedTuple):
@@ -44,7 +41,7 @@ class Conditions(NamedTuple):
   Attributes:
     outcome: 1 + the outcome of each query; 0 is unspecified.
     offset: seconds ahead; -1 is unspecified.
-    feedback: probability that a query's vector is fed back.
+    fed_back: the query whose vector is fed back.
     surface: 1 + the surface; 0 is unspecified.
     item_type: 1 + the item type; 0 is unspecified.
     age: seconds before the end of training; -1 is unspecified.
@@ -52,7 +49,7 @@ class Conditions(NamedTuple):
 
   outcome: Int[AnyArray, "q"]
   offset: Int[AnyArray, "b q"]
-  feedback: Float[AnyArray, "b q"]
+  fed_back: Int[AnyArray, "b"]
   surface: Int[AnyArray, "b"]
   item_type: Int[AnyArray, "b"]
   age: Int[AnyArray, "b"]
@@ -82,18 +79,14 @@ def of_batch(
     weight[row, : ask.steps] = decay / decay.sum()
   budget = np.array([ask.budget for ask in asks])
   share = (budget[:, :, None] * part[:, None]).reshape(len(asks), -1)
-  # Of the vectors of an outcome, the one with the nearest offset is fed back.
-  place = np.arange(offsets)
+  # Of the outcome with the largest share, the vector with the nearest offset
+  # is fed back.
   nearest = np.array([np.argmin(ask.offsets) for ask in asks])
-  is_nearest = (place == nearest[:, None]).astype(float)
-  odds = (budget[:, :, None] * is_nearest[:, None]).reshape(len(asks), -1)
-  largest = np.eye(odds.shape[1])[odds.argmax(1)]
-  sampled = np.array([ask.sampled for ask in asks])
   number = [*range(1, outcomes), 0]
   conditions = Conditions(
     outcome=np.repeat(np.array(number, np.int32), offsets),
     offset=np.tile(offset, (1, outcomes)),
-    feedback=np.where(sampled[:, None], odds, largest).astype(np.float32),
+    fed_back=(budget.argmax(1) * offsets + nearest).astype(np.int32),
     surface=1 + np.array([ask.surface for ask in asks], np.int32),
     item_type=1 + np.array([ask.item_type for ask in asks], np.int32),
     age=np.array([ask.age for ask in asks], np.int32),

@@ -4,7 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
 from pinrec_jax.data import schema
 from pinrec_jax.decode import conditions as conditions_lib
@@ -19,14 +19,14 @@ def generate(
   vectors: Float[Array, "b l d"],
   tokens: schema.Tokens,
   conditions: conditions_lib.Conditions,
-  keys: Key[Array, "b"],
   *,
   steps: int,
 ) -> Float[Array, "b t q d"]:
   """Returns the vectors of every step and query.
 
   The generated vector itself is fed back, never a retrieved item (arXiv
-  2504.10507, inference). It is the vector of one query, drawn by `feedback`.
+  2504.10507, inference). Unlike the paper, nothing is drawn: the query whose
+  vector is fed back is `fed_back` of the conditions.
 
   Args:
     model: the model; a static argument.
@@ -34,7 +34,6 @@ def generate(
     vectors: vectors of the tokens' items, from `PinRec.embed`.
     tokens: histories that end at the last position, padded on the left.
     conditions: the conditions of all requests.
-    keys: one key per request, for its feedback draws.
     steps: generation steps.
   """
   batch, length = tokens.item.shape
@@ -54,23 +53,17 @@ def generate(
     shape = (batch, conditions.outcome.size, state.shape[-1])
     return bound.queries(jnp.broadcast_to(state[:, None], shape), condition)
 
-  def _step(carry: tuple, number: Int[Array, ""]):
+  def _step(carry: tuple, _: None):
     query, last, cache = carry
-    step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
-    # Unlike random.categorical, this does not depend on queries without odds,
-    # which other requests of the batch may have added.
-    point = jax.vmap(jax.random.uniform)(step_keys) * (1 - 1e-6)
-    odds = jnp.cumsum(conditions.feedback, -1)
-    drawn = jnp.argmax(odds > point[:, None] * odds[:, -1:], -1)
-    vector = query[jnp.arange(batch), drawn]
-    last = next_token(last, conditions, drawn)
+    vector = query[jnp.arange(batch), conditions.fed_back]
+    last = next_token(last, conditions)
     states, cache = bound.states(vector[:, None], last, cache)
     query = _queries(states[:, -1])
     return (query, last, cache), query
 
   first = _queries(states[:, -1])
   last = jax.tree.map(lambda column: column[:, -1:], tokens)
-  _, more = jax.lax.scan(_step, (first, last, cache), jnp.arange(1, steps))
+  _, more = jax.lax.scan(_step, (first, last, cache), length=steps - 1)
   return jnp.concatenate([first[:, None], jnp.moveaxis(more, 0, 1)], 1)
 
 
@@ -96,22 +89,22 @@ def _condition(
 
 
 def next_token(
-  last: schema.Tokens,
-  conditions: conditions_lib.Conditions,
-  drawn: Int[Array, "b"],
+  last: schema.Tokens, conditions: conditions_lib.Conditions
 ) -> schema.Tokens:
   """Returns the token of the event that a fed-back vector stands for.
 
-  Its action is the outcome of the drawn query. Its surface is the requested
-  one, or else the surface of the last token. It has a time if the query has an
-  offset and the last token has a time. Other columns are 0, which is missing.
+  Its action is the outcome of the query that is fed back. Its surface is the
+  requested one, or else the surface of the last token. It has a time if the
+  query has an offset and the last token has a time. Other columns are 0, which
+  is missing.
   """
-  rows = jnp.arange(drawn.shape[0])
-  offset = jnp.asarray(conditions.offset)[rows, drawn][:, None]
+  fed_back = jnp.asarray(conditions.fed_back)
+  rows = jnp.arange(fed_back.shape[0])
+  offset = jnp.asarray(conditions.offset)[rows, fed_back][:, None]
   dated = (offset >= 0) & (last.time != schema.UNKNOWN_TIME)
   ahead = jnp.maximum(offset, 0)
   actions = jax.nn.one_hot(
-    jnp.asarray(conditions.outcome)[drawn] - 1,
+    jnp.asarray(conditions.outcome)[fed_back] - 1,
     last.actions.shape[-1],
     dtype=last.actions.dtype,
   )

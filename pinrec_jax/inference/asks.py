@@ -45,7 +45,6 @@ class Asks:
       item_type=names.item_type(decode.item_type) if decode.item_type else -1,
       # A log without a time split has no target ages.
       age=decode.age if names.test_from else conditions.UNSPECIFIED,
-      sampled=decode.feedback == "sample",
     )
     size = decode.candidates if candidates is None else candidates
     return Defaults(ask, _at_least_one("candidates", size))

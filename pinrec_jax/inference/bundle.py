@@ -12,7 +12,6 @@ import functools
 import importlib.metadata
 import pathlib
 import shutil
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.traverse_util
@@ -35,7 +34,7 @@ CONFIG, CATALOG, INDEX = "config.json", "catalog", "scann"
 PARAMS, VECTORS, ROWS = "params.safetensors", "vectors.npy", "hash_rows.npy"
 POPULAR, PROJECTION, USERS = "popular.npy", "projection.npy", "users"
 LIBRARIES = ("jax", "flax", "numpy", "scann", "pinrec-jax")
-CHANGEABLE = ("decode", "index", "seed")  # Other fields shape the parameters.
+CHANGEABLE = ("decode", "index")  # Other fields shape the parameters.
 
 
 class Provenance(NamedTuple):
@@ -213,7 +212,7 @@ def flat_params(bundle: Bundle) -> dict[str, np.ndarray]:
 
 def load(
   path: pathlib.Path,
-  rest: Callable[[], None] = pace.unpaced,
+  rest: pace.Rest = pace.unpaced,
   /,
   **changes: Any,
 ) -> Bundle:

@@ -1,7 +1,6 @@
 """Folders of bundles: which bundle is current, and whether it is whole."""
 
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 from pinrec_jax import files, pace
@@ -31,7 +30,7 @@ def write_manifest(folder: pathlib.Path, about: dict[str, Any]) -> str:
 
 
 def read_manifest(
-  folder: pathlib.Path, rest: Callable[[], None] = pace.unpaced
+  folder: pathlib.Path, rest: pace.Rest = pace.unpaced
 ) -> tuple[dict[str, Any], str]:
   """Returns the manifest of a bundle and its version.
 

@@ -7,7 +7,7 @@ import copy
 import itertools
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -126,7 +126,7 @@ class Retriever:
   def warm_up(
     self,
     most: int = 1,
-    rest: Callable[[], None] = pace.unpaced,
+    rest: pace.Rest = pace.unpaced,
     warm: "Retriever | None" = None,
   ) -> None:
     """Compiles every program that requests can need.

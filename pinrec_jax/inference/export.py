@@ -94,7 +94,6 @@ def program(
       joined(arrays, given),
       steps=steps,
       threshold=found.config.decode.dedup_threshold,
-      seed=found.config.seed,
     )
 
   (size,) = jax.export.symbolic_shape(BATCH)
@@ -150,7 +149,6 @@ def joined(
     arrays["item_vectors"],
     schema.Tokens(**_inner(arrays, "tokens")),
     like.conditions._replace(**conditions),
-    arrays["seeds"],
     arrays["select"],
     arrays["budget"],
   )

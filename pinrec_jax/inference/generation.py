@@ -1,14 +1,13 @@
 """From the requests of a batch to generated vectors, each with its share."""
 
 import functools
-import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt
+from jaxtyping import Array, Float, Int
 
 from pinrec_jax.data import histories, schema
 from pinrec_jax.decode import conditions as conditions_lib
@@ -55,7 +54,6 @@ class Inputs(NamedTuple):
     item_vectors: vectors of the items of the histories.
     tokens: the histories, padded on the left.
     conditions: of all requests.
-    seeds: of feedback draws.
     select: which vectors are kept, in this order.
     budget: share of each kept vector.
   """
@@ -63,7 +61,6 @@ class Inputs(NamedTuple):
   item_vectors: Float[AnyArray, "b l d"]
   tokens: schema.Tokens
   conditions: conditions_lib.Conditions
-  seeds: UInt[AnyArray, "b"]
   select: Int[AnyArray, "b q"]
   budget: Float[AnyArray, "b q"]
 
@@ -97,7 +94,6 @@ def generate(
     given,
     steps=steps,
     threshold=bundle.config.decode.dedup_threshold,
-    seed=bundle.config.seed,
   )
   conditions = given.conditions
   queries = len(conditions.outcome)
@@ -141,7 +137,6 @@ def inputs(
     _item_vectors(bundle, items, params, requests, tokens),
     tokens,
     conditions,
-    np.array([_seed(request) for request in requests], np.uint32),
     select,
     np.take_along_axis(flat, select, 1),
   )
@@ -193,14 +188,7 @@ def embed(
   return np.concatenate(parts)
 
 
-def _seed(request: requests_lib.Request) -> int:
-  """Returns the seed of feedback draws, a function of user and request id."""
-  return zlib.crc32(f"{request.user}\0{request.request_id}".encode())
-
-
-@functools.partial(
-  jax.jit, static_argnames=("model", "steps", "threshold", "seed")
-)
+@functools.partial(jax.jit, static_argnames=("model", "steps", "threshold"))
 def vectors(
   model: pinrec.PinRec,
   params: Params,
@@ -208,7 +196,6 @@ def vectors(
   *,
   steps: int,
   threshold: float,
-  seed: int,
 ) -> tuple[Float[Array, "b q d"], Float[Array, "b q"]]:
   """Returns the selected vectors and their shares after merging.
 
@@ -218,18 +205,13 @@ def vectors(
     given: the batch.
     steps: generation steps.
     threshold: cosine above which vectors of an outcome are merged.
-    seed: of feedback draws.
   """
-  keys = jax.vmap(jax.random.fold_in, (None, 0))(
-    jax.random.key(seed), given.seeds
-  )
   query = generate_lib.generate(
     model,
     params,
     given.item_vectors,
     given.tokens,
     given.conditions,
-    keys,
     steps=steps,
   )
   query = query.reshape(query.shape[0], -1, query.shape[-1])

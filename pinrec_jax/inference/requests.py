@@ -22,7 +22,6 @@ class Request:
 
   Attributes:
     user: the user's id, as text.
-    request_id: the request's id, as text.
     events: the events that the model reads.
     seen: item rows to leave out of the list.
     ask: the conditions and the budget.
@@ -34,7 +33,6 @@ class Request:
   """
 
   user: str
-  request_id: str
   events: schema.Events
   seen: Int[np.ndarray, "_"]
   ask: conditions.Ask
@@ -177,7 +175,6 @@ class Reader:
       events,
       ask=ask,
       candidates=candidates,
-      request_id="" if fields.id is None else wire.id_text(fields.id, "id"),
       given=[*before, *written],
       fields=fields.filters,
       stored=stored,
@@ -190,7 +187,6 @@ class Reader:
     *,
     ask: conditions.Ask,
     candidates: int,
-    request_id: str = "",
     given: Sequence[wire.EventFields | None] = (),
     fields: wire.FilterFields | None = None,
     stored: bool = False,
@@ -204,7 +200,6 @@ class Reader:
       events: all events of the history.
       ask: the conditions and the budget.
       candidates: length of the list.
-      request_id: of the request.
       given: the events as they were written, if some of their items may be
         missing from the catalog.
       fields: which items may be in the list, as it is written.
@@ -225,7 +220,6 @@ class Reader:
       )
     return Request(
       user=user,
-      request_id=request_id,
       events=read,
       seen=events.seen(config.index.filter_seen),
       ask=ask,

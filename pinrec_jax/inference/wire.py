@@ -66,7 +66,6 @@ class RequestFields(msgspec.Struct, forbid_unknown_fields=True):
 
   Attributes:
     user: the user's id.
-    id: of the request. Sampled feedback depends on it and on the user.
     events: the history, oldest event first.
     context: one more event, the query or item that the request is made with.
     budget: share of the candidates for each outcome.
@@ -80,7 +79,6 @@ class RequestFields(msgspec.Struct, forbid_unknown_fields=True):
   """
 
   user: Id
-  id: Id | None = None
   events: list[EventFields] | None = None
   context: EventFields | None = None
   budget: dict[str, float] | str | None = None

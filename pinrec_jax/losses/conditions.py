@@ -11,6 +11,8 @@ from pinrec_jax.data import schema
 from pinrec_jax.losses import positives
 from pinrec_jax.model import head
 
+DROPOUT = 0.2  # Probability of leaving a part of a condition unspecified.
+
 
 class SampledConditions(NamedTuple):
   """Conditions of the queries of a batch, with their positives and weights.
@@ -38,9 +40,10 @@ def sample(
 
   One positive of the query is drawn uniformly. The condition is one of its
   outcomes, its surface, item type, age and time offset (arXiv 2504.10507,
-  conditions in training). Each part is dropped at the configured rate, so that
-  a request may leave it out. If an objective has several queries per position,
-  the first queries never have an offset, and all others always have one.
+  conditions in training). Each part is dropped with probability `DROPOUT`, so
+  that a request may leave it out. If an objective has several queries per
+  position, the first queries never have an offset, and all others always have
+  one.
 
   A target with several outcomes is trained under one sampled outcome and
   weighted by the number of its outcomes. Each outcome is then learned from all
@@ -52,7 +55,7 @@ def sample(
     bucket: bucket of the time from each token to each target; 0 is unknown.
     age: bucket of each target's age; 0 is unknown.
     positive: positive mask of the queries.
-    config: the objective and the dropout rate of conditions.
+    config: says the objective.
   """
   target_key, outcome_key, *drop_keys = jax.random.split(key, 7)
   targets = jax.tree.map(jnp.asarray, batch.targets)
@@ -65,10 +68,7 @@ def sample(
     chosen = positives.draw_one(target_key, positive)
   full, number = _describe(outcome_key, targets, bucket, age, chosen)
   keep = head.Condition(
-    *(
-      jax.random.bernoulli(k, 1 - config.condition_dropout, chosen.shape)
-      for k in drop_keys
-    )
+    *(jax.random.bernoulli(k, 1 - DROPOUT, chosen.shape) for k in drop_keys)
   )
   if per_position > 1:
     beyond_first = jnp.arange(positive.shape[1]) >= positive.shape[2]

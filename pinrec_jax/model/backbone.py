@@ -20,11 +20,20 @@ BLOCKS = {
   "pooled": pooled.Block,
 }
 STACK = "blocks"  # Name of the parameters of all layers, stacked.
+# From this number of layers on, one block is compiled and scanned over all of
+# them. Twelve layers compile in three fifths of the time, and a step takes no
+# longer (docs/benchmarks.md). Fewer layers gain less.
+SCANNED_FROM = 8
 # Activations kept for the backward pass; all others are computed again.
 POLICIES = {
   "products": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
   "inputs": jax.checkpoint_policies.nothing_saveable,
 }
+
+
+def is_scanned(layers: int) -> bool:
+  """Whether the parameters of a number of layers are stacked and scanned."""
+  return layers >= SCANNED_FROM
 
 
 def block(kind: str) -> Callable[..., nn.Module]:
@@ -55,8 +64,6 @@ class Backbone(nn.Module):
     positions: maximum number of positions of a history.
     dtype: type of activations.
     remat: "all", or a key of `POLICIES`.
-    scan_layers: whether the blocks' parameters are stacked and one compiled
-      block is scanned over them.
   """
 
   kind: str
@@ -66,7 +73,6 @@ class Backbone(nn.Module):
   positions: int
   dtype: DTypeLike
   remat: str = "all"
-  scan_layers: bool = False
 
   @nn.compact
   def __call__(
@@ -91,7 +97,7 @@ class Backbone(nn.Module):
     pasts = cache.layers if cache is not None else (None,) * self.layers
     view, cache = attention.look_back(tokens.segment, tokens.time, cache)
     x = dropout.Dropout(self.dropout, train)(x)
-    if self.scan_layers and cache is None and not last:
+    if is_scanned(self.layers) and cache is None and not last:
       x, layers = self._scanned(x, view, train), []
     else:
       x, layers = self._unrolled(x, view, pasts, train, last)
@@ -131,7 +137,7 @@ class Backbone(nn.Module):
     layers = []
     for n, past in enumerate(pasts):
       last_only = last and n == self.layers - 1
-      if self.scan_layers:
+      if is_scanned(self.layers):
         params = self.get_variable("params", STACK)
         params = jax.tree.map(operator.itemgetter(n), params)
         block = self._block(last=last_only, parent=None)

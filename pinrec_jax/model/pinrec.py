@@ -21,6 +21,7 @@ from pinrec_jax.types import AnyArray, Params
 
 EMBED_BATCH = 8192  # Items that are embedded at a time, to bound memory.
 FITTED_OFFSETS = 3  # Edges that are fitted to a log's gaps.
+TEMPERATURE = 0.05  # Initial softmax temperature; it is learned.
 MIN_TEMPERATURE = 0.01
 
 
@@ -35,13 +36,11 @@ class PinRec(nn.Module):
     config: sizes and options.
     vocabulary: names and features of the log.
     positions: maximum length of a history with its generated vectors.
-    temperature: initial softmax temperature.
   """
 
   config: config_lib.Model
   vocabulary: schema.Vocabulary
   positions: int
-  temperature: float = 0.05
 
   def setup(self) -> None:
     """Declares the parts."""
@@ -75,7 +74,6 @@ class PinRec(nn.Module):
       self.positions,
       dtype,
       config.remat,
-      config.scan_layers,
     )
     self.head = head.OutcomeHead(
       config.embedding_dim,
@@ -90,7 +88,7 @@ class PinRec(nn.Module):
     )
     self.log_temperature = self.param(
       "log_temperature",
-      nn.initializers.constant(jnp.log(self.temperature)),
+      nn.initializers.constant(jnp.log(TEMPERATURE)),
       (),
     )
 
@@ -200,12 +198,7 @@ def of_config(
   config: config_lib.Config, vocabulary: schema.Vocabulary
 ) -> PinRec:
   """Returns the model of a training configuration, for one log."""
-  return PinRec(
-    config.model,
-    vocabulary,
-    positions=config.data.sequence_length,
-    temperature=config.loss.temperature,
-  )
+  return PinRec(config.model, vocabulary, positions=config.data.sequence_length)
 
 
 def of_inference(

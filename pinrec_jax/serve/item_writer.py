@@ -95,7 +95,7 @@ class ItemWriter:
     return await done
 
   async def replay(
-    self, serving: Serving, rest: Callable[[], None] = pace.unpaced
+    self, serving: Serving, rest: pace.Rest = pace.unpaced
   ) -> None:
     """Applies all stored changes that a bundle does not have yet.
 
@@ -203,7 +203,7 @@ class ItemWriter:
 
 
 def _apply(
-  serving: Serving, changes: Sequence[stores.Change], rest: Callable[[], None]
+  serving: Serving, changes: Sequence[stores.Change], rest: pace.Rest
 ) -> None:
   for start in range(0, len(changes), AT_ONCE):
     part = changes[start : start + AT_ONCE]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pinrec_jax import config as config_lib
 from pinrec_jax import pace
@@ -107,7 +107,7 @@ def _beyond(
 def load(
   folder: pathlib.Path,
   config: config_lib.Config,
-  rest: Callable[[], None] = pace.unpaced,
+  rest: pace.Rest = pace.unpaced,
   running: Serving | None = None,
 ) -> Serving:
   """Reads a bundle, compiles all programs and returns it.

@@ -7,6 +7,7 @@ from typing import Any
 
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import catalog as catalog_lib
+from pinrec_jax.model import backbone
 
 # Fields of the model that do not change its parameters.
 FREE_FIELDS = ("dropout", "dtype", "remat")
@@ -50,6 +51,7 @@ def network(
     for key, value in dataclasses.asdict(config.model).items()
     if key not in FREE_FIELDS
   }
+  found["model.scan_layers"] = backbone.is_scanned(config.model.num_layers)
   return json.loads(json.dumps(found))
 
 

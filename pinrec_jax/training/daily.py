@@ -17,7 +17,7 @@ from pinrec_jax.training import runs
 
 FOLDER, LINES = "days", "days.jsonl"  # In a work folder.
 KEPT = 7  # Latest days whose checkpoints are kept.
-PASSES = 2  # Passes over a day, if `update.steps` is 0; five overfit.
+PASSES = 2  # Passes over a day; five overfit.
 CHECKPOINTS = 5  # Of a day's training, for a stop in between.
 
 
@@ -120,14 +120,13 @@ def day_config(
   day: days_lib.Day,
 ) -> config_lib.Config:
   """Returns the configuration of a day's training."""
-  own, train = config.update, config.train
-  read = config.data.history_events
+  train, read = config.train, config.data.history_events
   tokens = sum(
     1 + int(histories.readable(events, read).sum())
     for events in day.dataset.events
   )
   row_tokens = train.batch_size * config.data.sequence_length
-  steps = own.steps or math.ceil(PASSES * tokens / row_tokens)
+  steps = math.ceil(PASSES * tokens / row_tokens)
   return config_lib.replace(
     reading(config, Model(FOLDER, 0)),
     **{
@@ -135,7 +134,7 @@ def day_config(
       "train.steps": steps,
       "train.warmup_steps": min(train.warmup_steps, steps // 10),
       "train.eval_every": max(steps // CHECKPOINTS, 1),
-      "train.learning_rate": own.learning_rate,
+      "train.learning_rate": config.update.learning_rate,
     },
   )
 

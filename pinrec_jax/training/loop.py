@@ -34,6 +34,8 @@ from pinrec_jax.training import step as step_lib
 
 VALIDATION_K = 10  # As in `checkpoint.METRIC`.
 ZEROS = 3  # Validations in a row that find nothing before a warning.
+LINES = 10  # Of metrics.jsonl, from one validation to the next.
+AGREE_EVERY = 20  # At most, in steps; several processes agree whether to stop.
 
 
 def train(
@@ -56,13 +58,14 @@ def train(
   state, start = run.state, int(run.state.step)
   rates = optimizer.learning_rates(settings)
   validator = _Validator(config, dataset, run)
+  log_every = max(settings.eval_every // LINES, 1)
   with (
     contextlib.closing(run.checkpoints),
     logs.Logs(workdir, steps=settings.steps, start=start) as log,
     logs.Profile(workdir, start=start, steps=settings.profile_steps) as profile,
-    preemption.requests(settings.log_every) as stop_requested,
+    preemption.requests(min(log_every, AGREE_EVERY)) as stop_requested,
   ):
-    recorder = _Recorder(config, run.checkpoints, log)
+    recorder = _Recorder(config, run.checkpoints, log, log_every)
     done = runs.is_done(run.checkpoints, settings)
     for number in range(start + 1, start + 1 if done else settings.steps + 1):
       profile.before(number)
@@ -131,8 +134,10 @@ class _Recorder:
     config: config_lib.Config,
     checkpoints: checkpoint.Checkpoints,
     log: logs.Logs,
+    log_every: int,
   ) -> None:
     self._config, self._checkpoints, self._log = config.train, checkpoints, log
+    self._log_every = log_every
     self._pending: tuple[int, step_lib.Metrics] | None = None
 
   def dispatched(self, number: int, metrics: step_lib.Metrics) -> None:
@@ -159,7 +164,7 @@ class _Recorder:
         # The loss was computed with this checkpoint's own parameters.
         self._checkpoints.remove(number - 1)
       raise self.diverged(number, f"the loss is {values['loss']}")
-    if number % self._config.log_every == 0:
+    if number % self._log_every == 0:
       self._log.write(number, values)
 
   def diverged(self, number: int, what: str) -> errors.RunDivergedError:

@@ -166,9 +166,8 @@ def settled(
   saved = any((workdir / CHECKPOINTS).glob("[0-9]*"))
   if not (left and saved and path.is_file()):
     return config
-  own = config_files.from_json(
-    config_lib.Config, path.read_text(encoding="utf-8"), str(path)
-  )
+  text = path.read_text(encoding="utf-8")
+  own = config_files.from_json(config_lib.Config, text, str(path), left)
   return config_lib.replace(
     config, **{name: profile.value(own, name) for name in left}
   )

@@ -12,14 +12,11 @@ REQUESTS = 600  # Two batches and a part of a third.
 
 @pytest.fixture
 def work(small, untrained, world, tmp_path):
-  """A work folder with a bundle, which has the users of `world`.
-
-  Fed-back vectors are sampled, so lists depend on users and request ids.
-  """
+  """A work folder with a bundle, which has the users of `world`."""
   from pinrec_jax import indexing
   from pinrec_jax.inference import bundle
 
-  small.index.kind, small.decode.feedback = "exact", "sample"
+  small.index.kind = "exact"
   found = indexing.with_users(untrained(small).bundle, world)
   bundle.save(found, tmp_path / "work" / "bundles")
   return tmp_path / "work"
@@ -35,7 +32,7 @@ def many():
       {"item": int(item), "actions": ["click"], "time": 1_700_000_000 + n}
       for n, item in enumerate(rng.integers(100, 130, rng.integers(0, 30)))
     ]
-    request = {"user": number % 50, "id": number, "events": events}
+    request = {"user": number % 50, "events": events}
     if number % 7 == 0:
       request["events"] = [*events, {"item": f"new {number}"}]
     if number % 11 == 0:

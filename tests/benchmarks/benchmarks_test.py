@@ -125,7 +125,7 @@ def test_moments_of_tables_stay_on_their_devices(axes):
 def test_operations_are_those_the_compiler_counts():
   """The compiler also counts operations outside matrix products."""
   size = accelerator.Size(64, 2, 3, 64, 4, 500, "float32", 64)
-  config = size.config(scan_layers=False)
+  config = size.config()
   config.train.batch_size, config.loss.in_batch_negatives = 8, 64
   one = training_step.one_device()
   step = training_step.Step.random(config, size.items, one)

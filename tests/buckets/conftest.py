@@ -34,7 +34,7 @@ def machine(tmp_path, monkeypatch):
   return use
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tiny(tiny_config):
   """Returns the function from a folder of prepared logs to a configuration."""
 

@@ -45,4 +45,3 @@ def test_a_day_is_read_twice(small, day):
   assert found == math.ceil(read / (BATCH * LENGTH))
   every = steps(small, day, **{"data.history_events": "exposures"}).steps
   assert every > found
-  assert steps(small, day, **{"update.steps": 77}).steps == 77

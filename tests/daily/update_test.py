@@ -219,7 +219,7 @@ def test_a_bundle_without_checkpoints_is_named(shop, run):
 @pytest.mark.slow
 def test_kills_at_random_moments(shop, run, tmp_path):
   """Twenty kills; every run then ends with one line and a whole bundle."""
-  config = shop.config(**{"update.margin": 0.99, "update.steps": 40})
+  config = shop.config(**{"update.margin": 0.99})
   path = tmp_path / "config.py"
   path.write_text(
     "from pinrec_jax import config, config_files\n"

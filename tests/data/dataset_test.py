@@ -102,7 +102,7 @@ def stopped(*_):
 store.Writer.add = stopped
 dataset.load(config.Data(
   name="synthetic", prepared_dir={str(tmp_path)!r},
-  synthetic=config.Synthetic(users=20, items=40)))
+  synthetic_users=20))
 """
   done = subprocess.run([sys.executable, "-c", program], check=False)
   assert done.returncode == 143

@@ -142,20 +142,57 @@ def test_what_the_csv_module_writes_is_read_or_counted(rows):
   assert not kept
 
 
-@pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
+@pytest.mark.parametrize(
+  "separator", headers.SEPARATORS + headers.RARE_SEPARATORS
+)
 def test_the_separator_is_found_in_the_header(separator):
   line = HEADER.replace(",", separator)
-  assert headers.separator_of(line, headers.Layout()) == separator
+  assert headers.separator_of(line, "f", headers.Layout()) == separator
   assert headers.header([line], "f", headers.Layout()) == HEADER.split(",")
 
 
 @pytest.mark.parametrize(
-  ("given", "separator"), [("tab", "\t"), ("\\t", "\t"), (":", ":"), (" ", " ")]
+  ("line", "expected", "separator"),
+  [
+    ("user;item;a,b,c,d", ("user", "item"), ";"),
+    ('user;"item";a, b, c', ("user", "item"), ";"),
+    ("user id\titem id", ("user id", "item id"), "\t"),
+    ("item id", ("item id",), ","),
+    ("user id,item id", ("user", "item"), ","),
+    ("user:item,price", ("uid", "sku"), ","),
+  ],
 )
-def test_another_separator_may_be_named(given, separator):
-  layout = headers.Layout(separator=given)
-  line = f"a;b{separator}c"
-  assert headers.header([line], "f", layout) == ["a;b", "c"]
+def test_expected_names_decide_between_separators(line, expected, separator):
+  layout = headers.Layout(columns=expected)
+  assert headers.separator_of(line, "f", layout) == separator
+
+
+@pytest.mark.parametrize(
+  ("line", "separator"),
+  [
+    ("1;2,5;3", ";"),
+    ("u1 i1 2019-10-01", " "),
+    ("u1:i1:8", ":"),
+  ],
+)
+def test_given_names_decide_between_separators(line, separator):
+  names = ("user", "item", "time", "price")[: line.count(separator) + 1]
+  layout = headers.Layout(header=names)
+  assert headers.separator_of(line, "f", layout) == separator
+
+
+@pytest.mark.parametrize(
+  ("line", "names"),
+  [
+    ("1;2,5;3,5;7,5", "abcd"),
+    ("u1 i1 2019-10-01T00:00:00", "abc"),
+    ("a;b,c", ""),
+  ],
+)
+def test_an_ambiguous_separator_is_refused(line, names):
+  layout = headers.Layout(header=tuple(names))
+  with pytest.raises(ValueError, match=r"row 1 of f may be separ.* '.' or"):
+    headers.header([line], "f", layout)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_a_split_by_time_holds_out_no_number_of_engagements(config):
   with pytest.raises(ValueError, match="held_out_events is 4, and this log is"):
     dataset_lib.load(config)
   config.name = "synthetic"
-  config.synthetic.users, config.synthetic.items = 20, 100
+  config.synthetic_users = 20
   assert dataset_lib.load(config).vocabulary.held_out == 4
 
 

@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -7,46 +5,51 @@ from pinrec_jax import config as config_lib
 from pinrec_jax.data import dataset as dataset_lib
 from pinrec_jax.data import synthetic
 
-CONFIG = config_lib.Synthetic(users=600, items=40, topics=4, events=50)
+SIZE = synthetic.Size(items=40, topics=4, events=50)
+USERS = 600
+
+
+def config(folder, users):
+  return config_lib.Data(
+    name="synthetic", prepared_dir=str(folder), synthetic_users=users
+  )
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
   folder = tmp_path_factory.mktemp("prepared")
-  return dataset_lib.load(
-    config_lib.Data(
-      name="synthetic", prepared_dir=str(folder), synthetic=CONFIG
-    )
-  )
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(synthetic, "SIZE", SIZE)
+    return dataset_lib.load(config(folder, USERS))
 
 
 def test_what_follows_is_as_likely_as_the_world_says(made):
-  world = synthetic.world(CONFIG)
-  size = CONFIG.topics * CONFIG.items
-  counts = np.zeros((CONFIG.topics, 3, CONFIG.items))
+  world = synthetic.world(SIZE)
+  size = SIZE.topics * SIZE.items
+  counts = np.zeros((SIZE.topics, 3, SIZE.items))
   for events in made.events:
     acted = events.where(events.engaged)
     item = made.items.ids[acted.item]
-    place = world.topic[item[:-1]] * CONFIG.items + item[1:]
+    place = world.topic[item[:-1]] * SIZE.items + item[1:]
     masks = np.concatenate([place[None] >= 0, acted.actions[1:, :2].T > 0])
     for n, mask in enumerate(masks):
       found = np.bincount(place[mask], minlength=size)
-      counts[:, n] += found.reshape(CONFIG.topics, CONFIG.items)
-  for topic in range(CONFIG.topics):
+      counts[:, n] += found.reshape(SIZE.topics, SIZE.items)
+  for topic in range(SIZE.topics):
     for place, outcome in enumerate((None, 0, 1)):
       chances = world.chances(topic, outcome)
       assert abs(chances.sum() - 1) < 1e-9
       seen = counts[topic, place]
       expected = chances * seen.sum()
       # About one a degree of freedom.
-      assert np.sum((seen - expected) ** 2 / expected) < 2 * CONFIG.items
+      assert np.sum((seen - expected) ** 2 / expected) < 2 * SIZE.items
       # A world of another topic would not do.
-      other = world.chances((topic + 2) % CONFIG.topics, outcome) * seen.sum()
-      assert np.sum((seen - other) ** 2 / other) > 20 * CONFIG.items
+      other = world.chances((topic + 2) % SIZE.topics, outcome) * seen.sum()
+      assert np.sum((seen - other) ** 2 / other) > 20 * SIZE.items
 
 
 def test_outcomes_ask_for_other_items():
-  world = synthetic.world(CONFIG)
+  world = synthetic.world(SIZE)
   click, save = world.chances(1, 0), world.chances(1, 1)
   assert set(np.argsort(-click)[:4]) != set(np.argsort(-save)[:4])
   assert world.topic[np.argmax(click)] == 2  # the one after it
@@ -54,25 +57,20 @@ def test_outcomes_ask_for_other_items():
 
 def test_users_are_the_same_in_a_larger_world(monkeypatch):
   monkeypatch.setattr(synthetic, "USERS", 100)
-  whole = list(synthetic.logs(CONFIG))
+  whole = list(synthetic.logs(range(USERS), SIZE))
   assert len(whole) == 6
-  larger = dataclasses.replace(CONFIG, users=1000)
-  for one, other in zip(whole, synthetic.logs(larger), strict=False):
+  larger = synthetic.logs(range(1000), SIZE)
+  for one, other in zip(whole, larger, strict=False):
     assert one.equals(other)
   assert not whole[0]["item"].equals(whole[1]["item"])
 
 
 def test_a_large_world_is_prepared_in_pieces(tmp_path, monkeypatch):
   monkeypatch.setattr(synthetic, "USERS", 20)
-  config = dataclasses.replace(CONFIG, users=50)
-  data = config_lib.Data(
-    name="synthetic", prepared_dir=str(tmp_path / "one"), synthetic=config
-  )
-  whole = dataset_lib.load(data)
+  monkeypatch.setattr(synthetic, "SIZE", SIZE)
+  whole = dataset_lib.load(config(tmp_path / "one", 50))
   monkeypatch.setattr(synthetic, "SPLIT", 1)
-  pieces = dataset_lib.load(
-    dataclasses.replace(data, prepared_dir=str(tmp_path / "many"))
-  )
+  pieces = dataset_lib.load(config(tmp_path / "many", 50))
   assert (
     len({p.name.split("-")[1] for p in pieces.folder.glob("*record*")}) == 3
   )

@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,24 +37,20 @@ def parts(world, request):
 
 
 def _conditions(
-  users=USERS, feedback=(1.0, 0.0), surface=0, offset=-1, item_type=0, age=-1
+  users=USERS, fed_back: Any = 0, surface=0, offset=-1, item_type=0, age=-1
 ):
   """The same conditions for all requests: two queries each."""
   return conditions_lib.Conditions(
     outcome=np.array([1, 3], np.int32),
     offset=np.tile(np.array([-1, offset], np.int32), (users, 1)),
-    feedback=np.tile(np.array(feedback, np.float32), (users, 1)),
+    fed_back=np.full(users, fed_back, np.int32),
     surface=np.full(users, surface, np.int32),
     item_type=np.full(users, item_type, np.int32),
     age=np.full(users, age, np.int32),
   )
 
 
-def _keys(seed=0):
-  return jax.random.split(jax.random.key(seed), USERS)
-
-
-def _reference(parts, conditions, fed_back):
+def _reference(parts, conditions):
   """Reads the whole history at every step, without a cache."""
   model, params, vectors, tokens = parts
   apply = functools.partial(
@@ -76,11 +73,11 @@ def _reference(parts, conditions, fed_back):
       queries.append(apply(states[:, -1], condition, method="queries"))
     found.append(np.stack(queries, 1))
     last = jax.tree.map(lambda c: c[:, -1:], tokens)
-    new = generate.next_token(last, conditions, jnp.asarray(fed_back))
+    new = generate.next_token(last, conditions)
     tokens = jax.tree.map(
       lambda past, new: jnp.concatenate([past, new], 1), tokens, new
     )
-    vector = found[-1][rows, fed_back]
+    vector = found[-1][rows, conditions.fed_back]
     vectors = jnp.concatenate([vectors, vector[:, None]], 1)
   return np.stack(found, 1)
 
@@ -94,33 +91,32 @@ def test_generation_with_a_cache_equals_generation_without(
   parts, fed_back, surface, offset, item_type, age
 ):
   conditions = _conditions(
-    feedback=np.eye(2)[fed_back],
+    fed_back=fed_back,
     surface=surface,
     offset=offset,
     item_type=item_type,
     age=age,
   )
-  got = generate.generate(*parts, conditions, _keys(), steps=STEPS)
-  want = _reference(parts, conditions, np.full(USERS, fed_back))
+  got = generate.generate(*parts, conditions, steps=STEPS)
+  want = _reference(parts, conditions)
   assert got.shape == (USERS, STEPS, 2, 8)
   np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 @pytest.mark.parametrize("parts", list(backbone.BLOCKS), indirect=True)
 def test_requests_of_a_batch_do_not_influence_each_other(parts):
-  """Every condition differs from row to row, as does the feedback."""
+  """All conditions differ from row to row, as does the fed-back query."""
   model, params, vectors, tokens = parts
-  odds = np.array([[1, 0], [0, 1], [0.5, 0.5], [0, 1], [0.3, 0.7]])
   offset = np.array([[-1, 60], [3600, -1], [86_400, 0], [-1, -1], [90, 30]])
   conditions = conditions_lib.Conditions(
     outcome=np.array([1, 0], np.int32),
     offset=offset.astype(np.int32),
-    feedback=odds.astype(np.float32),
+    fed_back=np.array([0, 1, 0, 1, 1], np.int32),
     surface=np.array([0, 1, 2, 3, 0], np.int32),
     item_type=np.array([0, 1, 2, 0, 1], np.int32),
     age=np.array([-1, 0, 86_400, 10**6, -1], np.int32),
   )
-  together = generate.generate(*parts, conditions, _keys(), steps=3)
+  together = generate.generate(*parts, conditions, steps=3)
   for row in range(USERS):
     own_row = functools.partial(
       jax.tree.map, lambda column, row=row: column[row : row + 1]
@@ -131,54 +127,37 @@ def test_requests_of_a_batch_do_not_influence_each_other(parts):
       own_row(vectors),
       own_row(tokens),
       own_row(conditions)._replace(outcome=conditions.outcome),
-      own_row(_keys()),
       steps=3,
     )
     np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
   # Other conditions of one row change that row alone.
   other = conditions._replace(surface=np.array([0, 1, 2, 0, 0], np.int32))
-  changed = generate.generate(*parts, other, _keys(), steps=3)
+  changed = generate.generate(*parts, other, steps=3)
   moved = np.abs(changed - together).max((1, 2, 3)) > 1e-5
   np.testing.assert_array_equal(moved, np.arange(USERS) == 3)
 
 
 def test_fewer_steps_give_the_first_steps_of_more(parts):
-  few = generate.generate(*parts, _conditions(), _keys(), steps=1)
-  more = generate.generate(*parts, _conditions(), _keys(), steps=STEPS)
+  few = generate.generate(*parts, _conditions(), steps=1)
+  more = generate.generate(*parts, _conditions(), steps=STEPS)
   np.testing.assert_allclose(more[:, :1], few, atol=1e-5)
   assert np.abs(more[:, 1] - more[:, 0]).max() > 1e-3
-
-
-def test_sampled_feedback_depends_on_the_key_and_on_the_probabilities(parts):
-  def second_step(feedback, seed):
-    conditions = _conditions(feedback=feedback)
-    found = generate.generate(*parts, conditions, _keys(seed), steps=2)
-    return np.asarray(found)[:, 1]
-
-  first, second = second_step((1.0, 0.0), 0), second_step((0.0, 1.0), 0)
-  mixed = np.stack([second_step((0.5, 0.5), seed) for seed in range(12)])
-  near_first = np.abs(mixed - first).max((-1, -2)) < 1e-4
-  near_second = np.abs(mixed - second).max((-1, -2)) < 1e-4
-  assert (
-    near_first ^ near_second
-  ).all()  # Each draw feeds back one of the two.
-  assert near_first.any()
-  assert near_second.any()
-  np.testing.assert_array_equal(second_step((0.5, 0.5), 3), mixed[3])
 
 
 def test_the_next_token_has_the_outcome_surface_and_time_of_its_query(parts):
   tokens = parts[3]
   last = jax.tree.map(lambda c: jnp.asarray(c[:, -1:]), tokens)
-  drawn = jnp.array([0, 1, 0, 1, 0])
-  plain = generate.next_token(last, _conditions(), drawn)
+  fed_back = np.array([0, 1, 0, 1, 0], np.int32)
+  plain = generate.next_token(last, _conditions(fed_back=fed_back))
   np.testing.assert_array_equal(plain.position, last.position + 1)
   np.testing.assert_array_equal(plain.after, 0)
   np.testing.assert_array_equal(plain.surface, last.surface)
   np.testing.assert_array_equal(plain.time, 0)
   np.testing.assert_array_equal(plain.gap, -1)
   assert plain.actions[1, 0].tolist() == [0, 0, 1, 0]
-  dated = generate.next_token(last, _conditions(surface=2, offset=60), drawn)
+  dated = generate.next_token(
+    last, _conditions(fed_back=fed_back, surface=2, offset=60)
+  )
   np.testing.assert_array_equal(dated.surface, 1)
   known = np.asarray(last.time) > 0
   assert known.any()

@@ -69,11 +69,7 @@ MIXED = [
 ]
 
 
-@pytest.mark.parametrize("feedback", ["largest", "sample"])
-def test_requests_of_a_batch_are_answered_as_if_alone(
-  small, untrained, feedback
-):
-  small.decode.feedback = feedback
+def test_requests_of_a_batch_are_answered_as_if_alone(small, untrained):
   retriever = untrained(small)
   reader = retriever.reader
   parsed = [

@@ -70,7 +70,6 @@ def test_an_exported_program_generates_what_the_model_does(
     given,
     steps=config.decode.steps,
     threshold=config.decode.dedup_threshold,
-    seed=config.seed,
   )
   np.testing.assert_allclose(found["vectors"], vectors, atol=2e-6)
   np.testing.assert_allclose(found["shares"], shares, atol=2e-6)

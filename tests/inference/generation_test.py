@@ -1,4 +1,4 @@
-"""Generated vectors: order, shares, conditions and feedback."""
+"""Generated vectors: order, shares, conditions and what is fed back."""
 
 import jax
 import numpy as np
@@ -141,57 +141,16 @@ def test_known_items_use_the_stored_vectors(world, retriever, monkeypatch):
     generated(retriever, world, budget)
 
 
-class TestSampledFeedback:
-  """The draws of a request depend on its user and its id alone."""
-
-  @pytest.fixture
-  def second(self, small, untrained):
-    """Returns the function from requests to their vectors of later steps."""
-    small.decode.feedback, small.decode.steps = "sample", 4
-    small.decode.dedup_threshold = 2.0
-    retriever = untrained(small)
-    reader = retriever.reader
-
-    def of_requests(*given):
-      base = {"events": [{"item": 105}], "budget": "click:0.5,save:0.5"}
-      batch = [
-        reader.read(base | fields, "", reader.defaults()) for fields in given
-      ]
-      found = retriever.generate(batch)
-      # Vectors of four steps and two outcomes come first.
-      return [row[2:8] for row in found.query]
-
-    return of_requests
-
-  def test_the_same_request_is_drawn_alike_in_any_batch(self, second):
-    asked = [{"user": "a", "id": n} for n in range(6)]
-    alone = [second(one)[0] for one in asked]
-    # Another request has more offsets, so the batch has more queries.
-    other = {"user": "b", "budget": "like:1", "offsets": [-1, 60, 120]}
-    batch = second(other, *asked, other)
-    np.testing.assert_allclose(batch[1:-1], alone, atol=1e-5)
-
-  def test_users_and_ids_are_drawn_apart(self, second):
-    rows = second(
-      *({"user": f"u{n}"} for n in range(12)),
-      *({"user": "a", "id": n} for n in range(12)),
-    )
-    for some in (rows[:12], rows[12:]):
-      assert len(np.unique(np.round(some, 3), axis=0)) > 3
-
-  def test_the_largest_share_is_fed_back_without_sampling(
-    self, small, untrained, world
-  ):
-    small.decode.feedback = "largest"
-    small.decode.dedup_threshold = 2.0
-    retriever = untrained(small)
-    mixed = generated(retriever, world, {"click": 0.25, "save": 0.75})
-    pure = generated(retriever, world, {"save": 1.0})
-    saved = (mixed.outcome == 1) & (mixed.step == 1)
-    np.testing.assert_allclose(
-      mixed.query[saved], pure.query[(pure.step == 1) & (pure.budget > 0)],
-      atol=1e-5,
-    )  # fmt: skip
+def test_the_vector_with_the_largest_share_is_fed_back(small, untrained, world):
+  small.decode.dedup_threshold = 2.0
+  retriever = untrained(small)
+  mixed = generated(retriever, world, {"click": 0.25, "save": 0.75})
+  pure = generated(retriever, world, {"save": 1.0})
+  saved = (mixed.outcome == 1) & (mixed.step == 1)
+  np.testing.assert_allclose(
+    mixed.query[saved], pure.query[(pure.step == 1) & (pure.budget > 0)],
+    atol=1e-5,
+  )  # fmt: skip
 
 
 def test_generation_compiles_once_for_a_batch_size(retriever, caplog):

@@ -51,7 +51,7 @@ def packed(world):
 def _slopes(batch, corpus, config, vocabulary):
   """Returns |d loss of one target / d vector| for every target: [n b l]."""
   model = pinrec.of_config(config, vocabulary)
-  model = Probed(model.config, vocabulary, positions=LENGTH, temperature=0.05)
+  model = Probed(model.config, vocabulary, positions=LENGTH)
   shapes = jax.eval_shape(
     lambda: state_lib.create(model, optax.identity()).params
   )

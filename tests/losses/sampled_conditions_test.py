@@ -86,12 +86,13 @@ def test_the_outcomes_of_a_target_are_drawn_equally_often(
   both = np.zeros_like(targets.outcomes)
   both[..., :2] = 1
   changed = batch[0]._replace(targets=targets._replace(outcomes=both))
-  config = configured(condition_dropout=0.0).loss
+  config = configured().loss
   drawn = [
     np.asarray(sampled(changed, config, key)[2].condition.outcome)
     for key in range(150)
   ]
-  rate = (np.stack(drawn)[:, targets.item > 0] == 2).mean()
+  outcome = np.stack(drawn)[:, targets.item > 0]
+  rate = (outcome[outcome > 0] == 2).mean()
   np.testing.assert_allclose(rate, 1 / 2, atol=0.03)
 
 
@@ -103,7 +104,7 @@ def test_an_outcome_is_learned_from_all_its_targets_equally(
   kind = np.arange(targets.item.size).reshape(targets.item.shape) % 3
   outcomes = np.stack([kind >= 0, kind == 1, kind == 2], -1).astype(np.uint8)
   changed = batch[0]._replace(targets=targets._replace(outcomes=outcomes))
-  config = configured(condition_dropout=0.2).loss
+  config = configured().loss
   drawn = [sampled(changed, config, key)[2] for key in range(400)]
   outcome = np.stack([np.asarray(d.condition.outcome) for d in drawn])
   weight = np.stack([np.asarray(d.weight) for d in drawn])
@@ -121,7 +122,7 @@ def test_an_outcome_is_learned_from_all_its_targets_equally(
 def test_each_part_of_a_condition_is_dropped_independently(
   batch, sampled, configured
 ):
-  batch, config = batch[0], configured(condition_dropout=0.3).loss
+  batch, config, rate = batch[0], configured().loss, conditions.DROPOUT
   drawn = [sampled(batch, config, key)[2].condition for key in range(60)]
   real = batch.targets.item > 0
   dropped = [
@@ -129,5 +130,7 @@ def test_each_part_of_a_condition_is_dropped_independently(
     for part in ("surface", "offset", "item_type", "age")
   ]
   for part in dropped:
-    np.testing.assert_allclose(part.mean(), 0.3, atol=0.03)
-  np.testing.assert_allclose((dropped[0] & dropped[1]).mean(), 0.09, atol=0.02)
+    np.testing.assert_allclose(part.mean(), rate, atol=0.03)
+  np.testing.assert_allclose(
+    (dropped[0] & dropped[1]).mean(), rate**2, atol=0.02
+  )

@@ -344,13 +344,16 @@ def test_positions_count_from_the_start_or_from_the_end(world, positions):
   ids=str,
   indirect=True,
 )
-def test_scanned_layers_equal_unrolled_layers(parts):
+def test_scanned_layers_equal_unrolled_layers(parts, monkeypatch):
   """In training, where layers are scanned, and with a cache."""
-  apart, params, features, tokens = parts
-  stacked = apart.clone(
-    config=dataclasses.replace(apart.config, scan_layers=True)
-  )
-  shapes = jax.eval_shape(stacked.init, jax.random.key(0), features, tokens)
+  model, params, features, tokens = parts
+
+  def scanned_from(layers):
+    monkeypatch.setattr(backbone, "SCANNED_FROM", layers)
+    jax.clear_caches()
+
+  scanned_from(2)
+  shapes = jax.eval_shape(model.init, jax.random.key(0), features, tokens)
   blocks = [params["params"]["backbone"].pop(f"block_{n}") for n in range(2)]
   both = jax.tree.map(lambda *each: jnp.stack(each), *blocks)
   own = jax.tree.map(lambda x: x, params)
@@ -359,7 +362,7 @@ def test_scanned_layers_equal_unrolled_layers(parts):
   for n, block in enumerate(blocks):
     params["params"]["backbone"][f"block_{n}"] = block
 
-  def slope_of(model, params):
+  def slope_of(params):
     vectors = model.apply(params, features.take(tokens.item), method="embed")
 
     @jax.jit
@@ -370,25 +373,26 @@ def test_scanned_layers_equal_unrolled_layers(parts):
 
     return slope_of(vectors)
 
-  cache = _empty_cache(apart)
+  cache = _empty_cache(model)
   for found in (
     slope_of,
-    lambda *model: _states(*model, features, tokens, last=True),
-    lambda *model: _states(*model, features, tokens, cache=cache),
+    lambda params: _states(model, params, features, tokens, last=True),
+    lambda params: _states(model, params, features, tokens, cache=cache),
   ):
-    same = jax.tree.leaves(found(stacked, own))
-    leaves = jax.tree.leaves(found(apart, params))
+    scanned_from(2)
+    same = jax.tree.leaves(found(own))
+    scanned_from(3)
+    leaves = jax.tree.leaves(found(params))
     for one, other in zip(same, leaves, strict=True):
       np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_scanned_layers_compile_one_block(world):
+def test_scanned_layers_compile_one_block(world, monkeypatch):
   """The layers have different initial values, and one program."""
+  monkeypatch.setattr(backbone, "SCANNED_FROM", 2)
   sizes = []
   for layers in (2, 6):
-    model = pinrec.of_config(
-      _config(num_layers=layers, scan_layers=True), world.vocabulary
-    )
+    model = pinrec.of_config(_config(num_layers=layers), world.vocabulary)
     features, tokens = (
       item_embedder.features(world.items, 2, 64),
       _tokens(world, 2),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pinrec_jax.data import schema
+from pinrec_jax.model import backbone
 from pinrec_jax.training import compatibility
 
 
@@ -100,6 +101,15 @@ def test_fields_that_change_no_parameter_may_differ(brief, world):
     config.decode.steps = 3
 
   assert not _differences(brief, world.catalog, change)
+
+
+def test_the_parameters_of_deep_models_are_stacked(brief, world, monkeypatch):
+  saved = compatibility.network(brief, world.catalog)
+  assert saved["model.scan_layers"] is False
+  monkeypatch.setattr(backbone, "SCANNED_FROM", brief.model.num_layers)
+  wanted = compatibility.network(brief, world.catalog)
+  found = compatibility.differences(saved, wanted)
+  assert found == "model.scan_layers is False there and True here"
 
 
 def test_names_can_be_ignored(brief, world):

@@ -14,13 +14,13 @@ from pinrec_jax.training import step as step_lib
 STEPS = 120
 
 
-def test_the_loss_comes_close_to_the_best_possible_loss(tmp_path):
+def test_the_loss_comes_close_to_the_best_possible_loss(tmp_path, monkeypatch):
   config = config_lib.Config()
   config.data.name, config.data.prepared_dir = "synthetic", str(tmp_path)
   config.data.sequence_length = 32
-  made = config.data.synthetic = config_lib.Synthetic(
-    users=300, items=40, topics=4, events=36
-  )
+  config.data.synthetic_users = 300
+  size = synthetic.Size(items=40, topics=4, events=36)
+  monkeypatch.setattr(synthetic, "SIZE", size)
   config.model.conditioned, config.model.dropout = False, 0.0
   config.loss.in_batch_negatives, config.loss.uniform_negatives = 64, 64
   config.train.steps, config.train.warmup_steps = STEPS, 10
@@ -37,8 +37,8 @@ def test_the_loss_comes_close_to_the_best_possible_loss(tmp_path):
       config=config.loss, seed=0,
     )  # fmt: skip
     losses.append(float(metrics["loss"]))
-  world = synthetic.world(made)
-  chances = np.stack([world.chances(t) for t in range(made.topics)])
+  world = synthetic.world(size)
+  chances = np.stack([world.chances(t) for t in range(size.topics)])
   best = -np.mean(np.sum(chances * np.log(chances), -1))
   whole = chances.mean(0)  # Without a history.
   blind = -np.sum(whole * np.log(whole))

@@ -120,6 +120,15 @@ def test_training_on_validation_needs_no_validation_users(
   assert runs.best(brief, catalog, tmp_path / "with").step == 6
 
 
+def test_some_steps_are_logged_between_validations(
+  brief, world, tmp_path, logged, monkeypatch
+):
+  monkeypatch.setattr(loop, "LINES", 2)
+  brief.train.eval_every = 4
+  loop.train(brief, world, tmp_path)
+  assert sorted(logged(tmp_path)) == [2, 4, 6]
+
+
 def test_the_profiler_records_the_steps_after_a_delay(
   brief, world, tmp_path, monkeypatch
 ):
@@ -134,7 +143,7 @@ def test_the_profiler_records_the_steps_after_a_delay(
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     return sum("loss" in json.loads(line) for line in lines)
 
-  brief.train.profile_steps, brief.train.log_every = 2, 1
+  brief.train.profile_steps = 2
   loop.train(brief, world, tmp_path)
   folder, ended = calls
   assert folder == str(tmp_path / "profile")

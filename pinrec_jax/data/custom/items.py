@@ -9,6 +9,7 @@ import pandas as pd
 from pinrec_jax import config as config_lib
 from pinrec_jax.data import (
   catalog,
+  headers,
   identifiers,
   readers,
   row_errors,
@@ -38,7 +39,7 @@ def read(data: config_lib.Data, errors: row_errors.RowErrors) -> Frame:
   paths, skipped = sources.files(data.items, "items")
   if skipped:
     errors.say(f"files of data.items that are not read: {', '.join(skipped)}")
-  layout = roles_lib.layout(data.custom)._replace(header=())
+  layout = headers.Layout(columns=(data.custom.item,))
   found = row_errors.RowErrors()
   parts = []
   for path in paths:
@@ -79,7 +80,7 @@ def _read(names: list[str], custom: config_lib.Custom) -> list[str]:
   """Returns the columns that are read; the fields of an object are columns."""
   kinds = ("number", "vector", "text", "category")
   ignored = typed(custom, "ignore")
-  title = roles_lib.title([n for n in names if n not in ignored], custom)
+  title = _title_column([n for n in names if n not in ignored], custom)
   chosen = {custom.item, custom.item_type, title}
   chosen |= {name for kind in kinds for name in typed(custom, kind)}
   return [
@@ -99,9 +100,7 @@ def _require(names: list[str], file: str, data: config_lib.Data) -> None:
   wanted = {custom.item: "item"}
   if custom.item_type != config_lib.Custom().item_type:
     wanted[custom.item_type] = "item_type"
-  if custom.title:
-    wanted[custom.title] = "title"
-  for kind in ("number", "vector", "text", "category", "ignore"):
+  for kind in ("number", "vector", "text", "category", "title", "ignore"):
     wanted |= dict.fromkeys(typed(custom, kind), "column_types")
   wanted.pop("*", None)
   from_events = schema.names(custom.item_columns)
@@ -190,6 +189,11 @@ def _scale(number: Any) -> tuple[float, float]:
   )
 
 
+def _title_column(names: list[str], custom: config_lib.Custom) -> str:
+  """Returns the column of titles, as it is typed or usually named, or ""."""
+  return next(iter(typed(custom, "title")), "") or roles_lib.title(names)
+
+
 def _title(
   table: Frame, custom: config_lib.Custom, errors: row_errors.RowErrors
 ) -> str:
@@ -199,11 +203,11 @@ def _title(
     ValueError: if the configured column is missing.
   """
   names = [name for name in table if name not in ("item", "item_type")]
-  found = roles_lib.title(names, custom)
+  found = _title_column(names, custom)
   if found and found not in names:
     raise ValueError(
-      f"config.data.custom.title names {found!r}, and the item columns are "
-      f"{', '.join(names)}; name one of them, or leave it empty"
+      f'config.data.custom.column_types has "{found}:title", and the item '
+      f"columns are {', '.join(names)}; name one of them, or leave it out"
     )
   if found:
     errors.say(

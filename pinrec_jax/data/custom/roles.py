@@ -76,7 +76,9 @@ def actions(custom: config_lib.Custom) -> tuple[list[str], list[str]]:
 
 def layout(custom: config_lib.Custom) -> headers.Layout:
   """Returns the layout of separated text."""
-  return headers.Layout(tuple(schema.names(custom.header)), custom.separator)
+  return headers.Layout(
+    tuple(schema.names(custom.header)), columns=(custom.user, custom.item)
+  )
 
 
 def of_files(
@@ -100,15 +102,8 @@ def of_files(
   return found
 
 
-def title(names: Iterable[str], custom: config_lib.Custom) -> str:
-  """Returns the item column of titles; "" if there is none.
-
-  Args:
-    names: the item columns that may be it, without those to be ignored.
-    custom: names the column, or leaves it to the usual names.
-  """
-  if custom.title:
-    return custom.title
+def title(names: Iterable[str]) -> str:
+  """Returns the first of item columns with a usual name of titles, or ""."""
   by_plain = {_plain(name): name for name in names}
   usual = (by_plain[plain] for plain in USUAL["title"] if plain in by_plain)
   return next(usual, "")
@@ -208,8 +203,8 @@ class _Search:
     near = nearest(like, name, self._names)
     hint = f"the nearest is {' or '.join(map(repr, near))}; " if near else ""
     if len(self._names) == 1 and re.search(r"\w\W+\w", self._names[0]):
-      hint = "give the character between its columns as "
-      hint += "config.data.custom.separator; "
+      known = (*headers.SEPARATORS, *headers.RARE_SEPARATORS)
+      hint = f"separate its columns by one of {', '.join(map(repr, known))}; "
     self.problems.append(
       f"{field} names {name!r}, and {self._file} has no such column; {hint}it "
       f"has {', '.join(self._names)}{more}"

@@ -60,7 +60,7 @@ def claims(tmp_path):
     name="synthetic",
     prepared_dir=str(tmp_path / "prepared"),
     sequence_length=16,
-    synthetic=config_lib.Synthetic(users=60, items=40, topics=4, events=20),
+    synthetic_users=60,
   )
   config.model = config_lib.Model(
     hidden_dim=16, embedding_dim=16, num_layers=1, table_size=64

@@ -21,8 +21,8 @@ def log(tmp_path):
   """Returns a function to a configuration; the log has two files."""
   folder = tmp_path / "log"
   folder.mkdir()
-  world = config_lib.Synthetic(users=40, items=30, topics=5, events=9)
-  (frame,) = synthetic.logs(world)
+  size = synthetic.Size(items=30, topics=5, events=9)
+  (frame,) = synthetic.logs(range(40), size)
   frame["surface"] = np.where(frame["user"] % 2, "feed", "")
   rows = frame.sort_values("time").assign(
     click=frame["click"].astype(int), save=frame["save"].astype(int)

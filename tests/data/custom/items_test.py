@@ -76,9 +76,16 @@ def test_titles_are_read_for_people_and_not_for_the_model(load):
   assert dataset.catalog.values["name"] == ["an oar", "a boat"]
   dataset, _ = load(EVENTS, ITEMS, column_types=f"{ignore},name:ignore")
   assert dataset.catalog.titles is None
-  dataset, _ = load(EVENTS, ITEMS, column_types="*:ignore", title="tag")
+  dataset, _ = load(EVENTS, ITEMS, column_types="*:ignore,tag:title")
   assert dataset.catalog.title(2) == "a|c"
   assert dataset.vocabulary.features == ()
+  dataset, _ = load(EVENTS, ITEMS, column_types=f"{ignore},tag:title")
+  assert dataset.catalog.title(2) == "a|c"
+  assert "tag" not in dataset.catalog.values
+  both = "*:ignore,tag:title,tag:category"
+  dataset, _ = load(EVENTS, ITEMS, column_types=both)
+  assert dataset.catalog.title(2) == "a|c"
+  assert dataset.catalog.values["tag"] == ["a", "b", "c", "d"]
 
 
 def test_titles_may_be_in_the_events(load, custom):
@@ -86,10 +93,11 @@ def test_titles_may_be_in_the_events(load, custom):
   dataset, _ = load(rows, item_columns="Title")
   assert dataset.catalog.title(3) == "no 2"
   assert dataset.vocabulary.features == ()
-  with pytest.raises(ValueError, match="title names 'Titel', and the item col"):
-    dataset_lib.load(custom(rows, item_columns="Title", title="Titel"))
-  with pytest.raises(ValueError, match=r"title names 'nmae', .* is 'name'"):
-    dataset_lib.load(custom(EVENTS, ITEMS, title="nmae"))
+  config = custom(rows, item_columns="Title", column_types="Titel:title")
+  with pytest.raises(ValueError, match='has "Titel:title", and the item col'):
+    dataset_lib.load(config)
+  with pytest.raises(ValueError, match=r"types names 'nmae', .* is 'name'"):
+    dataset_lib.load(custom(EVENTS, ITEMS, column_types="nmae:title"))
 
 
 def test_vectors_of_several_sizes_are_refused(custom):

@@ -334,7 +334,7 @@ ROWS = {
      "c.csv": csv(rows(user="w"), "\t")},
     lambda log, said, config: len(log.users) == 7,
   ),
-  "another separator": (
+  "a separator `:`": (
     {"a.csv": csv(rows(), ":")},
     lambda log, said, config: len(log.users) == 5,
   ),

@@ -330,18 +330,10 @@ def test_features_of_events_and_of_a_table_are_joined(load, custom):
 # 8. Separators.
 
 
-@pytest.mark.parametrize("separator", [";", "|", "\t", ","])
+@pytest.mark.parametrize("separator", [";", "|", "\t", ",", ":", " ", "\x01"])
 def test_separators_are_found(load, shown, separator):
   expected = shown(load(rows())[0])
   assert shown(load(text(rows(), separator))[0]) == expected
-  named = "tab" if separator == "\t" else separator
-  assert shown(load(text(rows(), separator), separator=named)[0]) == expected
-
-
-def test_any_separator_may_be_named(load, shown):
-  assert shown(load(text(rows(), ":"), separator=":")[0]) == shown(
-    load(rows())[0]
-  )
 
 
 # 9. Columns that are missing are named at once, with the nearest names.
@@ -397,9 +389,9 @@ def test_the_nearest_column_is_named(custom, header, field, near):
   assert f"the nearest is {near!r}" in line
 
 
-def test_one_joined_column_asks_for_the_separator(custom):
-  with pytest.raises(ValueError, match=r"between its columns as .*separator"):
-    dataset_lib.load(custom(text(rows(), ":")))
+def test_one_joined_column_lists_the_separators(custom):
+  with pytest.raises(ValueError, match=r"separate its columns by one of ',', "):
+    dataset_lib.load(custom(text(rows(), "%")))
 
 
 def test_columns_are_named_once(custom):
@@ -648,7 +640,7 @@ def test_a_configuration_that_does_not_fit_is_named(custom, fields, message):
     ({"data.custom.column_types": "price"}, "column_types is 'price'; write"),
     ({"data.custom.column_types": "price:float"}, "'price:float'; write"),
     ({"data.custom.column_types": "price:number"}, "it describes item columns"),
-    ({"data.custom.separator": "::"}, 'use one character, or "tab"'),
+    ({"data.custom.column_types": "a:title,b:title"}, "give the type title to"),
     ({"data.custom.test_from": "2022-05-01"}, "give both data.custom.valid"),
     ({"data.custom.text_embedder": "a:b"}, "name the text column in data.cust"),
     ({"data.name": "synthetic"}, "leave data.events and data.items empty"),
@@ -668,8 +660,6 @@ def test_fields_that_do_not_fit_are_named_before_the_work(fields, message):
   [
     {"data.custom.column_types": "a:number,*:ignore", "data.items": "i.csv"},
     {"data.custom.column_types": "a:number", "data.custom.item_columns": "a"},
-    {"data.custom.separator": "tab"},
-    {"data.custom.separator": ";"},
     {"data.custom.test_from": "2", "data.custom.validation_from": "1"},
   ],
 )
