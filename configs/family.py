@@ -67,6 +67,8 @@ MODELS = {
     "model.num_layers": 1,
     "model.conditioned": False,
   },
+  # The same with conditions.
+  "two_tower_oc": {"model.backbone": "pooled", "model.num_layers": 1},
   # Items and their order alone, and the next item as the target. Positions
   # count from the end, as in left-padded rows (arXiv 1808.09781).
   "sasrec": {

@@ -46,6 +46,16 @@ def test_movielens_has_a_variant_with_oracle_time():
     module.get_config("told")
 
 
+def test_kuairand_pure_has_a_variant_without_order():
+  module = _module("kuairand_pure")
+  pooled = module.get_config("pooled")
+  validation.validate(pooled)
+  assert pooled.model.backbone == "pooled"
+  assert pooled.model.conditioned
+  with pytest.raises(ValueError, match="backbone 'rnn' is unknown; choose"):
+    module.get_config("rnn")
+
+
 @pytest.mark.parametrize("log", _module("family").LOGS)
 @pytest.mark.parametrize("model", _module("family").MODELS)
 def test_every_member_of_the_family_is_valid_on_every_log(log, model):
