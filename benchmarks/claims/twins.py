@@ -6,7 +6,8 @@
 WORKDIR is that of benchmarks/seeds.py: it has one run per seed, with its twin.
 Each of them is evaluated again on the test users, with exact search. The
 intervals are those of intervals.py. `--filter_seen=exposures` leaves out what
-users were shown, too.
+users were shown, too. `--budget=unspecified:1` asks the runs for no outcome, so
+that the other conditions alone make the gain.
 """
 
 import argparse
@@ -40,26 +41,30 @@ def main(arguments: list[str]) -> None:
   parser.add_argument("--workdir", type=pathlib.Path, required=True)
   parser.add_argument("--seeds", type=int, default=3)
   parser.add_argument("--filter_seen", choices=FILTERS, default="engagements")
+  parser.add_argument("--budget", default="", help="of the runs, not twins")
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args(arguments)
+  fields = {"index.filter_seen": options.filter_seen, "index.kind": "exact"}
+  if options.budget:
+    fields["decode.budget"] = options.budget
   try:
     folders = [options.workdir / f"seed{n}" for n in range(options.seeds)]
-    found = gains(folders, options.filter_seen)
+    found = gains(folders, fields)
   except (OSError, ValueError) as error:
     sys.exit(f"error: {error}")
-  content = {"filter_seen": options.filter_seen, "seeds": options.seeds}
-  files.write_json(options.output, {**content, "gains": found})
+  content = {"seeds": options.seeds, "fields": fields, "gains": found}
+  files.write_json(options.output, content)
   print(table(found))
 
 
 def gains(
-  folders: list[pathlib.Path], filter_seen: str
+  folders: list[pathlib.Path], fields: dict[str, str]
 ) -> dict[str, dict[str, object]]:
   """Returns the figures of runs and twins, and the gain, by metric.
 
   Args:
     folders: work folders of the runs, one per seed.
-    filter_seen: as in the configuration.
+    fields: of the configuration, in which this evaluation differs.
 
   Raises:
     FileNotFoundError, ValueError: if a run or its twin is not there or is not
@@ -68,14 +73,14 @@ def gains(
   paths: dict[str, list[pathlib.Path]] = {ARM: [], BASELINE: []}
   figures: dict[str, list[evaluate.Figures]] = {ARM: [], BASELINE: []}
   for folder in folders:
-    config, dataset = _opened(folder, filter_seen)
+    config, dataset = _opened(folder, fields)
     for arm, own, part in (
       (ARM, config, folder),
       (BASELINE, twin.of_config(config), folder / twin.FOLDER),
     ):
       measured, users = _evaluated(own, part, dataset)
       figures[arm].append(measured.figures)
-      paths[arm].append(part / f"users_{filter_seen}.npz")
+      paths[arm].append(part / "users.npz")
       intervals.save(paths[arm][-1], users, measured.sums)
   metrics = [f"recall@{k}" for k in (10, 100)] + ["ndcg@10"]
   boots = intervals.of_row(
@@ -104,13 +109,12 @@ def gains(
 
 
 def _opened(
-  folder: pathlib.Path, filter_seen: str
+  folder: pathlib.Path, fields: dict[str, str]
 ) -> tuple[config_lib.Config, dataset_lib.Dataset]:
   """Returns the configuration of a run for this evaluation, and its log."""
   path = folder / runs.CONFIG
   text = path.read_text("utf-8")
   config = config_files.from_json(config_lib.Config, text, str(path))
-  fields = {"index.filter_seen": filter_seen, "index.kind": "exact"}
   return opening.load(config_lib.replace(config, **fields))
 
 
