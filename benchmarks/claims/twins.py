@@ -7,7 +7,9 @@ WORKDIR is that of benchmarks/seeds.py: it has one run per seed, with its twin.
 Each of them is evaluated again on the test users, with exact search. The
 intervals are those of intervals.py. `--filter_seen=exposures` leaves out what
 users were shown, too. `--budget=unspecified:1` asks the runs for no outcome, so
-that the other conditions alone make the gain.
+that the other conditions alone make the gain. `--against=unspecified:1`
+compares the runs with themselves, asked for no outcome, in place of their
+twins.
 """
 
 import argparse
@@ -42,6 +44,7 @@ def main(arguments: list[str]) -> None:
   parser.add_argument("--seeds", type=int, default=3)
   parser.add_argument("--filter_seen", choices=FILTERS, default="engagements")
   parser.add_argument("--budget", default="", help="of the runs, not twins")
+  parser.add_argument("--against", default="", help="budget, without twins")
   parser.add_argument("--output", type=pathlib.Path, required=True)
   options = parser.parse_args(arguments)
   fields = {"index.filter_seen": options.filter_seen, "index.kind": "exact"}
@@ -49,22 +52,24 @@ def main(arguments: list[str]) -> None:
     fields["decode.budget"] = options.budget
   try:
     folders = [options.workdir / f"seed{n}" for n in range(options.seeds)]
-    found = gains(folders, fields)
+    found = gains(folders, fields, options.against)
   except (OSError, ValueError) as error:
     sys.exit(f"error: {error}")
-  content = {"seeds": options.seeds, "fields": fields, "gains": found}
+  content = {"seeds": options.seeds, "fields": fields}
+  content |= {"against": options.against or BASELINE, "gains": found}
   files.write_json(options.output, content)
   print(table(found))
 
 
 def gains(
-  folders: list[pathlib.Path], fields: dict[str, str]
+  folders: list[pathlib.Path], fields: dict[str, str], against: str = ""
 ) -> dict[str, dict[str, object]]:
   """Returns the figures of runs and twins, and the gain, by metric.
 
   Args:
     folders: work folders of the runs, one per seed.
     fields: of the configuration, in which this evaluation differs.
+    against: budget of the runs that are compared with; empty takes the twins.
 
   Raises:
     FileNotFoundError, ValueError: if a run or its twin is not there or is not
@@ -74,13 +79,17 @@ def gains(
   figures: dict[str, list[evaluate.Figures]] = {ARM: [], BASELINE: []}
   for folder in folders:
     config, dataset = _opened(folder, fields)
+    other, place = twin.of_config(config), folder / twin.FOLDER
+    if against:
+      changes = {"decode.budget": against}
+      other, place = config_lib.replace(config, **changes), folder
     for arm, own, part in (
       (ARM, config, folder),
-      (BASELINE, twin.of_config(config), folder / twin.FOLDER),
+      (BASELINE, other, place),
     ):
       measured, users = _evaluated(own, part, dataset)
       figures[arm].append(measured.figures)
-      paths[arm].append(part / "users.npz")
+      paths[arm].append(part / f"users_{arm}.npz")
       intervals.save(paths[arm][-1], users, measured.sums)
   metrics = [f"recall@{k}" for k in (10, 100)] + ["ndcg@10"]
   boots = intervals.of_row(

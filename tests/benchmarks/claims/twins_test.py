@@ -34,6 +34,8 @@ def workdir(tmp_path, monkeypatch):
     assert config.model.conditioned == (folder.name != "uc")
     assert config.index.filter_seen == "exposures"
     own = UserSums(hits[folder], total)
+    if config.decode.budget == "click:1":
+      own = UserSums(hits[folder] // 2, total)
     return evaluate.Measured(
       dict.fromkeys(METRICS, own.ratio()), dict.fromkeys(METRICS, own)
     ), [f"user {n}" for n in range(300)]
@@ -62,6 +64,18 @@ def test_the_gain_is_that_of_all_seeds_with_an_interval_over_users(
     assert own["over"] == "users and seeds"
     assert len(own["run"]) == 2
   assert "gain" in capsys.readouterr().out
+
+
+def test_a_run_is_compared_with_itself_under_another_budget(workdir):
+  folder, hits = workdir
+  output = folder / "gains.json"
+  flags = ["--seeds=2", "--filter_seen=exposures", f"--output={output}"]
+  twins.main([f"--workdir={folder}", "--against=click:1", *flags])
+  found = json.loads(output.read_text("utf-8"))
+  assert found["against"] == "click:1"
+  runs = [own for path, own in hits.items() if path.name != "uc"]
+  want = sum(own.sum() for own in runs) / sum((own // 2).sum() for own in runs)
+  assert found["gains"]["recall@10"]["gain"] == pytest.approx(want - 1)
 
 
 def test_a_missing_run_is_named(tmp_path):
