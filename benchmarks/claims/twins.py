@@ -97,7 +97,8 @@ def gains(
   )
   comparisons = [
     verdict.Comparison(
-      *([own[metric] for own in figures[arm]] for arm in (ARM, BASELINE)),
+      [float(own[metric]) for own in figures[ARM]],
+      [float(own[metric]) for own in figures[BASELINE]],
       bootstrap=boot,
     )
     for metric, boot in zip(metrics, boots, strict=True)
