@@ -113,7 +113,10 @@ def scores(
       row[~np.isin(row, case.past.seen(kind))][: max(cutoffs)]
       for row, case in zip(lists, cases, strict=True)
     ]
-    own = evaluate.of_lists(np.stack(kept), cases, outcomes, cutoffs, groups)
+    measured = evaluate.of_lists(
+      np.stack(kept), cases, outcomes, cutoffs, groups
+    )
+    own = measured.figures
     figures |= {f"{prefix}{key}": value for key, value in own.items()}
   return figures
 

@@ -97,7 +97,9 @@ def figures(
   found["last items"] = last_items(dataset, cases, size=size)
   outcomes = dataset.vocabulary.outcome_names
   return {
-    name: evaluate.of_lists(found[name], cases, outcomes, cutoffs, groups)
+    name: evaluate.of_lists(
+      found[name], cases, outcomes, cutoffs, groups
+    ).figures
     for name in NAMES
     if name == "popularity" or (found[name] >= 0).any()
   }

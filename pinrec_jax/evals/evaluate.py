@@ -43,7 +43,7 @@ def of_lists(
   outcomes: Sequence[str],
   cutoffs: Sequence[int],
   groups: Groups,
-) -> Figures:
+) -> Measured:
   """Returns recall and NDCG at every cutoff, overall and by outcome.
 
   Recall is the fraction of all targets that are in their user's list, with 95 %
@@ -57,17 +57,6 @@ def of_lists(
     cutoffs: lengths of lists.
     groups: groups of items; recall is reported for each of them, too.
   """
-  return _figures(_of_lists(lists, cases, outcomes, cutoffs, groups))
-
-
-def _of_lists(
-  lists: Int[np.ndarray, "b c"],
-  cases: Sequence[evaluation_cases.Case],
-  outcomes: Sequence[str],
-  cutoffs: Sequence[int],
-  groups: Groups,
-) -> Sums:
-  """Returns the sums of the recalls and NDCGs of `of_lists`."""
   sums: Sums = {}
   targets = metrics.targets(cases)
   subsets = _subsets(targets, outcomes)
@@ -79,7 +68,7 @@ def _of_lists(
     for name, outcome in {"": None, **dict(_numbered(outcomes))}.items():
       values = metrics.ndcg(lists, targets, k, outcome)
       sums[f"ndcg@{k}{name}"] = UserSums.of_mean(values)
-  return sums
+  return Measured(_figures(sums), sums)
 
 
 def _subsets(
@@ -143,19 +132,19 @@ def evaluate(
     quiet=quiet,
   )
   outcomes = retriever.outcomes
-  ranked = _of_lists(lists.items, cases, outcomes, config.cutoffs, groups)
+  ranked = of_lists(lists.items, cases, outcomes, config.cutoffs, groups)
   nearest = _of_neighbours(lists, cases, outcomes)
   recency = {"recency": UserSums.of_mean(lists.recency)}
   top = lists.items[:, : config.cutoffs[0]]
   candidates = len(retriever.bundle.candidates)
-  figures = _figures(ranked) | {
+  figures = ranked.figures | {
     **{name: own.ratio() for name, own in (nearest | recency).items()},
     "vectors": lists.vectors,
     "vectors_kept": lists.kept,
     "diversity": metrics.diversity(lists.items),
     "coverage": metrics.coverage(top, candidates),
   }
-  return Measured(figures, ranked | nearest | recency)
+  return Measured(figures, ranked.sums | nearest | recency)
 
 
 def unordered(
@@ -245,7 +234,7 @@ def oracle_time(
   )
   return of_lists(
     lists.items, cases, retriever.outcomes, config.cutoffs, groups
-  )
+  ).figures
 
 
 def _last_time(case: evaluation_cases.Case, history_events: str) -> int:

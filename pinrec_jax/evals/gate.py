@@ -54,7 +54,7 @@ def measure(
   }
   outcomes = dataset.vocabulary.outcome_names
   for baseline, items in lists.items():
-    scores = evaluate.of_lists(items, cases, outcomes, (k,), {})
+    scores = evaluate.of_lists(items, cases, outcomes, (k,), {}).figures
     figures[baseline] = scores[name]
   if yesterday is None:
     return figures, "unchanged"
