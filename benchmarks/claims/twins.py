@@ -142,12 +142,17 @@ def _evaluated(
   return measured, [case.user for case in cases]
 
 
+def _spread(values: list[float]) -> float:
+  """Returns the sample standard deviation over seeds; 0 for one seed."""
+  return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
 def table(found: dict[str, dict[str, typing.Any]]) -> str:
   """Returns one line per metric as a Markdown table."""
   rows = []
   for metric, own in found.items():
     each = [
-      f"{statistics.mean(own[arm]):.4f} ± {statistics.pstdev(own[arm]):.4f}"
+      f"{statistics.mean(own[arm]):.4f} ± {_spread(own[arm]):.4f}"
       for arm in (ARM, BASELINE)
     ]
     gain = f"{own['gain']:+.1%} ({own['low']:+.1%} to {own['high']:+.1%})"
