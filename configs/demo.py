@@ -5,8 +5,8 @@ Source: in the package; nothing is downloaded.
   bash launch/local.sh --config=configs/demo.py --workdir=runs/demo
 
 Time: about 2 minutes on two cores of a shared x86-64 machine. Expect recall@10
-of about .043 for OC and .031 for popularity (results/kuairand_mini.json has
-three seeds).
+of about .042 for OC and .031 for popularity (results/kuairand_mini.json has
+five seeds).
 """
 
 from pinrec_jax import config as config_lib
