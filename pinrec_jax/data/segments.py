@@ -11,9 +11,14 @@ from jaxtyping import Int
 
 from pinrec_jax.data import histories, merging, schema, store
 
+# An update reads the log about eight times, and merging takes longer than
+# reading. Events that were merged are held, up to this many bytes.
+HELD_BYTES = 1 << 28
+OBJECT_BYTES = 2048  # Of the Python objects of a user.
+
 
 class Joined(Sequence[schema.Events]):
-  """The events of users in several stores, merged when they are read."""
+  """The events of users in several stores, merged when they are first read."""
 
   def __init__(
     self,
@@ -30,6 +35,8 @@ class Joined(Sequence[schema.Events]):
       daily: whether times are days, so that equal times say little.
     """
     self._stores, self._places, self._daily = stores, places, daily
+    self._held: dict[int, schema.Events] = {}
+    self._room = HELD_BYTES
 
   def __len__(self) -> int:
     return len(self._places[0])
@@ -37,12 +44,25 @@ class Joined(Sequence[schema.Events]):
   def __getitem__(self, place: Any) -> Any:
     if isinstance(place, slice):
       return [self[n] for n in range(*place.indices(len(self)))]
+    if place in self._held:
+      return self._held[place]
     parts = [
       own[int(rows[place])]
       for own, rows in zip(self._stores, self._places, strict=True)
       if rows[place] >= 0
     ]
-    return parts[0] if len(parts) == 1 else merged(parts, daily=self._daily)
+    if len(parts) == 1:
+      return parts[0]
+    found = merged(parts, daily=self._daily)
+    self._room -= _bytes(found)
+    if self._room > 0:
+      self._held[place] = found
+    return found
+
+
+def _bytes(events: schema.Events) -> int:
+  """Returns the bytes that a user's events take in memory."""
+  return OBJECT_BYTES + sum(column.nbytes for column in vars(events).values())
 
 
 def merged(
