@@ -29,6 +29,7 @@ import logs
 import report as report_lib
 import rows
 import suite as suite_lib
+import unseen_users
 from absl import flags
 from ml_collections import config_flags
 
@@ -179,6 +180,8 @@ def _run(
     config, dataset = opening.load(config)
     if model.cold_fraction:
       dataset = cold_items.split(dataset, model.cold_fraction).training
+    if model.unseen_users:
+      dataset = unseen_users.without(dataset)
     began = time.monotonic()
     figures = workflows.train(config, folder, dataset).figures()
     _save(folder / TRAINED, {**figures, "seconds": time.monotonic() - began})
@@ -208,10 +211,12 @@ def _evaluate(
   cold = evaluate.Measured({}, {})
   if parts:
     cold = cold_items.measure(config, folder, parts, found)
+  unseen = unseen_users.measured(dataset, report)
   if jax.process_index() == 0:
-    sums = report.user_sums | cold.sums
+    sums = report.user_sums | cold.sums | unseen.sums
     intervals.save(folder / f"{key}.npz", report.user_ids, sums)
-  _save(folder / f"{key}.json", report.figures() | cold.figures)
+  figures = report.figures() | cold.figures | unseen.figures
+  _save(folder / f"{key}.json", figures)
 
 
 def _save(path: pathlib.Path, figures: reports.Figures) -> None:

@@ -38,12 +38,14 @@ class Arm:
     evaluate: further fields in which the evaluation differs; see FREE.
     init_from: the arm whose trained weights this arm starts from.
     cold_fraction: fraction of the catalog that training never sees.
+    unseen_users: whether training leaves out the users of `unseen_users`.
   """
 
   train: Fields = dataclasses.field(default_factory=dict)
   evaluate: Fields = dataclasses.field(default_factory=dict)
   init_from: "Arm | None" = None
   cold_fraction: float = 0.0
+  unseen_users: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +113,7 @@ class Model:
     config: configuration of its training.
     init_from: key of the model it starts from; empty for new weights.
     cold_fraction: fraction of the catalog that training never sees.
+    unseen_users: as in `Arm`.
     evaluations: configurations of its evaluations, by key.
   """
 
@@ -118,6 +121,7 @@ class Model:
   config: config_lib.Config
   init_from: str
   cold_fraction: float
+  unseen_users: bool
   evaluations: dict[str, config_lib.Config]
 
 
@@ -156,7 +160,10 @@ def _add(
   first = _add(found, base, arm.init_from, where) if arm.init_from else ""
   config = configured(base, arm.train, where)
   own = model_key(base, arm)
-  found.setdefault(own, Model(where, config, first, arm.cold_fraction, {}))
+  found.setdefault(
+    own,
+    Model(where, config, first, arm.cold_fraction, arm.unseen_users, {}),
+  )
   return own
 
 
@@ -167,6 +174,8 @@ def model_key(base: config_lib.Config, arm: Arm) -> str:
     more.append(model_key(base, arm.init_from))
   if arm.cold_fraction:
     more.append(f"cold {arm.cold_fraction}")
+  if arm.unseen_users:
+    more.append("unseen users")
   return key(configured(base, arm.train, ""), *more)
 
 

@@ -16,12 +16,17 @@ ROWS = (
   "budget",
   "multi_token",
   "steps",
+  "merging",
   "hashed_ids",
   "negatives",
   "logq",
   "scaling",
   "family",
+  "hstu",
+  "relaxation",
+  "reductions",
   "cold",
+  "unseen_users",
   "impressions",
   "finetune",
   "recency",
@@ -34,7 +39,7 @@ ABSENT = {
   "ml_1m": ("impressions", "finetune"),
 }
 # Rows of many models, which are trained as briefly as configs/family.py trains.
-SHORTER = {"ml_1m": ("negatives", "logq", "scaling", "family", "cold")}
+SHORTER = {"ml_1m": ("negatives", "logq", "scaling", "family", "hstu", "cold")}
 
 
 def on_log(log: str) -> list[str]:

@@ -213,6 +213,41 @@ def test_cold_items_are_trained_without_and_evaluated_with(claims, tmp_path):
   assert arm["recall@6/cold_only"]["mean"] > arm["recall@6/cold_items"]["mean"]
 
 
+@pytest.mark.slow
+def test_unseen_users_are_left_out_of_training_alone(
+  claims, tmp_path, monkeypatch
+):
+  trained, train = [], workflows.train
+
+  def recorded(config, workdir, dataset):
+    trained.append(set(dataset.users))
+    return train(config, workdir, dataset)
+
+  monkeypatch.setattr(workflows, "train", recorded)
+  metric = "recall@6/unseen_users"
+  arms = {"seen": suite.Arm(), "unseen": suite.Arm(unseen_users=True)}
+  test = suite.Test("unseen", "seen", metric)
+  row = suite.Row("Users", "Unseen users.", arms, (metric,), (test,))
+  claims.rows, claims.seeds = {"users": row}, 1
+  report = reproduce.reproduce(claims, tmp_path / "claims")
+  everyone, rest = trained
+  left_out = everyone - rest
+  assert rest < everyone
+  assert 0.1 < len(left_out) / len(everyone) < 0.4
+  (path,) = tmp_path.glob(
+    f"claims/runs/{suite.model_key(claims.base, arms['seen'])}/*/*.npz"
+  )
+  found = np.load(path)
+  own = np.isin(found["users"], list(left_out))
+  np.testing.assert_array_equal(found[f"{metric}:total"] > 0, own)
+  np.testing.assert_array_equal(
+    found[f"{metric}:found"], found["recall@6:found"] * own
+  )
+  recall = found[f"{metric}:found"].sum() / found[f"{metric}:total"].sum()
+  arm = report["rows"]["users"]["arms"]["seen"]
+  np.testing.assert_allclose(arm[metric]["mean"], recall)
+
+
 @pytest.mark.parametrize(
   ("row", "message"),
   [
