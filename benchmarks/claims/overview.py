@@ -60,6 +60,8 @@ def table(reports: Sequence[Mapping[str, Any]]) -> str:
 
 def expected(test: Mapping[str, Any]) -> str:
   """Returns what the paper reports, as "+2.8 %" or "increase"."""
+  if test.get("ours"):
+    return "not reported"
   if test["paper"] is None:
     return "decrease" if test["decrease"] else "increase"
   return f"{_signed(test['paper'])} %"

@@ -19,6 +19,7 @@ UNITS = {
   "diversity": "fraction of distinct items",
   "retrieved_diversity": "fraction of distinct items",
   "recency": "0 oldest, 1 latest event",
+  "vectors_kept": "mean over users",
 }
 BARS = "bars: standard deviation over seeds"
 

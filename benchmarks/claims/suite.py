@@ -59,6 +59,7 @@ class Test:
     paper: relative change that the paper reports, 0.028 for +2.8 %; None if the
       paper gives no number.
     decrease: whether the paper reports a decrease.
+    ours: whether the paper does not make this comparison.
   """
 
   arm: str
@@ -66,6 +67,7 @@ class Test:
   metric: str
   paper: float | None = None
   decrease: bool = False
+  ours: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

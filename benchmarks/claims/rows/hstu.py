@@ -25,7 +25,7 @@ def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
     },
     ("recall@10", "unordered_recall@10", "recall@100"),
     (
-      suite.Test("HSTU-OC", "HSTU", "recall@10"),
-      suite.Test("HSTU-OC", "HSTU", "recall@100"),
+      suite.Test("HSTU-OC", "HSTU", "recall@10", ours=True),
+      suite.Test("HSTU-OC", "HSTU", "recall@100", ours=True),
     ),
   )

@@ -32,8 +32,8 @@ def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
     arms,
     ("recall@10", "recall@100", "vectors_kept"),
     (
-      suite.Test(low, nothing, "recall@10"),
-      suite.Test(low, nothing, "recall@100"),
-      suite.Test(usual, nothing, "recall@100"),
+      suite.Test(low, nothing, "recall@10", ours=True),
+      suite.Test(low, nothing, "recall@100", ours=True),
+      suite.Test(usual, nothing, "recall@100", ours=True),
     ),
   )

@@ -36,7 +36,7 @@ def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
     arms,
     ("recall@10", "recall@100", "coverage"),
     tuple(
-      suite.Test("minimum", other, metric)
+      suite.Test("minimum", other, metric, ours=True)
       for other in ("mean", "soft minimum")
       for metric in ("recall@10", "recall@100")
     ),

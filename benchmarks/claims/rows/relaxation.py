@@ -27,7 +27,7 @@ def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
     },
     ("recall@10", "unordered_recall@10", "recall@100"),
     (
-      suite.Test("session", "next item", "recall@10"),
-      suite.Test("session", "next item", "recall@100"),
+      suite.Test("session", "next item", "recall@10", ours=True),
+      suite.Test("session", "next item", "recall@100", ours=True),
     ),
   )

@@ -24,5 +24,5 @@ def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
     "users it was trained on (the paper measures such users alone).",
     {seen: suite.Arm(), unseen: suite.Arm(unseen_users=True)},
     metrics,
-    tuple(suite.Test(unseen, seen, metric) for metric in metrics),
+    tuple(suite.Test(unseen, seen, metric, ours=True) for metric in metrics),
   )

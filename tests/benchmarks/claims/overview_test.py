@@ -97,6 +97,12 @@ def test_the_outcomes_of_a_row_share_a_line_by_the_expected_direction(plot):
   assert losses[2:] == ["decrease", "−50.0 to +1.0 %: 1 ✓, 1 ✗"]
 
 
+def test_a_comparison_of_ours_has_no_figure_of_the_paper():
+  test = _test("recall@10", 0.081, ours=True)
+  line = overview.table([_report("one", ids=[test])]).splitlines()[-1]
+  assert _cells(line)[2] == "not reported"
+
+
 def test_a_row_without_seeds_has_no_line():
   report = {"log": "one", "rows": {"ids": {"seeds": 0, "claim": "more"}}}
   assert overview.table([report]).count("\n") == 1

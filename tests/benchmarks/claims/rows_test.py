@@ -4,7 +4,9 @@ import pathlib
 
 import logs
 import numpy as np
+import plots
 import pytest
+import report
 import rows
 import suite
 from rows import multi_token
@@ -27,6 +29,13 @@ def test_rows_are_valid_and_can_be_chosen(log):
   assert some.rows == {n: whole.rows[n] for n in ("budget", "logq")}
   with pytest.raises(ValueError, match="row 'lift' is unknown"):
     rows.suite_of(log, base, ["lift"])
+
+
+@every_log
+def test_every_plotted_metric_has_a_unit(log):
+  for name, row in rows.suite_of(log, logs.get_config(log)).rows.items():
+    for metric in set(row.metrics) - set(report.SIZES):
+      assert metric.partition("@")[0] in plots.UNITS, (name, metric)
 
 
 def test_an_unknown_log_is_named():
