@@ -13,10 +13,10 @@ mini and synthetic, 6 on pure and 24 on ml_1m.
 Expect with three seeds:
 
 * unordered_recall@10: 16 steps vs. 1 step (paper: +71.4 %): synthetic +14.5 ±
-  3.5 % ○; mini +42.3 % (+27.7 to +58.6) ✓; pure +35.1 ± 4.1 % ○; ml_1m +27.2 ±
+  3.5 % ○; mini +43.5 % (+30.4 to +57.8) ✓; pure +35.1 ± 4.1 % ○; ml_1m +27.2 ±
   0.5 % ○
-* distinct_recall@100: 16 steps vs. 1 step (paper: increase): mini −0.5 % (−2.1
-  to +1.1) ≈; not measured on the other logs
+* distinct_recall@100: 16 steps vs. 1 step (paper: increase): mini −0.3 % (−2.3
+  to +1.8) ≈
 """
 
 import suite
