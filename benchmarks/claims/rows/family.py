@@ -13,20 +13,20 @@ they take 9 minutes on mini and synthetic, 52 on pure and 35 on ml_1m.
 Expect with three seeds:
 
 * recall@10: uc vs. pinnerformer (paper: +26.0 %): synthetic +285 ± 5.6 % ⇑;
-  mini +0.7 ± 2.8 % ≈; pure −0.2 ± 0.5 % ≈; ml_1m +151 ± 9.1 % ⇑
+  mini +0.7 ± 2.8 % ≈; pure −0.8 % (−2.1 to +0.5) ≈; ml_1m +151 ± 9.1 % ⇑
 * coverage: uc vs. two_tower (paper: +6.2 %): synthetic +748 ± 686 % ≈; mini
-  −30.0 ± 11.8 % ≈; pure −20.7 ± 1.9 % ✗; ml_1m +27.4 ± 4.1 % ✓
+  −30.0 ± 11.8 % ≈; pure −22.4 ± 5.7 % ✗; ml_1m +27.4 ± 4.1 % ✓
 * coverage: oc vs. two_tower (paper: +17.3 %): synthetic +741 ± 684 % ≈; mini
-  −23.1 ± 12.1 % ≈; pure −41.9 ± 3.8 % ✗; ml_1m +29.1 ± 2.6 % ✓
+  −23.1 ± 12.1 % ≈; pure −37.7 ± 3.1 % ✗; ml_1m +29.1 ± 2.6 % ✓
 * recall@10: oc vs. sasrec (paper: increase): synthetic +0.4 ± 0.4 % ≈; mini
-  +8.0 ± 7.6 % ≈; pure +5.1 ± 0.6 % ✓; ml_1m +7.1 ± 1.5 % ✓
+  +8.0 ± 7.6 % ≈; pure +5.8 % (+3.6 to +8.0) ✓; ml_1m +7.1 ± 1.5 % ✓
 * recall@10: uc vs. sasrec (paper: +22.0 %): synthetic +0.2 ± 0.2 % ≈; mini +7.1
-  ± 6.2 % ≈; pure −3.6 ± 0.3 % ✗; ml_1m +7.5 ± 0.3 % ○
+  ± 6.2 % ≈; pure −0.3 % (−2.4 to +1.9) ≈; ml_1m +7.5 ± 0.3 % ○
 * recall@10: mt_oc vs. uc (paper: +11.0 %): synthetic −12.8 ± 0.3 % ✗; mini −1.2
-  ± 1.1 % ≈; pure +9.2 ± 1.2 % ✓; ml_1m −33.9 ± 1.5 % ✗
-* coverage: oc without ages vs. two_tower (paper: +17.3 %): pure −29.6 ± 3.6 %
-  ✗
-* recall@10: oc without ages vs. sasrec (paper: increase): pure +1.5 ± 0.5 % ≈
+  ± 1.1 % ≈; pure +6.6 % (+2.7 to +10.7) ✓; ml_1m −33.9 ± 1.5 % ✗
+* coverage: oc without ages vs. two_tower (paper: +17.3 %): pure −24.8 ± 4.3 % ✗
+* recall@10: oc without ages vs. sasrec (paper: increase): pure +3.0 % (+1.0 to
+  +5.1) ✓
 """
 
 import dataclasses
