@@ -123,6 +123,11 @@ UNMEASURED = {
 }
 
 
+# Rows that were measured with other settings than all others of their log; see
+# the limitations of docs/claims.md.
+APART = {"pure": {"family"}}
+
+
 def _stored(log):
   return json.loads((ROOT / "results" / f"claims_{log}.json").read_text())
 
@@ -149,6 +154,8 @@ def test_arms_with_one_model_are_stored_with_one_models_figures(log):
   found: dict[tuple, dict] = {}
   for name, row in whole.rows.items():
     arms = stored["rows"].get(name, {}).get("arms", {})
+    if name in APART.get(log, set()):
+      continue
     for arm in set(row.arms) & set(arms):
       model = suite.model_key(whole.base, row.arms[arm])
       key = suite.key(suite.evaluated(whole.base, row.arms[arm]))
@@ -159,7 +166,7 @@ def test_arms_with_one_model_are_stored_with_one_models_figures(log):
         assert apart <= 2 * std, (name, arm, metric)
 
 
-@pytest.mark.parametrize("log", ["synthetic", "pure", "ml_1m"])
+@pytest.mark.parametrize("log", ["synthetic", "ml_1m"])
 def test_results_without_values_per_user_are_judged_over_seeds(log):
   stored = _stored(log)
   for row in stored["rows"].values():
