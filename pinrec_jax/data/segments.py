@@ -54,9 +54,9 @@ class Joined(Sequence[schema.Events]):
     if len(parts) == 1:
       return parts[0]
     found = merged(parts, daily=self._daily)
-    self._room -= _bytes(found)
-    if self._room > 0:
+    if (size := _bytes(found)) <= self._room:
       self._held[place] = found
+      self._room -= size
     return found
 
 

@@ -33,8 +33,6 @@ measured on mini alone.
   % ✗; mini −1.4 ± 3.5 % ≈; pure −4.5 ± 3.5 % ≈; ml_1m −13.0 ± 0.7 % ✗
 """
 
-from typing import Any
-
 import suite
 
 # Seconds ahead: the next event (-1), and fifteen times in equal ratios from
@@ -65,37 +63,28 @@ def offsets(log: str) -> tuple[int, ...]:
   return OF_LOG.get(log, OFFSETS)
 
 
-def single(log: str) -> dict[str, Any]:
-  """Returns the training fields of OC."""
-  # An MLP head may map a state to a different point for each time ahead. So
-  # states and item vectors may differ.
-  return {"model.head": "mlp", **LONGER.get(log, {})}
-
-
-def several(log: str) -> dict[str, Any]:
-  """Returns the training fields of MT."""
-  return {
-    **single(log),
-    "loss.objective": "multi_token",
-    "model.offset_edges": tuple(time for time in offsets(log) if time > 0),
-  }
-
-
 def arms(log: str) -> dict[str, suite.Arm]:
   """Returns the arms of one vector per step and of several."""
   times = offsets(log)
+  # An MLP head may map a state to a different point for each time ahead. So
+  # states and item vectors may differ.
+  single = {"model.head": "mlp", **LONGER.get(log, {})}
+  edges = tuple(seconds for seconds in times if seconds > 0)
+  several = {
+    **single,
+    "loss.objective": "multi_token",
+    "model.offset_edges": edges,
+  }
   any_outcome = {"decode.budget": "unspecified:1"}
   number = len(times)
   found = {
-    f"OC {steps} x 1": suite.Arm(
-      single(log), {**any_outcome, "decode.steps": steps}
-    )
+    f"OC {steps} x 1": suite.Arm(single, {**any_outcome, "decode.steps": steps})
     for steps in (number, 1)
   }
   for vectors in (1, 2, 4, 8, 16):
     steps = number // vectors
     found[f"MT {steps} x {vectors}"] = suite.Arm(
-      several(log),
+      several,
       {
         **any_outcome,
         "decode.steps": steps,
@@ -104,7 +93,7 @@ def arms(log: str) -> dict[str, suite.Arm]:
     )
   for name, seconds in ((NEAREST, times[0]), (FARTHEST, times[-1])):
     found[name] = suite.Arm(
-      several(log), {**any_outcome, "decode.offsets": (seconds,)}
+      several, {**any_outcome, "decode.offsets": (seconds,)}
     )
   return found
 
