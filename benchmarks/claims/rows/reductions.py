@@ -23,6 +23,8 @@ Expect with three seeds:
   to +1.8) ≈
 """
 
+import dataclasses
+
 import suite
 
 from rows import multi_token
@@ -32,11 +34,10 @@ REDUCTIONS = {"minimum": "min", "soft minimum": "softmin", "mean": "mean"}
 
 def row(log: str, outcomes: tuple[str, ...]) -> suite.Row:
   """Returns the claim, its arms and its tests."""
-  farthest = multi_token.offsets(log)[-1]
-  asked = {"decode.budget": "unspecified:1", "decode.offsets": (farthest,)}
+  one = multi_token.arms(log)[multi_token.FARTHEST]
   arms = {
-    name: suite.Arm(
-      {**multi_token.several(log), "loss.multi_positive": kind}, asked
+    name: dataclasses.replace(
+      one, train={**one.train, "loss.multi_positive": kind}
     )
     for name, kind in REDUCTIONS.items()
   }
