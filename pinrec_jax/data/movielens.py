@@ -67,7 +67,19 @@ def _twenty_million(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
   )
 
 
-LAYOUTS = {"1m": _one_million, "20m": _twenty_million}
+def _exact_times(source: pathlib.Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+  """As `_one_million`; `dated` is False where a copy estimates the time."""
+  ratings, movies = _one_million(source)
+  if "ts_exact" in ratings:
+    ratings = ratings.rename(columns={"ts_exact": "dated"})
+  return ratings, movies
+
+
+LAYOUTS = {
+  "1m": _one_million,
+  "1m_exact_times": _exact_times,
+  "20m": _twenty_million,
+}
 
 
 def _bands(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -76,6 +88,7 @@ def _bands(ratings: pd.DataFrame) -> pd.DataFrame:
   bands = (rating == 5, (rating >= 4) & (rating < 5), rating < 4)
   log = pd.DataFrame(
     {
+      **ratings.get(["dated"], {}),
       "user": ratings["user_id"],
       "item": ratings["movie_id"],
       "time": ratings["timestamp"],
@@ -103,6 +116,13 @@ def _features(movies: pd.DataFrame) -> pd.DataFrame:
   )
 
 
+ONE_MILLION = archives.Archive(
+  f"{SITE}/ml-1m.zip",
+  ("ratings.dat", "movies.dat"),
+  "sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+)
+
+
 class Movielens(tfds_builder.Builder):
   """MovieLens: each user's last rating is the test.
 
@@ -113,16 +133,17 @@ class Movielens(tfds_builder.Builder):
   VERSION = tfds.core.Version("1.2.0")
   BUILDER_CONFIGS = [
     tfds.core.BuilderConfig(name="1m", description="MovieLens 1M."),
+    tfds.core.BuilderConfig(
+      name="1m_exact_times",
+      description="MovieLens 1M, without times that a rebuilt copy estimates.",
+    ),
     tfds.core.BuilderConfig(name="20m", description="MovieLens 20M."),
   ]
   ACTIONS = OUTCOMES
   ORIGIN = f"the files of {SITE}/ml-1m.zip or ml-20m.zip"
   ARCHIVES = {
-    "1m": archives.Archive(
-      f"{SITE}/ml-1m.zip",
-      ("ratings.dat", "movies.dat"),
-      "sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
-    ),
+    "1m": ONE_MILLION,
+    "1m_exact_times": ONE_MILLION,
     "20m": archives.Archive(
       f"{SITE}/ml-20m.zip",
       ("ratings.csv", "movies.csv"),

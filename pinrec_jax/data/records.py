@@ -42,7 +42,8 @@ def gaps(log: pd.DataFrame, *, before: int = 0) -> tuple[int, ...]:
     before: unix second at which the validation starts. If it is 0, each user's
       last two engagements are left out.
   """
-  dated = log.loc[log["engaged"] & log["time"].notna(), ["user", "time"]]
+  dated = log["engaged"] & log["time"].notna() & log.get("dated", True)
+  dated = log.loc[dated, ["user", "time"]]
   dated = dated.sort_values(["user", "time"], kind="stable")
   return splits.percentiles(
     splits.training_gaps(
@@ -75,7 +76,9 @@ def examples(
       has `user`, `item`, `time` (unix seconds; missing times come first),
       `engaged`, and one column an action. It may have the other columns of
       `schema.Events`: `surface`, `session` (a number) and so on. `context` says
-      which events are the queries and items of requests.
+      which events are the queries and items of requests. `dated` is False for
+      an event whose `time` says its place in the history and nothing else. Its
+      record has no time.
     known: the catalog of the log; its actions name columns.
 
   Raises:
@@ -84,6 +87,8 @@ def examples(
   """
   time = log["time"].fillna(schema.UNKNOWN_TIME).astype(np.int64)
   log = log.assign(time=time).sort_values(["user", "time"], kind="stable")
+  if "dated" in log:
+    log["time"] = log["time"].where(log["dated"], schema.UNKNOWN_TIME)
   item = pd.Index(known.items.ids[1:]).get_indexer(pd.Index(log["item"])) + 1
   if (item == schema.NO_ITEM).any():
     unknown = log["item"].to_numpy()[item == schema.NO_ITEM][0]

@@ -85,6 +85,11 @@ def test_movielens_1m(load):
   hold(counted(load("movielens/1m", "ml-1m")), expected)
 
 
+def test_movielens_1m_exact_times(load):
+  expected = {"events": 1_000_209, "events/undated": 299_402}
+  hold(counted(load("movielens/1m_exact_times", "ml-1m")), expected)
+
+
 def test_kuairand_pure(load):
   expected = {
     "users": 27_077,
@@ -92,7 +97,7 @@ def test_kuairand_pure(load):
     "items/candidates": 6_361,
     # Of 228,329 impressions 5,460 are copies of another.
     "rows": 1_045_516,
-    "rows/rejected/duplicate": 5_460,
+    "rows/dropped/duplicate": 5_460,
     "events": 1_045_516 - 5_460,
     "events/undated": 1_045_516 - 228_329,
     "actions/is_click": 100_070,

@@ -83,20 +83,42 @@ def test_last_ratings_are_held_out(config):
   assert set(names.gaps) == {0}
 
 
-def test_rebuilt_ratings_are_read_too(config):
-  plain = dataset_lib.load(config)
+def rebuilt(config, **columns):
+  """Writes the ratings as a rebuilt copy has them, instead of ratings.dat."""
   source = pathlib.Path(config.source)
-  rows = [line.split("::") for line in RATINGS.splitlines()]
-  table = np.array(rows, int)
+  table = np.array([line.split("::") for line in RATINGS.splitlines()], int)
   (source / "ratings.dat").unlink()
-  columns = ["user_id", "movie_id", "rating", "timestamp"]
-  pd.DataFrame(table, columns=columns).to_parquet(
+  names = ["user_id", "movie_id", "rating", "timestamp"]
+  pd.DataFrame(table, columns=names).assign(**columns).to_parquet(
     source / "ratings_reconstructed.parquet"
   )
+
+
+def test_rebuilt_ratings_are_read_too(config):
+  plain = dataset_lib.load(config)
+  rebuilt(config)
   again = dataset_lib.load(config)
   for one, other in zip(plain.events, again.events, strict=True):
     np.testing.assert_array_equal(one.item, other.item)
     np.testing.assert_array_equal(one.time, other.time)
+
+
+def test_estimated_times_are_unknown_and_still_order_the_history(config):
+  exact = config_lib.Data(
+    **{**vars(config), "name": "movielens/1m_exact_times"}
+  )
+  every = dataset_lib.load(exact)
+  assert (every.events[0].time > 0).all()  # The files of GroupLens.
+  # The last of each user's ratings, and the third of user 1 in order.
+  rebuilt(config, ts_exact=[False, True, True, True, False])
+  loaded = dataset_lib.load(exact)
+  some = dict(zip(loaded.users, loaded.events, strict=True))
+  assert some["1"].time.tolist() == [978300500, 978300500, 0, 978300900]
+  assert some["2"].time.tolist() == [0]
+  for own, other in zip(every.events, some.values(), strict=True):
+    np.testing.assert_array_equal(own.item, other.item)
+  # Under its other name, the log has all times.
+  assert all((own.time > 0).all() for own in dataset_lib.load(config).events)
 
 
 def test_missing_file_is_named(config):
