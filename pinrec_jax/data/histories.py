@@ -215,10 +215,3 @@ def _column(
   column = np.zeros((*held.shape, *own.shape[1:]), dtype)
   column[held] = own
   return column
-
-
-def latest(events: schema.Events, length: int) -> schema.Events:
-  """Returns the most recent events that fit beside the start token."""
-  if len(events) < length:
-    return events
-  return events.where(slice(len(events) - (length - 1), None))

@@ -158,15 +158,6 @@ def test_history_too_long_to_serve_is_named(world):
     histories.serving([world.events[1], events], length=size)
 
 
-def test_latest_events_fit_beside_the_start(world):
-  events = world.events[5]
-  kept = histories.latest(events, 8)
-  np.testing.assert_array_equal(kept.item, events.item[-7:])
-  assert histories.serving([kept], 8).item.shape == (1, 8)
-  assert len(histories.latest(events, 1)) == 0
-  assert len(histories.latest(events, 100)) == len(events)
-
-
 def test_a_query_is_read_and_never_predicted(world):
   events = world.events[7]
   about = ~events.engaged
@@ -317,12 +308,11 @@ def test_of_engagements_alone_each_is_a_target_once():
 @given(
   sizes=st.tuples(st.integers(0, 40), st.integers(1, 20)),
 )
-def test_the_latest_events_are_those_a_serving_row_holds(sizes):
+def test_a_serving_row_holds_the_start_and_one_event_less(sizes):
   size, length = sizes
   events = long_history(size)
-  kept = histories.latest(events, length)
+  kept = events.where(slice(max(size - (length - 1), 0), None))
   row = histories.serving([kept], length)
-  assert len(kept) == min(size, length - 1)
   pad = length - len(kept) - 1
   want = [0] * (pad + 1) + events.item[size - len(kept) :].tolist()
   assert row.item[0].tolist() == want

@@ -29,7 +29,7 @@ def parts(world, request):
   config.data.sequence_length = LENGTH + STEPS
   model = pinrec.of_config(config, world.vocabulary)
   table = item_embedder.features(world.items, 2, 64)
-  read = [histories.latest(world.events[n], LENGTH) for n in range(1, 6)]
+  read = [world.events[n].where(slice(1 - LENGTH, None)) for n in range(1, 6)]
   tokens = histories.serving(read, LENGTH)
   params = model.init(jax.random.key(0), table, tokens)["params"]
   vectors = model.apply({"params": params}, table, method="embed")

@@ -33,7 +33,7 @@ def _config(**model) -> config_lib.Config:
 
 
 def _tokens(world, users, length=LENGTH) -> schema.Tokens:
-  read = [histories.latest(world.events[n], length) for n in range(users)]
+  read = [world.events[n].where(slice(1 - length, None)) for n in range(users)]
   return histories.serving(read, length)
 
 
@@ -95,7 +95,7 @@ def test_a_state_depends_on_the_past_alone(parts):
 def test_users_of_a_row_do_not_influence_each_other(parts, world):
   model, params, features, _ = parts
   one, two = (
-    histories.tokens(histories.latest(world.events[n], 5)) for n in (0, 1)
+    histories.tokens(world.events[n].where(slice(-4, None))) for n in (0, 1)
   )
   alone, _ = _states(
     model, params, features, jax.tree.map(lambda c: c[None], two)
