@@ -73,8 +73,9 @@ def comparison(test: Mapping[str, Any]) -> str:
 
 
 def _head(report: Mapping[str, Any]) -> str:
-  seeds = [row["seeds"] for row in report["rows"].values() if row["seeds"]]
-  return f"{report['log']}, {min(seeds, default=0)} seeds"
+  seeds = {row["seeds"] for row in report["rows"].values() if row["seeds"]}
+  bounds = sorted({min(seeds, default=0), max(seeds, default=0)})
+  return f"{report['log']}, {' to '.join(map(str, bounds))} seeds"
 
 
 def _by_row(

@@ -11,12 +11,12 @@ on mini and synthetic, 13 on pure and 48 on ml_1m.
 
 Expect with three seeds:
 
-* recall@10 of the requested outcome: OC vs. UC (paper: +1.4 %): synthetic
-  +12.7 to +18.1 %: 2 ⇑; mini −4.2 to +1.6 %: 3 ≈; pure +5.4 to +14.3 %: 2 ✓,
-  1 ⇑; ml_1m +1.7 to +7.0 %: 3 ≈
-* recall@10 of each other outcome: OC vs. UC (paper: decrease): synthetic
-  −77.3 to −46.4 %: 2 ✓; mini −41.0 to +1.1 %: 2 ✓, 4 ≈; pure −30.1 to +6.5 %:
-  2 ✓, 2 ≈, 2 ✗; ml_1m −28.4 to −1.6 %: 3 ✓, 3 ≈
+* recall@10 of the requested outcome: OC vs. UC (paper: +1.4 %): synthetic +12.7
+  to +18.1 %: 2 ⇑; mini −4.2 to +1.6 %: 3 ≈; pure +3.3 to +14.1 %: 2 ✓, 1 ≈;
+  ml_1m +1.7 to +7.0 %: 3 ≈
+* recall@10 of each other outcome: OC vs. UC (paper: decrease): synthetic −77.3
+  to −46.4 %: 2 ✓; mini −41.0 to +1.1 %: 2 ✓, 4 ≈; pure −32.9 to +3.6 %: 2 ✓, 3
+  ≈, 1 ✗; ml_1m −28.4 to −1.6 %: 3 ✓, 3 ≈
 """
 
 import logs

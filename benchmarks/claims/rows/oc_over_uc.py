@@ -12,14 +12,15 @@ take 3 minutes on mini and synthetic, 20 on pure and 48 on ml_1m.
 
 Expect with three seeds:
 
-* recall@10: OC vs. UC (paper: +2.8 %): synthetic −0.1 ± 0.4 % ≈; mini −4.3 ±
-  3.1 % ≈; pure +7.5 ± 0.8 % ✓; ml_1m −1.0 ± 2.5 % ≈
+* recall@10: OC vs. UC (paper: +2.8 %): synthetic +0.1 % (−0.9 to +1.2) ≈; mini
+  −4.3 ± 3.1 % ≈; pure +5.4 % (+2.9 to +8.1) ✓; ml_1m −1.0 ± 2.5 % ≈
 * unordered_recall@10: OC vs. UC at equal vectors (paper: +2.8 %): synthetic
-  +20.7 ± 0.1 % ⇑; mini +25.1 ± 7.1 % ≈; pure +29.0 ± 1.5 % ⇑; ml_1m +6.0 ±
-  2.2 % ≈
-* recall@10: OC without ages vs. UC (paper: +2.8 %): pure +5.3 ± 0.8 % ✓
-* unordered_recall@10: OC without ages vs. UC at equal vectors (paper: +2.8
-  %): pure +25.6 ± 2.2 % ⇑
+  +21.1 % (+18.7 to +23.5) ⇑; mini +25.1 ± 7.1 % ≈; pure +25.9 % (+22.5 to
+  +29.3) ⇑; ml_1m +6.0 ± 2.2 % ≈
+* recall@10: OC without ages vs. UC (paper: +2.8 %): pure +3.2 % (+0.8 to +5.7)
+  ✓
+* unordered_recall@10: OC without ages vs. UC at equal vectors (paper: +2.8 %):
+  pure +24.7 % (+21.0 to +28.5) ⇑
 """
 
 import dataclasses

@@ -12,11 +12,12 @@ Three seeds measured the figures below. On pure, they are of times from five
 minutes to eight days, which a request mostly cannot reach. There, the times of
 `multi_token.REACHABLE` have not been measured yet.
 
-* recency: MT 1 x 16 vs. OC 16 x 1 (paper: decrease): synthetic +11.0 ± 1.6 %
-  ✗; mini +13.7 % (+3.6 to +24.8) ≈; pure +10.7 ± 2.9 % ✗; ml_1m −4.5 ± 1.8 % ≈
+* recency: MT 1 x 16 vs. OC 16 x 1 (paper: decrease): synthetic +13.4 % (+10.2
+  to +16.6) ✗; mini +13.7 % (+3.6 to +24.8) ≈; pure +9.0 % (+4.7 to +13.5) ✗;
+  ml_1m −4.5 ± 1.8 % ≈
 * recency: MT at the farthest offset vs. MT at the nearest offset (paper:
-  decrease): synthetic −8.5 ± 1.4 % ✓; mini +4.6 % (+2.4 to +6.8) ✗; pure +0.0
-  ± 0.5 % ≈; ml_1m −41.8 ± 1.2 % ✓
+  decrease): synthetic −10.0 % (−12.3 to −7.7) ✓; mini +4.6 % (+2.4 to +6.8) ✗;
+  pure +1.0 % (+0.5 to +1.4) ✗; ml_1m −41.8 ± 1.2 % ✓
 """
 
 import suite

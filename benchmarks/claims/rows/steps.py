@@ -12,11 +12,11 @@ mini and synthetic, 6 on pure and 24 on ml_1m.
 
 Expect with three seeds:
 
-* unordered_recall@10: 16 steps vs. 1 step (paper: +71.4 %): synthetic +14.5 ±
-  3.5 % ○; mini +43.5 % (+30.4 to +57.8) ✓; pure +35.1 ± 4.1 % ○; ml_1m +27.2 ±
-  0.5 % ○
-* distinct_recall@100: 16 steps vs. 1 step (paper: increase): mini −0.3 % (−2.3
-  to +1.8) ≈
+* unordered_recall@10: 16 steps vs. 1 step (paper: +71.4 %): synthetic +15.8 %
+  (+9.0 to +22.9) ○; mini +43.5 % (+30.4 to +57.8) ✓; pure +31.8 % (+29.1 to
+  +34.5) ○; ml_1m +27.2 ± 0.5 % ○
+* distinct_recall@100: 16 steps vs. 1 step (paper: increase): synthetic −25.7 %
+  (−34.1 to −16.2) ✗; mini −0.3 % (−2.3 to +1.8) ≈; pure −0.6 % (−1.5 to +0.3) ≈
 """
 
 import suite
