@@ -71,7 +71,7 @@ def write(folder: pathlib.Path, millions: int) -> None:
 def size(folder: pathlib.Path) -> int:
   """Returns the bytes of all files in a folder."""
   total = 0
-  for inner, _, names in os.walk(folder):  # It skips what is deleted meanwhile.
+  for inner, _, names in os.walk(folder):  # It skips files deleted meanwhile.
     for name in names:
       with contextlib.suppress(FileNotFoundError):
         total += (pathlib.Path(inner) / name).stat().st_size

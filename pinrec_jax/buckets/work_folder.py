@@ -22,7 +22,7 @@ REMEDY = "write the bundle again with --mode=index"
 def opened(workdir: str | pathlib.Path) -> Iterator[pathlib.Path]:
   """Yields the local folder of a work folder, and uploads it at the end.
 
-  After an error, what is whole is uploaded, too.
+  After an error, whole files are uploaded, too.
 
   Args:
     workdir: a path, or an address of a folder of a bucket.

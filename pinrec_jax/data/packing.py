@@ -236,7 +236,7 @@ def _added(
   items: int,
   add: Callable[[Shaped[np.ndarray, "_"]], object],
 ) -> tuple[Int[np.ndarray, "n"], Counts]:
-  """Adds pieces as records; returns their lengths and what they hold."""
+  """Adds pieces as records; returns their lengths and contents."""
   targets, shown = np.zeros(items, np.int64), np.zeros(items, np.int64)
   outcomes: Any = 0
   lengths = []

@@ -163,7 +163,7 @@ def _ids(items: Sequence[object]) -> str:
 
 
 def day(line: Mapping[str, Any]) -> str:
-  """Returns what a daily update did; what is not known is left out."""
+  """Returns what a daily update did; unknown parts are left out."""
   rows = [
     f"trained {line['steps']:,} steps on {line['targets']:,} new targets and "
     f"{line['replayed']:,} of earlier days"

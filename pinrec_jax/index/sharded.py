@@ -24,7 +24,7 @@ class Sharded:
 
   All devices hold equal parts of the rows, whatever the axes of the mesh. Each
   device finds the nearest of its own rows to all queries. Then the devices
-  gather what they found, and keep the nearest of it.
+  gather the items found, and keep the nearest of them.
   """
 
   kind = "sharded"
