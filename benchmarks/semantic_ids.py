@@ -65,13 +65,15 @@ def content(
   table = scipy.sparse.csr_matrix(
     (np.ones(len(row), np.float32), (row, column)), (len(value), starts[-1])
   )
-  often = np.maximum(np.asarray((table > 0).sum(0))[0], 1)
+  often = np.maximum(np.bincount(column, minlength=starts[-1]), 1)
   table = scipy.sparse.hstack(
     [table @ scipy.sparse.diags(np.log(len(value) / often)), items.dense[1:]],
     format="csr",
   )
-  width = min(WIDTH, min(table.shape) - 1)
-  left, weight, _ = scipy.sparse.linalg.svds(table, width, random_state=0)
+  smaller = min(len(value), starts[-1] + items.dense.shape[1])
+  left, weight, _ = scipy.sparse.linalg.svds(
+    table, min(WIDTH, smaller - 1), v0=np.ones(smaller)
+  )
   vectors = left * weight
   return vectors / np.maximum(np.linalg.norm(vectors, axis=1), 1e-9)[:, None]
 
@@ -86,7 +88,7 @@ def residual_codes(
   codes, rest = [], np.array(vectors, np.float64)
   for level in range(LEVELS):
     centroids, code = scipy.cluster.vq.kmeans2(
-      rest, size, ROUNDS, minit="++", missing="warn", seed=seed + level
+      rest, size, ROUNDS, minit="++", rng=np.random.default_rng(seed + level)
     )
     codes.append(code)
     rest -= centroids[code]
@@ -129,7 +131,7 @@ def among(
   *inner, last = ids.children
   kept = [np.where((last >= 0) & chosen[last], last, -1)]
   for table in reversed(inner):
-    alive = (kept[0] >= 0).any(-1)
+    alive = np.asarray(kept[0].max(-1)) >= 0
     kept.insert(0, np.where((table >= 0) & alive[table], table, -1))
   return tuple(kept)
 

@@ -51,7 +51,10 @@ def train(
   seed: int,
   every: int,
 ) -> Iterator[tuple[int, Any]]:
-  """Yields the number of updates and the parameters, each `every` updates."""
+  """Yields the number of updates and the parameters, now and then.
+
+  That is each `every` updates, and after the last one.
+  """
   shuffle, key = np.random.default_rng(seed), jax.random.key(seed)
   params = model.init(key, *(column[:1] for column in rows))
   rate = optax.warmup_cosine_decay_schedule(
@@ -74,7 +77,7 @@ def train(
     chosen, order = np.split(order, [config.batch_size])
     batch = tiger_model.Rows(*(column[chosen] for column in rows))
     params, state = update(params, state, batch, jax.random.fold_in(key, step))
-    if step % every == 0:
+    if step % every == 0 or step == config.steps:
       yield step, params
 
 
@@ -126,6 +129,8 @@ def main() -> None:
   parser.add_argument("--split", choices=splits.SPLITS, default="test")
   parser.add_argument("--output", type=pathlib.Path)
   options = parser.parse_args()
+  if options.output and options.every:
+    parser.error("--every is for choosing --steps; leave out --output")
   config = config_files.read_config(options.config)
   config.data.source = options.source
   config.train.steps = options.steps

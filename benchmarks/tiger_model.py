@@ -142,17 +142,18 @@ def search(
   """
   users, width = rows.token.shape
   begins, shape = semantic_ids.starts(model.sizes), model.config
+  apply: Any = functools.partial(model.apply, params)
   cache = attention.empty_cache(
     users, width + len(children) - 1, shape.num_layers, shape.num_heads,
     shape.hidden_dim, jnp.float32,
   )  # fmt: skip
-  logits, cache = model.apply(params, *rows, cache, last=True)
+  logits, cache = apply(*rows, cache, last=True)
   node, score = jnp.zeros((users, 1), int), jnp.zeros((users, 1))
   place = jnp.asarray(rows.place[:, -1:])
   for level, table in enumerate(children):
     own = slice(begins[level], begins[level + 1])
-    log_p = jax.nn.log_softmax(logits.reshape(users, -1, logits.shape[-1]))
-    log_p = jax.nn.log_softmax(log_p[..., own])
+    logits = logits.reshape(users, -1, logits.shape[-1])
+    log_p = jax.nn.log_softmax(logits[..., own])
     below = jnp.where(node[..., None] >= 0, table[node], -1)
     every = jnp.where(below >= 0, score[..., None] + log_p, -jnp.inf)
     every = every.reshape(users, -1)
@@ -165,7 +166,7 @@ def search(
     cache = _of_beams(cache, parent)
     fed = (best % table.shape[1] + begins[level]).reshape(-1, 1)
     place = place[parent] + 1
-    logits, cache = model.apply(params, fed, place, jnp.ones_like(fed), cache)
+    logits, cache = apply(fed, place, jnp.ones_like(fed), cache)
   raise AssertionError("an id has at least one level")
 
 

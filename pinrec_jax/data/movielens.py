@@ -88,7 +88,6 @@ def _bands(ratings: pd.DataFrame) -> pd.DataFrame:
   bands = (rating == 5, (rating >= 4) & (rating < 5), rating < 4)
   log = pd.DataFrame(
     {
-      **ratings.get(["dated"], {}),
       "user": ratings["user_id"],
       "item": ratings["movie_id"],
       "time": ratings["timestamp"],
@@ -97,6 +96,8 @@ def _bands(ratings: pd.DataFrame) -> pd.DataFrame:
       **dict(zip(OUTCOMES, bands, strict=True)),
     }
   )
+  if "dated" in ratings:
+    log["dated"] = ratings["dated"]
   return log.iloc[np.lexsort((log["time"], log["user"]))]
 
 
