@@ -104,26 +104,36 @@ def in_rows(
 ) -> Rows:
   """Returns pieces packed into rows, for training."""
   packed = packing.pack([len(piece) for piece in pieces], length, seed)
-  rows = Rows(*(np.zeros((len(packed), length), int) for _ in Rows._fields))
+  rows = _empty(len(packed), length)
   for row, places in enumerate(packed):
     end = 0
     for number, place in enumerate(places, start=1):
-      at = slice(end, end + len(pieces[place]))
-      rows.token[row, at] = pieces[place]
-      rows.place[row, at] = np.arange(len(pieces[place]))
-      rows.segment[row, at] = number
-      end = at.stop
+      _write(rows, row, end, pieces[place], number)
+      end += len(pieces[place])
   return rows
 
 
 def at_ends(pieces: Sequence[Int[np.ndarray, "_"]], length: int) -> Rows:
   """Returns a row for each piece, padded on the left, for a search."""
-  rows = Rows(*(np.zeros((len(pieces), length), int) for _ in Rows._fields))
+  rows = _empty(len(pieces), length)
   for row, piece in enumerate(pieces):
-    at = slice(length - len(piece), None)
-    rows.token[row, at], rows.place[row, at] = piece, np.arange(len(piece))
-    rows.segment[row, at] = 1
+    _write(rows, row, length - len(piece), piece, 1)
   return rows
+
+
+def _empty(number: int, length: int) -> Rows:
+  """Returns rows of padding."""
+  return Rows(*(np.zeros((number, length), int) for _ in Rows._fields))
+
+
+def _write(
+  rows: Rows, row: int, start: int, piece: Int[np.ndarray, "_"], segment: int
+) -> None:
+  """Writes a history into a row."""
+  at = slice(start, start + len(piece))
+  rows.token[row, at] = piece
+  rows.place[row, at] = np.arange(len(piece))
+  rows.segment[row, at] = segment
 
 
 @functools.partial(jax.jit, static_argnames=("model", "beams"))

@@ -1,3 +1,4 @@
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -104,9 +105,7 @@ def test_rebuilt_ratings_are_read_too(config):
 
 
 def test_estimated_times_are_unknown_and_still_order_the_history(config):
-  exact = config_lib.Data(
-    **{**vars(config), "name": "movielens/1m_exact_times"}
-  )
+  exact = dataclasses.replace(config, name="movielens/1m_exact_times")
   every = dataset_lib.load(exact)
   assert (every.events[0].time > 0).all()  # The files of GroupLens.
   # The last of each user's ratings, and the third of user 1 in order.

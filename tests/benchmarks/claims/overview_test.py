@@ -115,8 +115,8 @@ def test_a_row_without_seeds_has_no_line():
   assert overview.table([report]).count("\n") == 1
 
 
-# What the stored results of MovieLens lack; see the limitations
-# of docs/claims.md.
+# What the stored results of MovieLens lack; see the limitations of
+# docs/claims.md.
 UNMEASURED = {
   "multi_token": {
     "OC 1 x 1",
