@@ -8,9 +8,7 @@ The models are those of the row multi_token.
 Two models per seed. On one core of a shared x86-64 machine they take 3 minutes
 on mini and synthetic, 13 on pure and 48 on ml_1m.
 
-Three seeds measured the figures below. On pure, they are of times from five
-minutes to eight days, which a request mostly cannot reach. There, the times of
-`multi_token.REACHABLE` have not been measured yet.
+Three seeds measured the figures below, and two on pure.
 
 * recency: MT 1 x 16 vs. OC 16 x 1 (paper: decrease): synthetic +13.4 % (+10.2
   to +16.6) ✗; mini +13.7 % (+3.6 to +24.8) ≈; pure +9.0 % (+4.7 to +13.5) ✗;
